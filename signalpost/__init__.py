@@ -1,0 +1,1 @@
+"""Signalpost: signals in, messages out, every step on the customer's record."""

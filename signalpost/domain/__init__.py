@@ -1,0 +1,1 @@
+"""Rules as plain functions and frozen values; standard library only."""

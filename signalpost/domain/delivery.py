@@ -1,0 +1,103 @@
+"""What passes between us and a provider, in our words only.
+
+The send protocol (docs/decisions/0003-send-protocol.md): an intent is committed, then the provider is
+called with ``Outgoing`` values, then each ``Handover`` is settled. What the provider says later comes
+back as a ``Receipt`` or an ``Inbound`` reply.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose, ReceiptKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message for one customer, ready to be handed to a provider.
+
+    ``parts`` holds the static text with slots, shared by everyone who gets the same variant;
+    ``slots`` holds this person's own words. ``domain.text.fill`` joins them.
+    """
+
+    delivery_id: str
+    message_id: str
+    customer_id: str
+    channel: Channel
+    address: str
+    variant_id: str
+    parts: Mapping[str, tuple[Any, ...]]
+    slots: Mapping[str, str]
+    message: str  #: the message folder's name
+    purpose: Purpose
+    sender: str  #: the stream: security | transactional | marketing
+    valid_for: timedelta | None = None  #: how long the provider may keep trying
+    unsubscribe_url: str | None = None  #: set on marketing email: RFC 8058 one-click
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """How the attempt to hand over one message ended; settles one delivery row."""
+
+    delivery_id: str
+    status: DeliveryStatus
+    provider: str
+    provider_id: str | None = None
+    fault: FaultClass | None = None
+    code: str | None = None  #: the provider's own code, kept raw
+    detail: str | None = None  #: a sentence without personal data
+    retry_after: timedelta | None = None
+    suppress: str | None = None  #: a suppression reason the provider told us: "stop", "bad_address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a provider says about an earlier delivery. ``keys``: any one seen before means a repeat."""
+
+    provider: str
+    keys: tuple[str, ...]
+    kind: ReceiptKind
+    at: datetime
+    message_id: str | None = None  #: from our custom args or the callback's query
+    provider_id: str | None = None
+    address: str | None = None
+    code: str | None = None
+    machine: bool = False  #: an opening or click that a scanner made, not a person
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """A message that a customer sent to us."""
+
+    provider: str
+    provider_id: str
+    channel: Channel
+    sender: str  #: the customer's address, normalised
+    recipient: str
+    body: str
+    at: datetime
+    answered_by_provider: str | None = (
+        None  #: STOP | START | HELP when the provider has replied itself
+    )
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """A vendor that carries messages. ``docs/adding-a-provider.md`` walks through one."""
+
+    name: str
+    channels: frozenset[Channel]
+    max_batch: int  #: most messages of one variant in one call of ``hand_over``
+
+    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Hand over messages that share one variant and sender; one ``Handover`` for each, same order.
+
+        Never raises for what the vendor answers: that is what ``Handover.status`` says.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

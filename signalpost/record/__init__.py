@@ -1,0 +1,1 @@
+"""The shared customer record: tables, the only queries, and migrations."""

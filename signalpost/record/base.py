@@ -1,0 +1,75 @@
+"""Column types, ids and the metadata that every table shares."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid6
+from sqlalchemy import JSON, DateTime, MetaData, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+#: Names for constraints, so that migrations can drop what they made on both databases.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Table(SQLModel):
+    """Base of every table of the record."""
+
+    metadata = metadata
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC; a naive one is refused rather than guessed at."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Turn an aware datetime into UTC; SQLite stores it without the offset."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a zone reached the record; make it aware")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give back an aware datetime in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+#: JSON everywhere, the binary kind on PostgreSQL.
+Json = JSON().with_variant(JSONB(), "postgresql")
+Id = String(36)
+
+
+def new_id() -> str:
+    """Make a UUIDv7 as text: sorted by the time of making (RFC 9562)."""
+    return str(uuid6.uuid7())
+
+
+def pk() -> Any:
+    """A primary key filled with a UUIDv7."""
+    return Field(default_factory=new_id, primary_key=True, sa_type=Id)
+
+
+def moment(**options: Any) -> Any:
+    """A column for an aware moment."""
+    return Field(sa_type=UtcDateTime, **options)
+
+
+def document(**options: Any) -> Any:
+    """A column for a JSON document."""
+    options.setdefault("default_factory", dict)
+    return Field(sa_type=Json, **options)

@@ -1,0 +1,113 @@
+"""Opening the record: SQLite in WAL mode, or PostgreSQL by its address."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from signalpost.errors import ConfigurationError
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _address(url: str) -> str:
+    """Give the address with the driver we use; refuse what we do not support."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "SIGNALPOST_DATABASE_URL is not a database address; write for instance "
+            "sqlite:///signalpost.db or postgresql://user:password@host/name"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return url
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    raise ConfigurationError(
+        f"SIGNALPOST_DATABASE_URL names {backend!r}; only sqlite and postgresql are supported"
+    )
+
+
+def open_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Open the database at ``url``.
+
+    Raises:
+        ConfigurationError: the address is malformed or names another kind of database.
+    """
+    address = _address(url)
+    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    if make_url(address).get_backend_name() == "sqlite":
+        if path := make_url(address).database:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            address, connect_args={"check_same_thread": False, "timeout": 30}, **options
+        )
+        _prepare_sqlite(engine)
+        return engine
+    return create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, see below
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # a 2xx means committed, also when the power goes
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "cache_size=-32000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # A transaction that reads first and writes later would fail when another one wrote in
+        # between; taking the write lock at the start makes writers queue instead.
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class Database:
+    """The record's two doors: one to write through and one to read through."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._reading = engine.execution_options(sqlite_begin="DEFERRED")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the record is kept in SQLite."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to look things up in; what is changed in it is thrown away."""
+        with Session(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life; raises what the driver raises."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
