@@ -1,13 +1,16 @@
 """Column types, ids and the metadata that every table shares."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import uuid6
 from sqlalchemy import JSON, DateTime, MetaData, String
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
 #: Names for constraints, so that migrations can drop what they made on both databases.
 metadata = MetaData(
@@ -73,3 +76,39 @@ def document(**options: Any) -> Any:
     """A column for a JSON document."""
     options.setdefault("default_factory", dict)
     return Field(sa_type=Json, **options)
+
+
+def table_of(model: type[SQLModel]) -> SqlTable:
+    """Give the Core table of a model, for statements on many rows at once."""
+    return model.__table__  # type: ignore[attr-defined]
+
+
+def insert_new(
+    session: Session,
+    table: SqlTable,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    conflict: Sequence[str] = (),
+    returning: str | None = None,
+) -> set[Any]:
+    """Insert rows, leaving out those that are there already (by the ``conflict`` columns).
+
+    Gives the ``returning`` column of the rows that were new, else nothing. Safe against a concurrent
+    writer on both databases.
+    """
+    if not rows:
+        return set()
+    dialect = session.get_bind().dialect.name
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = make(table).on_conflict_do_nothing(index_elements=list(conflict) or None)
+    if returning is None:
+        session.connection().execute(statement, list(rows))
+        return set()
+    result = session.connection().execute(statement.returning(table.c[returning]), list(rows))
+    return set(result.scalars())
+
+
+def insert_rows(session: Session, table: SqlTable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows in one statement; all carry the same keys."""
+    if rows:
+        session.connection().execute(table.insert(), list(rows))
