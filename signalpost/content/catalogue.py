@@ -1,0 +1,193 @@
+"""All message folders of a project, loaded and compiled once."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from signalpost.content.errors import ContentError, MissingFact
+from signalpost.content.facts import Fact, Place, read, text
+from signalpost.content.formats import Row
+from signalpost.content.loader import CUSTOMER, LINKS, Loaded, Loader
+from signalpost.content.locales import fallbacks, normalise
+from signalpost.content.spec import MessageSpec
+from signalpost.content.variant import Variant
+from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.errors import NotFoundError
+
+_LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
+
+
+class Catalogue:
+    """Every message that can be sent, by name; ``problems`` holds what was wrong at loading."""
+
+    def __init__(self, folder: Path, loaded: Loaded) -> None:
+        self.folder = folder
+        self.brand = loaded.brand
+        self.domains = loaded.domains
+        self.default_locale = loaded.default_locale
+        self.problems = loaded.problems
+        self._specs = loaded.specs
+        self._variants = loaded.variants
+
+    @classmethod
+    def load(cls, folder: Path, broken: Literal["raise", "collect"] = "raise") -> "Catalogue":
+        """Return the messages below a templates folder.
+
+        Raises ``ContentError`` with every problem; with ``broken="collect"`` the good messages are
+        returned and ``problems`` says what is wrong with the others.
+        """
+        catalogue = cls(Path(folder), Loader(Path(folder)).load())
+        if catalogue.problems and broken == "raise":
+            raise ContentError(catalogue.problems)
+        return catalogue
+
+    def __getitem__(self, name: str) -> MessageSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            known = ", ".join(self.names()) or "none"
+            raise NotFoundError(
+                f"There is no message {name!r} in {self.folder.name}/; there are: {known}."
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def names(self) -> list[str]:
+        """Return the names of all messages, sorted."""
+        return sorted(self._specs)
+
+    def variant(self, name: str, channel: Channel, locale: str | None) -> Variant:
+        """Return a message on a channel in the nearest locale that it is written in.
+
+        Raises ``NotFoundError`` for a message, or a channel of it, that does not exist.
+        """
+        default = self[name].default_locale
+        for tag in fallbacks(locale, default):
+            found = self._variants.get((name, channel, tag))
+            if found is not None:
+                return found
+        has = ", ".join(sorted(self[name].channels))
+        raise NotFoundError(f"Message {name!r} is not written for {channel}; it is for: {has}.")
+
+    def context(
+        self,
+        name: str,
+        *,
+        facts: Mapping[str, Any],
+        customer: Mapping[str, Any],
+        brand: Mapping[str, Any],
+        links: Mapping[str, Any],
+        locale: str | None,
+        zone: str | tzinfo | None,
+    ) -> dict[str, Any]:
+        """Return what templates read for one person, the same on every channel (R-04).
+
+        Raises ``MissingFact`` when a required fact is missing or any fact is not of its type.
+        """
+        spec = self[name]
+        place = Place(self._written_in(spec, locale), _zone(zone), self.domains)
+        values = {n: read_fact(spec, fact, facts.get(n), place) for n, fact in spec.facts.items()}
+        known = {n: value for n, value in values.items() if value is not None}
+        known["customer"] = Row(_person(customer))
+        known["brand"] = Row({**self.brand, **_texts(brand)})
+        known["links"] = Row({k: v for k, v in links.items() if _is_link(v)})
+        known["locale"] = place.locale
+        return known
+
+    def preview(
+        self,
+        name: str,
+        channel: Channel,
+        locale: str | None = None,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        customer: Mapping[str, Any] | None = None,
+        brand: Mapping[str, Any] | None = None,
+        links: Mapping[str, Any] | None = None,
+        zone: str | tzinfo | None = None,
+    ) -> dict[str, str]:
+        """Return the full text of each part, as it would be sent; samples for what is not given."""
+        variant = self.variant(name, channel, locale)
+        sample = {n: f.sample for n, f in self[name].facts.items()}
+        context = self.context(
+            name,
+            facts=sample if facts is None else {**sample, **facts},
+            customer={"first_name": "Ann"} if customer is None else customer,
+            brand=brand or {},
+            links=self.sample_links() if links is None else links,
+            locale=locale or variant.locale,
+            zone=zone,
+        )
+        return variant.render(context)
+
+    def sample_links(self) -> dict[str, str]:
+        """Return made-up links to the brand's own host, for previews and checks."""
+        base = self.brand.get("website", "https://brand.example").rstrip("/")
+        return {name: f"{base}/l/{name}-sample" for name in sorted(LINKS)}
+
+    def _written_in(self, spec: MessageSpec, locale: str | None) -> str:
+        """Return the person's locale if the message is written in it, else the default."""
+        written = frozenset().union(*spec.locales.values())
+        tags = fallbacks(locale, spec.default_locale)
+        if any(tag in written for tag in tags[:-1]):
+            return normalise(locale) or spec.default_locale
+        return spec.default_locale
+
+
+def read_fact(spec: MessageSpec, fact: Fact, value: Any, place: Place) -> Any:
+    """Return a fact as templates see it, None for an optional one that is not there."""
+    if value is None or value == "":
+        if fact.required:
+            raise MissingFact(fact.name)
+        return None
+    found = read(fact, value, place)
+    if spec.purpose is Purpose.SECURITY and isinstance(found, str):
+        return _LINKED.sub(lambda m: _defused(m[0]), found)
+    return found
+
+
+def _defused(link: str) -> str:
+    """Return a link that no phone turns into one: a security message holds none (C23)."""
+    bare = re.sub(r"^https?:/*", "", link, flags=re.IGNORECASE)
+    return bare.replace(".", " dot ")
+
+
+def _person(customer: Mapping[str, Any]) -> dict[str, Any]:
+    known = _texts({k: v for k, v in customer.items() if k in CUSTOMER})
+    name = known.get("first_name", "")
+    if len(name) > 40 or "://" in name or "www." in name.lower():
+        known.pop("first_name")  # a sign-up form used to send somebody else's advertisement
+    return known
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    known = {}
+    for key, value in values.items():
+        try:
+            known[key] = text(value)
+        except (ValueError, TypeError):
+            continue  # absent, empty or no text: templates have a fallback for it
+    return known
+
+
+def _is_link(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and value.startswith(("https://", "http://"))
+        and (not any(c.isspace() or c in "<>\"'" for c in value))
+    )
+
+
+@lru_cache(maxsize=1024)
+def _zone(zone: str | tzinfo | None) -> tzinfo:
+    if isinstance(zone, tzinfo):
+        return zone
+    try:
+        return ZoneInfo(zone) if zone else UTC
+    except (KeyError, ValueError, OSError):
+        return UTC

@@ -1,0 +1,179 @@
+"""Facts: what a message is about, typed, as JSON on the wire and as values in a template."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from signalpost.content.errors import MissingFact
+from signalpost.content.formats import Day, Moment, Money, Number, Row, Whole
+from signalpost.content.sms import one_line
+
+_LONGEST_TEXT, _LONGEST_LIST, _DEEPEST = 500, 500, 4
+_CODE = re.compile(r"[^\s<>\"'`\\]{1,64}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+class FactType(StrEnum):
+    """What a fact may be, and so how it is written in each locale."""
+
+    TEXT = "text"
+    MONEY = "money"
+    DATETIME = "datetime"
+    DATE = "date"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    CODE = "code"
+    URL = "url"
+    LIST = "list"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact that a message declares; ``sample`` is its JSON for previews and checks."""
+
+    name: str
+    type: FactType
+    required: bool
+    sample: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """In whose locale and zone values are written, and to which hosts a fact may link."""
+
+    locale: str
+    zone: tzinfo
+    domains: frozenset[str] = frozenset()
+
+
+def read(fact: Fact, value: Any, place: Place) -> Any:
+    """Return the value as templates see it.
+
+    Raises ``MissingFact`` (``bad_fact:<name>``) when the JSON is not of the declared type.
+    """
+    try:
+        return _READERS[fact.type](value, place)
+    except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError):
+        raise MissingFact(fact.name, bad=True) from None
+
+
+def text(value: Any, _place: Place | None = None) -> str:
+    """Return text on one line, without control characters.
+
+    Raises ``ValueError``, or ``TypeError`` for what is no text at all.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise TypeError("not text")
+    clean = one_line(str(value))
+    if not clean or len(clean) > _LONGEST_TEXT:
+        raise ValueError("empty or too long")
+    return clean
+
+
+def code(value: Any, _place: Place | None = None) -> str:
+    """Return an order number, promotion or answer code as it was given; raises ``ValueError``."""
+    clean = text(value)
+    if not _CODE.fullmatch(clean):
+        raise ValueError("not a code")
+    return clean
+
+
+def url(value: Any, place: Place) -> str:
+    """Return an https link to a host of the brand; raises ``ValueError`` (providers.md C19)."""
+    clean = text(value)
+    parts = urlsplit(clean)
+    if parts.scheme != "https" or not hosted(parts.hostname or "", place.domains):
+        raise ValueError("not a link to the brand")
+    return clean
+
+
+def hosted(host: str, domains: frozenset[str]) -> bool:
+    """Say whether the host is one of the domains or below one."""
+    return any(host == d or host.endswith("." + d) for d in domains)
+
+
+def _money(value: Any, place: Place) -> Money:
+    currency = value["currency"]
+    if not _CURRENCY.fullmatch(currency):
+        raise ValueError("not a currency code")
+    return Money(_decimal(value["amount"]), currency, place.locale)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise TypeError("not a number")
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not number.is_finite() or abs(number) >= 10**15:
+        raise ValueError("not a number that can be shown")
+    return number
+
+
+def _integer(value: Any, place: Place) -> Whole:
+    number = _decimal(value)
+    if number != number.to_integral_value():
+        raise ValueError("not whole")
+    return Whole.of(int(number), place.locale)
+
+
+def _number(value: Any, place: Place) -> Number:
+    return Number.of(_decimal(value), place.locale)
+
+
+def _moment(value: Any, place: Place) -> Moment:
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    if at.tzinfo is None or not 1900 < at.year < 9000:
+        raise ValueError("no UTC offset")
+    return Moment(at, place.locale, place.zone)
+
+
+def _day(value: Any, place: Place) -> Day:
+    found = value if isinstance(value, date) else date.fromisoformat(value)
+    if isinstance(found, datetime) or not 1900 < found.year < 9000:
+        raise ValueError("not a day")
+    return Day(found, place.locale)
+
+
+def _list(value: Any, place: Place) -> list[Any]:
+    if not isinstance(value, list) or not value or len(value) > _LONGEST_LIST:
+        raise ValueError("not a list, or an empty or endless one")
+    return [_item(item, place, 1) for item in value]
+
+
+def _item(value: Any, place: Place, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("nested too deep")
+    if isinstance(value, Mapping):
+        if value.keys() == {"amount", "currency"}:
+            return _money(value, place)
+        known = {k: v for k, v in value.items() if v is not None and v != ""}
+        return Row({str(k): _item(v, place, depth + 1) for k, v in known.items()})
+    if isinstance(value, list):
+        return [_item(item, place, depth + 1) for item in value[:_LONGEST_LIST]]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return Whole.of(value, place.locale)
+    if isinstance(value, float):
+        return _number(value, place)
+    return text(value)
+
+
+_READERS: dict[FactType, Callable[[Any, Place], Any]] = {
+    FactType.TEXT: text,
+    FactType.MONEY: _money,
+    FactType.DATETIME: _moment,
+    FactType.DATE: _day,
+    FactType.INTEGER: _integer,
+    FactType.DECIMAL: _number,
+    FactType.CODE: code,
+    FactType.URL: url,
+    FactType.LIST: _list,
+}

@@ -1,0 +1,119 @@
+"""One message on one channel in one locale, compiled: the static text, and what fills its slots."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jinja2.runtime import Context
+
+from signalpost.content import engine
+from signalpost.content.compile import Slots
+from signalpost.content.errors import MissingFact, RenderFailed
+from signalpost.content.sms import one_line, to_gsm, without_controls
+from signalpost.domain.text import Slot, fill, parts_from_json, parts_to_json
+from signalpost.domain.vocabulary import Channel
+from signalpost.errors import ConfigurationError
+
+_CLEAN: dict[str, Callable[[str], str]] = {
+    "html": without_controls,
+    "text": without_controls,
+    "sms": without_controls,
+    "gsm": lambda text: to_gsm(without_controls(text)),
+    "line": one_line,
+}
+
+
+class Program:
+    """The compiled expressions of one variant, made when the first person needs them."""
+
+    def __init__(self, name: str, slots: Slots) -> None:
+        self._name, self._slots = name, slots
+
+    @cached_property
+    def _groups(self) -> list[tuple[Any, Callable[[str], str], list[tuple[str, engine.Block]]]]:
+        groups = []
+        for kind, bodies in self._slots.by_kind.items():
+            env = engine.HTML if kind == "html" else engine.TEXT
+            blocks = engine.compile_blocks(env, bodies, self._name)
+            groups.append((env, _CLEAN[kind], list(blocks.items())))
+        return groups
+
+    def run(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """Return the value of every slot."""
+        values: dict[str, str] = {}
+        for env, clean, blocks in self._groups:
+            scope = Context(env, {**env.globals, **context}, self._name, {})
+            for name, block in blocks:
+                try:
+                    values[name] = clean(engine.run(block, scope))
+                except MissingFact:
+                    raise
+                except Exception as error:
+                    raise RenderFailed(self._slots.places[name], error) from None
+        return values
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One message on one channel in one locale, compiled to static text and slots."""
+
+    id: str
+    message: str
+    channel: Channel
+    locale: str
+    parts: Mapping[str, tuple[str | Slot, ...]]
+    _program: Program | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def build(
+        cls,
+        message: str,
+        channel: Channel,
+        locale: str,
+        parts: Mapping[str, tuple[str | Slot, ...]],
+        slots: Slots,
+    ) -> "Variant":
+        """Return the variant; its id is the hash of its text and of its expressions."""
+        content = [message, channel, locale, parts_to_json(parts), slots.sources]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+        return cls(digest, message, channel, locale, parts, Program(f"{message}/{channel}", slots))
+
+    def slots(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """Return the value of each slot for one person.
+
+        Raises ``MissingFact`` or ``RenderFailed``, which concern that person only.
+        """
+        if self._program is None:
+            raise ConfigurationError(
+                f"Message {self.message!r} was read back from the record and can only be filled; "
+                "load the catalogue to render it for another person."
+            )
+        return self._program.run(context)
+
+    def render(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """Return the full text of each part for one person; raises as ``slots``."""
+        return fill(self.parts, self.slots(context))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the record keeps: static text and slot names, no values."""
+        return {
+            "id": self.id,
+            "message": self.message,
+            "channel": str(self.channel),
+            "locale": self.locale,
+            "parts": parts_to_json(self.parts),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Variant":
+        """Return a variant that can be filled, from what the record kept."""
+        return cls(
+            kept["id"],
+            kept["message"],
+            Channel(kept["channel"]),
+            kept["locale"],
+            parts_from_json(kept["parts"]),
+        )
