@@ -1,11 +1,23 @@
 """Cases: what a person of ours must look at; and calls to other systems made on their behalf."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import Index, RowMapping, UniqueConstraint, select, update
+from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, moment, pk
+from signalpost.record.base import (
+    Id,
+    Table,
+    document,
+    insert_new,
+    insert_rows,
+    moment,
+    new_id,
+    pk,
+    table_of,
+)
 
 
 class Case(Table, table=True):
@@ -62,3 +74,63 @@ class HookCall(Table, table=True):
     detail: str | None = None
     started_at: datetime = moment()
     settled_at: datetime | None = moment(default=None)
+
+
+_case = table_of(Case)
+_call = table_of(HookCall)
+
+
+def of_enrolments(session: Session, *, enrolment_ids: Collection[str]) -> list[RowMapping]:
+    """Give the cases of these enrolments."""
+    query = select(_case).where(_case.c.enrolment_id.in_(enrolment_ids))
+    return list(session.execute(query).mappings())
+
+
+def open_new(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Open cases; gives the ids of those that were not there yet."""
+    return insert_new(session, _case, rows, conflict=("enrolment_id", "kind"), returning="id")
+
+
+def change(session: Session, *, case_id: str, **values: Any) -> None:
+    """Change where a case stands; its entries say what happened."""
+    session.execute(update(_case).where(_case.c.id == case_id).values(**values))
+
+
+def note(
+    session: Session, *, rows: Sequence[tuple[str, str, dict[str, Any]]], at: datetime
+) -> None:
+    """Add entries ``(case id, what, detail)`` to cases."""
+    insert_rows(
+        session,
+        table_of(CaseEntry),
+        [
+            {"id": new_id(), "case_id": case_id, "what": what, "detail": detail, "at": at}
+            for case_id, what, detail in rows
+        ],
+    )
+
+
+def calls_of(
+    session: Session, *, enrolment_ids: Collection[str], step: str
+) -> dict[str, RowMapping]:
+    """Give the webhook calls of these enrolments at this step, by enrolment."""
+    rows = session.execute(
+        select(_call).where(_call.c.enrolment_id.in_(enrolment_ids), _call.c.step == step)
+    ).mappings()
+    return {row["enrolment_id"]: row for row in rows}
+
+
+def begin_call(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the intent to call another system, before it is called."""
+    insert_new(session, _call, rows, conflict=("enrolment_id", "step"))
+
+
+def settle_call(
+    session: Session, *, call_id: str, status: str, detail: str | None, now: datetime
+) -> None:
+    """Write how a call ended."""
+    session.execute(
+        update(_call)
+        .where(_call.c.id == call_id)
+        .values(status=status, detail=detail, settled_at=now, attempts=_call.c.attempts + 1)
+    )

@@ -1,11 +1,13 @@
 """Why something was sent, or not, and why somebody entered a journey, or did not."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Index
-from sqlmodel import Field
+from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, moment, pk
+from signalpost.record.base import Id, Table, document, insert_rows, moment, new_id, pk, table_of
 
 
 class DecisionRow(Table, table=True):
@@ -30,3 +32,42 @@ class DecisionRow(Table, table=True):
     detail: dict = document()
     run_id: str | None = None
     at: datetime = moment()
+
+
+_NOTHING: dict[str, Any] = {
+    "enrolment_id": None,
+    "event_id": None,
+    "message_id": None,
+    "channel": None,
+    "detail": {},
+    "run_id": None,
+}
+
+
+def decision(
+    *,
+    customer_id: str,
+    kind: str,
+    subject: str,
+    outcome: str,
+    reason: str,
+    at: datetime,
+    **more: Any,
+) -> dict[str, Any]:
+    """Make the row of one decision, to be written with others by ``write``."""
+    return {
+        **_NOTHING,
+        "id": new_id(),
+        "customer_id": customer_id,
+        "kind": kind,
+        "subject": subject,
+        "outcome": outcome,
+        "reason": reason,
+        "at": at,
+        **more,
+    }
+
+
+def write(session: Session, *, rows: Sequence[dict[str, Any]]) -> None:
+    """Write decisions down, in one statement."""
+    insert_rows(session, table_of(DecisionRow), rows)

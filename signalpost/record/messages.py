@@ -1,11 +1,24 @@
 """Messages, the attempts to hand them over, their wording, and the in-app inbox."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Index
-from sqlmodel import Field
+from sqlalchemy import Index, RowMapping, bindparam, func, select, update
+from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, moment, pk
+from signalpost.domain.vocabulary import MessageStatus, Purpose
+from signalpost.record.base import (
+    Id,
+    Table,
+    document,
+    insert_new,
+    insert_rows,
+    moment,
+    pk,
+    table_of,
+)
+from signalpost.record.customers import Customer
 
 
 class MessageVariant(Table, table=True):
@@ -87,3 +100,179 @@ class InAppItem(Table, table=True):
     read_at: datetime | None = moment(default=None)
     archived_at: datetime | None = moment(default=None)
     withdrawn_at: datetime | None = moment(default=None)  #: redeemed or ended: no longer shown
+
+
+_m = table_of(Message)
+_d = table_of(Delivery)
+_i = table_of(InAppItem)
+_c = table_of(Customer)
+
+#: Messages that nobody got, or will get: they count toward no cap and repeat nothing.
+NOT_SENT = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.EXPIRED)
+
+
+def of_enrolments(session: Session, *, enrolment_ids: Collection[str]) -> list[RowMapping]:
+    """Give key, channel, status and id of the messages of these enrolments."""
+    return list(
+        session.execute(
+            select(
+                _m.c.id, _m.c.idempotency_key, _m.c.enrolment_id, _m.c.channel, _m.c.address,
+                _m.c.status, _m.c.expires_at,
+            ).where(_m.c.enrolment_id.in_(enrolment_ids))
+        ).mappings()
+    )  # fmt: skip
+
+
+def recent_marketing(
+    session: Session, *, roots: Collection[str], since: datetime
+) -> list[RowMapping]:
+    """Give the marketing messages to these people since then, for the frequency caps."""
+    return list(
+        session.execute(
+            select(_c.c.root_id, _m.c.id, _m.c.channel, _m.c.created_at)
+            .join(_c, _c.c.id == _m.c.customer_id)
+            .where(
+                _c.c.root_id.in_(roots),
+                _m.c.created_at > since,
+                _m.c.purpose == Purpose.MARKETING,
+                _m.c.status.not_in(NOT_SENT),
+            )
+        ).mappings()
+    )
+
+
+def last_sent(
+    session: Session, *, roots: Collection[str], message: str, since: datetime
+) -> dict[str, datetime]:
+    """Give when each of these people was last sent this message, after ``since``."""
+    rows = session.execute(
+        select(_c.c.root_id, func.max(_m.c.created_at))
+        .join(_c, _c.c.id == _m.c.customer_id)
+        .where(
+            _c.c.root_id.in_(roots),
+            _m.c.message == message,
+            _m.c.created_at > since,
+            _m.c.status.not_in(NOT_SENT),
+        )
+        .group_by(_c.c.root_id)
+    )
+    return {root: at for root, at in rows}  # noqa: C416 - Row is not a tuple pair
+
+
+def plan(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Write messages that were decided on; gives the ids of those that were new."""
+    return insert_new(session, _m, rows, conflict=("idempotency_key",), returning="id")
+
+
+def keep_variants(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the wording of variants that are not kept yet."""
+    insert_new(session, table_of(MessageVariant), rows, conflict=("id",))
+
+
+def intend(
+    session: Session,
+    *,
+    messages: Sequence[Mapping[str, Any]],
+    deliveries: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write the intent to hand messages over, before any provider is called."""
+    if not messages:
+        return
+    session.connection().execute(
+        update(_m)
+        .where(_m.c.id == bindparam("row_id"))
+        .values(
+            status=MessageStatus.SENDING.value,
+            variant_id=bindparam("new_variant"),
+            locale=bindparam("new_locale"),
+            slots=bindparam("new_slots"),
+            facts=bindparam("new_facts"),
+            run_id=bindparam("new_run"),
+            updated_at=bindparam("new_at"),
+        ),
+        list(messages),
+    )
+    insert_rows(session, _d, deliveries)
+
+
+def attempts(session: Session, *, message_ids: Collection[str]) -> dict[str, int]:
+    """Count the attempts made so far for each message."""
+    rows = session.execute(
+        select(_d.c.message_id, func.count())
+        .where(_d.c.message_id.in_(message_ids))
+        .group_by(_d.c.message_id)
+    )
+    return {message: count for message, count in rows}  # noqa: C416
+
+
+def settle(
+    session: Session,
+    *,
+    deliveries: Sequence[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write how hand-overs ended. A receipt that came first is not overwritten."""
+    if deliveries:
+        session.connection().execute(
+            update(_d)
+            .where(_d.c.id == bindparam("row_id"), _d.c.settled_at.is_(None))
+            .values(
+                status=bindparam("new_status"),
+                provider_id=bindparam("new_provider_id"),
+                fault=bindparam("new_fault"),
+                code=bindparam("new_code"),
+                detail=bindparam("new_detail"),
+                settled_at=bindparam("new_at"),
+            ),
+            list(deliveries),
+        )
+    if messages:
+        session.connection().execute(
+            update(_m)
+            .where(_m.c.id == bindparam("row_id"), _m.c.status == bindparam("old_status"))
+            .values(
+                status=bindparam("new_status"),
+                reason=bindparam("new_reason"),
+                updated_at=bindparam("new_at"),
+            ),
+            list(messages),
+        )
+
+
+def give_up_lost(session: Session, *, message_ids: Sequence[str], now: datetime) -> None:
+    """Mark messages whose sender died between intent and settling: nobody knows what became of them."""
+    if not message_ids:
+        return
+    session.execute(
+        update(_d)
+        .where(_d.c.message_id.in_(message_ids), _d.c.settled_at.is_(None))
+        .values(
+            status="unknown", detail="the sender stopped before it could settle", settled_at=now
+        )
+    )
+    session.execute(
+        update(_m)
+        .where(_m.c.id.in_(message_ids), _m.c.status == MessageStatus.SENDING)
+        .values(status=MessageStatus.UNKNOWN.value, reason="sender_stopped", updated_at=now)
+    )
+
+
+def put_in_inbox(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put in-app messages into their customers' inboxes."""
+    insert_new(session, _i, rows, conflict=("message_id",))
+
+
+def withdraw(session: Session, *, enrolment_ids: Collection[str], now: datetime) -> None:
+    """Take in-app marketing of ended enrolments out of the inbox: redeemed, or over."""
+    session.execute(
+        update(_i)
+        .where(
+            _i.c.message_id.in_(
+                select(_m.c.id).where(
+                    _m.c.enrolment_id.in_(enrolment_ids), _m.c.purpose == Purpose.MARKETING
+                )
+            ),
+            _i.c.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=now)
+    )
