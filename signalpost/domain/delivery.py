@@ -64,6 +64,7 @@ class Receipt:
     address: str | None = None
     code: str | None = None
     machine: bool = False  #: an opening or click that a scanner made, not a person
+    suppress: str | None = None  #: as in ``Handover``: "stop", "bad_address", "complaint"
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,0 +1,135 @@
+"""Builds the body of ``POST /v3/mail/send``: the static text once, each person's words as tags.
+
+A plain dict: the SDK's ``Mail`` helper lets line breaks through and cuts bad addresses short.
+Source of the limits: twilio.com/docs/sendgrid/api-reference/mail-send/limitations.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from signalpost.domain.delivery import Outgoing
+from signalpost.domain.text import fill
+from signalpost.domain.vocabulary import Purpose
+from signalpost.providers.sendgrid.settings import SendGridSettings
+
+MOST_SUBSTITUTION_BYTES = 10_000
+_ADDRESS = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    re.ASCII | re.IGNORECASE,
+)
+_BREAKS_HEADER = re.compile(r"[\r\n\0]")
+
+
+class Tags(dict[str, str]):
+    """A tag for each slot that is asked for, such as ``[%s0%]``.
+
+    Opening and closing marks differ, so two tags side by side cannot be read as a third one.
+    ``mark`` is lengthened until no text of the batch holds it.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__()
+        self.mark = "[%s"
+        while any(self.mark in text for text in texts):
+            self.mark += "s"
+
+    def __missing__(self, slot: str) -> str:
+        tag = f"{self.mark}{len(self)}%]"
+        self[slot] = tag
+        return tag
+
+
+def address_of(out: Outgoing) -> str | None:
+    """The address as SendGrid takes it (domain in ASCII), or ``None`` when it is not valid."""
+    address = out.address.strip(" ")
+    if not address.isascii():
+        local, _, domain = address.rpartition("@")
+        try:
+            address = f"{local}@{domain.encode('idna').decode()}"
+        except UnicodeError:
+            return None
+    local_length = address.rfind("@")
+    fits = len(address) <= 254 and local_length <= 64
+    return address if fits and _ADDRESS.fullmatch(address) else None
+
+
+def refusal(out: Outgoing) -> str | None:
+    """Why this person's message cannot be sent, or ``None``: asked before any request is made."""
+    if address_of(out) is None:
+        return "bad_address"
+    try:
+        subject = fill(out.parts, out.slots)["subject"]
+    except KeyError:
+        return "missing_slot"
+    if not subject.strip():
+        return "empty_subject"
+    if _BREAKS_HEADER.search(subject):
+        return "line_break_in_subject"
+    if re.search(r"[\s<>]", out.unsubscribe_url or ""):
+        return "bad_unsubscribe_url"
+    return None
+
+
+def substitutions(tags: Tags, slots: Mapping[str, str]) -> dict[str, str]:
+    """This person's words by tag. Raises ``KeyError`` when one is missing."""
+    return {tag: slots[slot] for slot, tag in tags.items()}
+
+
+def too_large(words: Mapping[str, str]) -> bool:
+    """Whether a person's words are over SendGrid's limit and need a request of their own."""
+    size = sum(len(text.encode(errors="replace")) for pair in words.items() for text in pair)
+    return size > MOST_SUBSTITUTION_BYTES
+
+
+def mail(
+    text: Mapping[str, str],
+    people: Iterable[tuple[Outgoing, Mapping[str, str]]],
+    settings: SendGridSettings,
+) -> dict[str, Any]:
+    """One request: ``text`` by part, and each person with their words by tag."""
+    listed = list(people)
+    first = listed[0][0]
+    sender = settings.senders[first.sender]
+    kinds = (("text/plain", text.get("text")), ("text/html", text.get("html")))
+    body: dict[str, Any] = {
+        "from": {"email": sender.email, "name": sender.name}
+        if sender.name
+        else {"email": sender.email},
+        "personalizations": [_personalization(out, words) for out, words in listed],
+        "subject": text["subject"],
+        "content": [{"type": kind, "value": value} for kind, value in kinds if value],
+        "categories": list(dict.fromkeys([first.message[:255], str(first.purpose)])),
+        "tracking_settings": _tracking(first.purpose),
+    }
+    if settings.asm_group is not None and first.purpose is Purpose.MARKETING:
+        body["asm"] = {"group_id": settings.asm_group}
+    return body
+
+
+def _personalization(out: Outgoing, words: Mapping[str, str]) -> dict[str, Any]:
+    person: dict[str, Any] = {
+        "to": [{"email": address_of(out)}],
+        # SendGrid keeps these and shows them to its staff: ids only.
+        "custom_args": {"x_message_id": out.message_id, "x_delivery_id": out.delivery_id},
+    }
+    if words:
+        person["substitutions"] = dict(words)
+    if out.unsubscribe_url:
+        person["headers"] = {
+            "List-Unsubscribe": f"<{out.unsubscribe_url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    return person
+
+
+def _tracking(purpose: Purpose) -> dict[str, Any]:
+    """Said in full, so that account settings never rewrite the links of a security message."""
+    tracked = purpose is not Purpose.SECURITY
+    return {
+        "click_tracking": {"enable": tracked, "enable_text": False},
+        "open_tracking": {"enable": tracked},
+        "subscription_tracking": {"enable": False},
+        "ganalytics": {"enable": False},
+    }

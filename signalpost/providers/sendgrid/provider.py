@@ -1,0 +1,145 @@
+"""Hands email to SendGrid, up to 1,000 people a request, through the official SDK."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from signalpost.domain.delivery import Handover, Outgoing
+from signalpost.domain.text import fill
+from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
+from signalpost.providers.sendgrid import payload
+from signalpost.providers.sendgrid.client import MailSend, Next, Outcome, not_connected, unknown
+from signalpost.providers.sendgrid.settings import SendGridSettings
+
+Person = tuple[Outgoing, Mapping[str, str]]
+"""A message and this person's words by tag."""
+
+_REFUSALS: Mapping[str, str] = {
+    "bad_address": "The email address is not valid.",
+    "missing_slot": "A value for the text was missing.",
+    "empty_subject": "The subject was empty.",
+    "line_break_in_subject": "The subject held a line break.",
+    "bad_unsubscribe_url": "The unsubscribe link held a space or a bracket.",
+}
+
+
+class SendGrid:
+    """Email by SendGrid's ``mail/send``. ``Outgoing.valid_for`` has no counterpart there."""
+
+    name = "sendgrid"
+    channels = frozenset({Channel.EMAIL})
+    max_batch = 1000
+
+    def __init__(self, settings: SendGridSettings) -> None:
+        self._settings = settings
+        self._mail_send = MailSend(settings)
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sendgrid")
+
+    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Send the batch; one ``Handover`` each, same order. One bad person never harms the rest."""
+        settled: dict[str, Handover] = {}
+        sendable = []
+        for out in batch:
+            refused = self._refuse(out)
+            if refused:
+                settled[out.delivery_id] = refused
+            else:
+                sendable.append(out)
+        for result in await asyncio.gather(*[self._send(*r) for r in _requests(sendable)]):
+            settled.update((handover.delivery_id, handover) for handover in result)
+        return [settled[out.delivery_id] for out in batch]
+
+    async def close(self) -> None:
+        """Let the threads go; the SDK keeps no connection."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _send(self, text: Mapping[str, str], people: Sequence[Person]) -> list[Handover]:
+        """Send one request; halve it while SendGrid refuses all for the sake of one."""
+        outcome = await self._post(payload.mail(text, people, self._settings))
+        if outcome.next is Next.SPLIT and len(people) > 1:
+            middle = len(people) // 2
+            left = await self._send(text, people[:middle])
+            return left + await self._send(text, people[middle:])
+        return [self._settle(out, outcome) for out, _ in people]
+
+    async def _post(self, body: dict[str, Any]) -> Outcome:
+        """Make the call in a thread: the SDK waits, and its timeout restarts with every byte."""
+        call = self._threads.submit(self._mail_send.post, body)
+        try:
+            async with asyncio.timeout(self._settings.timeout.total_seconds()):
+                return await asyncio.wrap_future(call)
+        except TimeoutError:
+            return not_connected() if call.cancel() else unknown("no answer in time")
+
+    def _refuse(self, out: Outgoing) -> Handover | None:
+        if out.sender not in self._settings.senders:
+            return self._settle(
+                out,
+                Outcome(
+                    status=DeliveryStatus.REJECTED,
+                    fault=FaultClass.OURS,
+                    code="no_sender",
+                    detail=f"No from address is configured for the stream {out.sender!r}.",
+                ),
+            )
+        why = payload.refusal(out)
+        if why is None:
+            return None
+        return self._settle(
+            out,
+            Outcome(
+                status=DeliveryStatus.REJECTED,
+                fault=FaultClass.PERMANENT,
+                code=why,
+                detail=_REFUSALS[why],
+                suppress="bad_address" if why == "bad_address" else None,
+            ),
+        )
+
+    def _settle(self, out: Outgoing, outcome: Outcome) -> Handover:
+        return Handover(
+            delivery_id=out.delivery_id,
+            status=outcome.status,
+            provider=self.name,
+            provider_id=outcome.provider_id,
+            fault=outcome.fault,
+            code=outcome.code,
+            detail=outcome.detail,
+            retry_after=outcome.retry_after,
+            suppress=outcome.suppress,
+        )
+
+
+def _requests(batch: Sequence[Outgoing]) -> Iterator[tuple[Mapping[str, str], list[Person]]]:
+    """Yield the requests that carry a batch, each as its text and its people.
+
+    One for all who share a text; a second for an address that comes twice, since SendGrid refuses
+    it; one of their own, with the full text, for people whose words are over the limit.
+    """
+    groups = defaultdict(list)
+    for out in batch:
+        groups[out.variant_id, out.sender, out.purpose, out.message].append(out)
+    for group in groups.values():
+        tags = payload.Tags(_all_texts(group))
+        text = fill(group[0].parts, tags)
+        rounds: list[dict[str, Person]] = []
+        for out in group:
+            words = payload.substitutions(tags, out.slots)
+            if payload.too_large(words):
+                yield fill(out.parts, out.slots), [(out, {})]
+                continue
+            key = out.address.strip().lower()
+            free = next((people for people in rounds if key not in people), None)
+            if free is None:
+                rounds.append(free := {})
+            free[key] = (out, words)
+        for people in rounds:
+            yield text, list(people.values())
+
+
+def _all_texts(group: Sequence[Outgoing]) -> list[str]:
+    """Every text in which a tag could be mistaken for the text itself."""
+    static = [piece for part in group[0].parts.values() for piece in part if isinstance(piece, str)]
+    return static + [value for out in group for value in out.slots.values()]

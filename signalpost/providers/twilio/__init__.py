@@ -1,0 +1,21 @@
+"""Twilio Programmable Messaging: SMS, WhatsApp and Messenger through one API."""
+
+from signalpost.providers.twilio.provider import Twilio
+from signalpost.providers.twilio.settings import TwilioSettings
+from signalpost.providers.twilio.webhooks import (
+    answer,
+    callback_is_ours,
+    parse_inbound,
+    parse_status,
+    verify,
+)
+
+__all__ = [
+    "Twilio",
+    "TwilioSettings",
+    "answer",
+    "callback_is_ours",
+    "parse_inbound",
+    "parse_status",
+    "verify",
+]
