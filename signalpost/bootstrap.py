@@ -1,0 +1,268 @@
+"""The composition root: the one place that knows every room and wires them by the settings."""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+import holidays
+
+from signalpost.content import Catalogue
+from signalpost.domain.delivery import Provider
+from signalpost.domain.gate import Policy
+from signalpost.domain.journey import Journey, compile_journey
+from signalpost.domain.program import Program
+from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.errors import ConfigurationError
+from signalpost.providers.hooks import Webhooks
+from signalpost.providers.in_app import InApp
+from signalpost.providers.sendgrid import SendGrid
+from signalpost.providers.sendgrid.settings import From, SendGridSettings
+from signalpost.providers.twilio import Twilio, TwilioSettings
+from signalpost.record.database import Database, open_engine
+from signalpost.services.desk import Desk, HookCaller
+from signalpost.services.links import Links
+from signalpost.settings import Settings, load
+
+SENDGRID_EVENTS = "/webhooks/sendgrid"
+TWILIO_STATUS = "/webhooks/twilio/status"
+TWILIO_INBOUND = "/webhooks/twilio/inbound"
+
+_LOCAL_SENDER = "+15005550006"  #: the number that Twilio's own test credentials may send from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signalpost:
+    """The whole product, wired."""
+
+    settings: Settings
+    database: Database
+    desk: Desk
+    catalogue: Catalogue
+    programs: Mapping[str, Program]
+
+    def close(self) -> None:
+        """Let go of every connection; call it outside an event loop."""
+        asyncio.run(self._close())
+
+    async def aclose(self) -> None:
+        """Let go of every connection, from inside the event loop that used them."""
+        await self._close()
+
+    async def _close(self) -> None:
+        for provider in {id(one): one for one in self.desk.providers.values()}.values():
+            await provider.close()
+        if isinstance(self.desk.hooks, Webhooks):
+            await self.desk.hooks.close()
+        self.database.close()
+
+
+def wall_clock() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = wall_clock,
+    journeys: tuple[Journey, ...] | None = None,
+) -> Signalpost:
+    """Wire the product by ``settings``. Opens no connection and starts nothing.
+
+    Raises:
+        ConfigurationError: a setting, a message folder or a journey is wrong.
+    """
+    catalogue = Catalogue.load(settings.templates)
+    programs = load_programs(settings) if journeys is None else compile_all(journeys)
+    check_messages(programs, catalogue)
+    database = Database(open_engine(settings.database_address))
+    hooks = Webhooks(
+        urls=settings.hook_urls,
+        secret=settings.keys["hook_secret"],
+        timeout=timedelta(seconds=settings.hook_timeout),
+    )
+    desk = Desk(
+        database=database,
+        catalogue=catalogue,
+        programs=programs,
+        providers=_providers(settings, catalogue),
+        hooks=cast(HookCaller, hooks),
+        links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),
+        policy=policy(settings),
+        clock=clock,
+        default_zone=settings.default_zone,
+        on_call=settings.on_call,
+        holidays=_holidays(settings, clock().year),
+    )
+    return Signalpost(
+        settings=settings, database=database, desk=desk, catalogue=catalogue, programs=programs
+    )
+
+
+_current: Signalpost | None = None
+
+
+def current() -> Signalpost:
+    """The product of this process, built from the environment on first use."""
+    global _current
+    if _current is None:
+        _current = build(load())
+    return _current
+
+
+def use(app: Signalpost | None) -> None:
+    """Make ``app`` the product of this process; None forgets it."""
+    global _current
+    _current = app
+
+
+def load_programs(settings: Settings) -> dict[str, Program]:
+    """Compile the journeys of the project.
+
+    Raises:
+        ConfigurationError: the module cannot be imported or holds no JOURNEYS, or one is unsound.
+    """
+    name = settings.journeys
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"The journeys in {name!r} need the module {error.name!r}, which is not installed."
+            ) from error
+        raise ConfigurationError(
+            f"SIGNALPOST_JOURNEYS names {name!r}, and there is no such module. Run this in the "
+            "project's folder, or set it to the module that holds JOURNEYS."
+        ) from error
+    found = getattr(module, "JOURNEYS", None)
+    if not isinstance(found, list | tuple) or not all(isinstance(one, Journey) for one in found):
+        raise ConfigurationError(
+            f"The module {name!r} has no JOURNEYS; write JOURNEYS = (…,) with every journey in it."
+        )
+    return compile_all(tuple(found))
+
+
+def compile_all(journeys: tuple[Journey, ...]) -> dict[str, Program]:
+    """Compile journeys by name.
+
+    Raises:
+        ConfigurationError: two have one name, or one is unsound.
+    """
+    programs: dict[str, Program] = {}
+    for journey in journeys:
+        if journey.name in programs:
+            raise ConfigurationError(f"Two journeys are called {journey.name!r}; rename one.")
+        programs[journey.name] = compile_journey(journey)
+    return programs
+
+
+def check_messages(programs: Mapping[str, Program], catalogue: Catalogue) -> None:
+    """Hold journeys against the messages that they send.
+
+    Raises:
+        ConfigurationError: a journey sends a message that is not in the catalogue.
+    """
+    for program in programs.values():
+        for name in program.messages():
+            if name not in catalogue:
+                raise ConfigurationError(
+                    f"The journey {program.journey!r} sends the message {name!r}, and there is no "
+                    f"folder {catalogue.folder / name}. Make it, or correct the name in the journey."
+                )
+
+
+def policy(settings: Settings) -> Policy:
+    """The house rules of sending, as set."""
+    return Policy(holdout=settings.holdout)
+
+
+def _providers(settings: Settings, catalogue: Catalogue) -> dict[Channel, Provider]:
+    mail: Provider = SendGrid(sendgrid_settings(settings, brand=catalogue.brand.get("name", "")))
+    phone: Provider = Twilio(twilio_settings(settings))
+    inbox: Provider = InApp()
+    return {channel: one for one in (mail, phone, inbox) for channel in one.channels}
+
+
+def sendgrid_settings(settings: Settings, *, brand: str) -> SendGridSettings:
+    """What the SendGrid adapter is told; the local post office unless an account is set."""
+    name = settings.email_from_name or brand
+    senders = {
+        str(Purpose.SECURITY): settings.email_from_security,
+        str(Purpose.TRANSACTIONAL): None,
+        str(Purpose.MARKETING): settings.email_from_marketing,
+    }
+    keys = settings.sendgrid_webhook_public_keys
+    return SendGridSettings(
+        api_key=settings.keys["sendgrid_api_key"],
+        senders={k: From(email=v or settings.email_from, name=name) for k, v in senders.items()},
+        base_url=settings.postoffice_url if settings.local_sendgrid else settings.sendgrid_base_url,
+        webhook_public_keys=keys or (settings.keys["sendgrid_webhook_public_key"],),
+        asm_group=settings.sendgrid_asm_group,
+    )
+
+
+def twilio_settings(settings: Settings) -> TwilioSettings:
+    """What the Twilio adapter is told; the local post office unless an account is set.
+
+    Raises:
+        ConfigurationError: an account is set without its token or without a sender.
+    """
+    _check_twilio(settings)
+    keys = settings.keys
+    sid, token = keys["twilio_account_sid"], keys["twilio_auth_token"]
+    secret = settings.twilio_api_secret
+    old = tuple(one.get_secret_value() for one in settings.twilio_old_auth_tokens)
+    by_service = settings.twilio_messaging_service_sid is not None
+    return TwilioSettings(
+        account_sid=sid,
+        api_key=settings.twilio_api_key or sid,
+        api_secret=secret.get_secret_value() if secret else token,
+        auth_tokens=(token, *old),
+        base_url=settings.postoffice_url if settings.local_twilio else settings.twilio_base_url,
+        sender=settings.twilio_sender or (None if by_service else _LOCAL_SENDER),
+        messaging_service_sid=settings.twilio_messaging_service_sid,
+        whatsapp_sender=settings.whatsapp_sender,
+        messenger_sender=settings.messenger_sender,
+        status_callback=settings.base_url + TWILIO_STATUS,
+        callback_secret=settings.links_signed_with[-1],
+    )
+
+
+def _check_twilio(settings: Settings) -> None:
+    if settings.local_twilio or settings.twilio_base_url is not None:
+        return
+    if settings.twilio_auth_token is None:
+        raise ConfigurationError(
+            "SIGNALPOST_TWILIO_ACCOUNT_SID is set without SIGNALPOST_TWILIO_AUTH_TOKEN, which also "
+            "proves that webhooks are Twilio's. Set it, or unset both to use the local post office."
+        )
+    if (settings.twilio_api_key is None) != (settings.twilio_api_secret is None):
+        raise ConfigurationError(
+            "SIGNALPOST_TWILIO_API_KEY and SIGNALPOST_TWILIO_API_SECRET belong together: set both "
+            "or neither."
+        )
+    if settings.twilio_sender is None and settings.twilio_messaging_service_sid is None:
+        raise ConfigurationError(
+            "No sender for text messages is set: set SIGNALPOST_TWILIO_SENDER to a number of your "
+            "Twilio account, or SIGNALPOST_TWILIO_MESSAGING_SERVICE_SID."
+        )
+
+
+def _holidays(settings: Settings, year: int) -> frozenset[date]:
+    days: set[date] = set()
+    for place in settings.holidays:
+        country, _, region = place.partition("-")
+        try:
+            found = holidays.country_holidays(
+                country, subdiv=region or None, years=range(year - 1, year + 3)
+            )
+        except NotImplementedError as error:
+            raise ConfigurationError(
+                f"SIGNALPOST_HOLIDAYS names {place!r}, which is not known; write ISO codes such as "
+                "US or DE-BY."
+            ) from error
+        days.update(found)
+    return frozenset(days)

@@ -1,0 +1,118 @@
+"""Webhooks out, signed by the Standard Webhooks specification: how other systems of ours are told.
+
+The id is the same on every attempt, so the receiver can tell a repeat from a second call
+(standardwebhooks.com, "webhook-id").
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from standardwebhooks import Webhook
+
+from signalpost.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookAnswer:
+    """How a call ended: ``done``, ``retry`` (surely not processed), ``failed`` or ``unknown``.
+
+    The same shape as ``services.desk.HookOutcome``, which this room may not see.
+    """
+
+    status: str
+    detail: str | None = None
+
+
+class Webhooks:
+    """Calls the addresses that the settings name, and no others.
+
+    Raises:
+        ConfigurationError: an address is not http(s), or the secret is not base64.
+    """
+
+    def __init__(
+        self,
+        *,
+        urls: Mapping[str, str],
+        secret: str,
+        timeout: timedelta = timedelta(seconds=10),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        for name, url in urls.items():
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ConfigurationError(f"The address of the hook {name!r} is not http or https.")
+        try:
+            self._signer = Webhook(secret)
+        except Exception as error:
+            raise ConfigurationError(
+                "SIGNALPOST_HOOK_SECRET is not a webhook secret; it is whsec_ and base64."
+            ) from error
+        self._urls = dict(urls)
+        self._timeout = timeout
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> HookAnswer:
+        """Post ``body`` to the hook's address. Never raises for what the network does."""
+        url = self._urls.get(hook)
+        if url is None:
+            return HookAnswer(
+                status="failed",
+                detail=f"no address is set for {hook!r}; add it to SIGNALPOST_HOOKS",
+            )
+        data = orjson.dumps({"type": hook, "data": body}, option=orjson.OPT_NON_STR_KEYS)
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                return await self._post(url, call_id, data)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            return HookAnswer(status="retry", detail="no connection")
+        except TimeoutError:
+            return HookAnswer(status="unknown", detail="no answer in time")
+        except (aiohttp.ClientError, OSError) as error:
+            return HookAnswer(status="unknown", detail=f"connection lost ({type(error).__name__})")
+
+    async def _post(self, url: str, call_id: str, data: bytes) -> HookAnswer:
+        now = self._clock().astimezone(UTC)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "signalpost",
+            "webhook-id": call_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._signer.sign(call_id, now, data.decode()),
+        }
+        session = self._connected()
+        async with session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
+            return _judge(answer.status, waits="retry-after" in answer.headers)
+
+    def _connected(self) -> aiohttp.ClientSession:
+        """One session for the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            self._loop = loop
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None and self._loop is asyncio.get_running_loop():
+            await self._session.close()
+        self._session = None
+
+
+def _judge(status: int, *, waits: bool) -> HookAnswer:
+    detail = f"answered {status}"
+    if 200 <= status < 300:
+        return HookAnswer(status="done", detail=detail)
+    if status == 429 or (status == 503 and waits):
+        return HookAnswer(status="retry", detail=detail)
+    if status >= 500:
+        return HookAnswer(status="unknown", detail=detail)
+    return HookAnswer(status="failed", detail=detail)

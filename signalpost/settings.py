@@ -1,0 +1,251 @@
+"""Every setting, read from ``SIGNALPOST_*`` and from nowhere else; an error says which and what to do.
+
+Unset keys come from the state folder (``signalpost.keys``). While no vendor account is set, mail and
+text messages go to the local post office.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from signalpost import keys
+from signalpost.errors import ConfigurationError
+
+PREFIX = "SIGNALPOST_"
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not a web address; write it like http://127.0.0.1:8025")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("holds a user, a query or a fragment; write scheme, host and path only")
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("is not a time zone; write an IANA name like Europe/Paris") from error
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+", value, re.ASCII):
+        raise ValueError("is not an email address; write it like hello@shop.example")
+    return value
+
+
+def _phone(value: str) -> str:
+    if not re.fullmatch(r"\+[1-9]\d{6,14}|\d{3,8}", value, re.ASCII):
+        raise ValueError("is not a sender; write a number like +14155550100 or a short code")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if _text(value) else value
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Email = Annotated[str, AfterValidator(_email)]
+Phone = Annotated[str, AfterValidator(_phone)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+class Settings(BaseSettings):
+    """What an operator can set. ``load()`` reads it; secrets are never shown by ``repr``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    home: Path = Path(".signalpost")  #: state: the record, keys, logs
+    host: str = "127.0.0.1"  #: what the servers listen on
+    web_port: Port = 8000
+    prefect_port: Port = 4200
+    postoffice_port: Port = 8025
+    public_url: Url | None = None  #: how customers and vendors reach the web, https in production
+    database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
+    templates: Path = Path("templates")
+    journeys: str = "flows"  #: the module whose JOURNEYS are run
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    write_key: SecretStr | None = None  #: for senders of signals
+    api_key: SecretStr | None = None  #: for readers of the record
+    link_secrets: Secrets = ()  #: sign links and sessions; the newest last
+    event_secrets: Secrets = ()  #: whsec_…, of signed events that come in; any is accepted
+    hook_secret: SecretStr | None = None  #: whsec_…, signs the webhooks that go out
+    hooks: Mapping[str, Url] = Field(default_factory=dict)  #: JSON: {"block_card": "https://…"}
+    hook_timeout: float = Field(default=10, gt=0, le=120)  #: seconds
+
+    sendgrid_base_url: Url | None = None
+    sendgrid_api_key: SecretStr | None = None
+    sendgrid_webhook_public_keys: Texts = ()  #: base64, as SendGrid shows them
+    sendgrid_asm_group: int | None = None
+    email_from: Email = "hello@brand.example"
+    email_from_security: Email | None = None
+    email_from_marketing: Email | None = None
+    email_from_name: str = ""  #: defaults to the brand's name
+
+    twilio_base_url: Url | None = None
+    twilio_account_sid: str | None = Field(default=None, pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_auth_token: SecretStr | None = None
+    twilio_old_auth_tokens: Secrets = ()  #: still accepted under webhooks while one is replaced
+    twilio_api_key: str | None = Field(default=None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    twilio_api_secret: SecretStr | None = None
+    twilio_sender: Phone | None = None
+    twilio_messaging_service_sid: str | None = Field(default=None, pattern=r"^MG[0-9a-fA-F]{32}$")
+    whatsapp_sender: Phone | None = None
+    messenger_sender: str | None = None
+
+    default_zone: Zone = "UTC"  #: of customers whose zone nothing tells
+    on_call: str = "on-call"  #: who gets a case when the customer has no agent
+    holidays: Texts = ()  #: countries whose holidays are no working days: "US,DE-BY"
+    holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of customers without marketing
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """The keys in force: those that are set, else those of the state folder, made when missing."""
+        known = keys.load_or_make(self.home)
+        set_ = {name: getattr(self, name, None) for name in known}
+        return known | {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in set_.items()
+            if value is not None
+        }
+
+    @property
+    def links_signed_with(self) -> tuple[str, ...]:
+        """The secrets of links and sessions, the newest last."""
+        return _plain(self.link_secrets) or (self.keys["link_secret"],)
+
+    @property
+    def events_signed_with(self) -> tuple[str, ...]:
+        """The secrets under which a signed event that comes in is believed."""
+        return _plain(self.event_secrets) or (self.keys["event_secret"],)
+
+    @property
+    def database_address(self) -> str:
+        """Where the record is; SQLite in the state folder unless told."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'signalpost.db'}"
+
+    @property
+    def web_url(self) -> str:
+        """How processes on this machine reach the web."""
+        return f"http://{_reachable(self.host)}:{self.web_port}"
+
+    @property
+    def base_url(self) -> str:
+        """How everybody else reaches the web; links in messages start with it."""
+        return self.public_url or self.web_url
+
+    @property
+    def postoffice_url(self) -> str:
+        """The local post office."""
+        return f"http://{_reachable(self.host)}:{self.postoffice_port}"
+
+    @property
+    def prefect_url(self) -> str:
+        """Prefect's pages."""
+        return f"http://{_reachable(self.host)}:{self.prefect_port}"
+
+    @property
+    def local_sendgrid(self) -> bool:
+        """Whether mail goes to the local post office: no SendGrid account and no host is set."""
+        return self.sendgrid_api_key is None and self.sendgrid_base_url is None
+
+    @property
+    def local_twilio(self) -> bool:
+        """Whether text messages go to the local post office: no account and no host is set."""
+        return self.twilio_account_sid is None and self.twilio_base_url is None
+
+    @property
+    def hook_urls(self) -> Mapping[str, str]:
+        """Where each webhook out goes; the local post office takes the demo's unless told."""
+        return {"block_card": f"{self.postoffice_url}/hooks/block-card", **self.hooks}
+
+
+def _reachable(host: str) -> str:
+    """The name under which something that listens on ``host`` is reached from this machine."""
+    if host in ("0.0.0.0", ""):  # noqa: S104 - not bound here, only recognised
+        return "127.0.0.1"
+    return "[::1]" if host in ("::", "::1") else host
+
+
+def _plain(secrets: tuple[SecretStr, ...]) -> tuple[str, ...]:
+    return tuple(secret.get_secret_value() for secret in secrets)
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings from the environment; ``given`` goes before it.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the text names the variable and says what to do. It
+            never shows a value, since that may be a secret.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [f"{_variable(one['loc'])} {_says(one)}" for one in error.errors()]
+        raise ConfigurationError(_sentence(wrong)) from None
+    except SettingsError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        variable = PREFIX + name[1].upper() if name else "A setting"
+        raise ConfigurationError(
+            _sentence([f'{variable} is not JSON; write it like {{"name": "value"}}'])
+        ) from None
+
+
+def _sentence(wrong: list[str]) -> str:
+    if len(wrong) == 1:
+        return f"The setting {wrong[0]}."
+    return "\n".join([f"{len(wrong)} settings are wrong:", *(f"  {one}." for one in wrong)])
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name, *rest = location or ("setting",)
+    inside = "".join(f" ({part})" for part in rest)
+    return PREFIX + str(name).upper() + inside
+
+
+_SAYS = {
+    "int_parsing": "is not a whole number",
+    "float_parsing": "is not a number",
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be {le} or less",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be one of {expected}",
+}
+_SHAPES = {
+    "twilio_account_sid": "is not an account sid; it starts with AC and has 34 characters",
+    "twilio_api_key": "is not an API key sid; it starts with SK and has 34 characters",
+    "twilio_messaging_service_sid": "is not a service sid; it starts with MG and has 34 characters",
+}
+
+
+def _says(error: Any) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "string_pattern_mismatch":
+        return _SHAPES.get(str(error["loc"][0]), "does not have the right shape")
+    pattern = _SAYS.get(error["type"])
+    if pattern:
+        return pattern.format(**error.get("ctx", {}))
+    return str(error["msg"]).lower()
