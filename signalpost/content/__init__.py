@@ -3,6 +3,7 @@
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import ContentError, MissingFact, Problem, RenderFailed
 from signalpost.content.facts import Fact, FactType
+from signalpost.content.lint import lint
 from signalpost.content.sms import sms_segments, to_gsm
 from signalpost.content.spec import MessageSpec, Question
 from signalpost.content.variant import Variant
@@ -21,6 +22,7 @@ __all__ = [
     "Slot",
     "Variant",
     "fill",
+    "lint",
     "sms_segments",
     "to_gsm",
 ]

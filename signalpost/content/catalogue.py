@@ -18,6 +18,7 @@ from signalpost.content.variant import Variant
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import NotFoundError
 
+_LINK = re.compile(r"https?://[^\s<>\"']+")  # http: the embedded default runs on loopback
 _LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
 
 
@@ -28,10 +29,13 @@ class Catalogue:
         self.folder = folder
         self.brand = loaded.brand
         self.domains = loaded.domains
+        self._own_brand = Row(dict(loaded.brand))
         self.default_locale = loaded.default_locale
         self.problems = loaded.problems
         self._specs = loaded.specs
         self._variants = loaded.variants
+        self.files = loaded.files
+        self._written: dict[tuple[str, str | None], str] = {}
 
     @classmethod
     def load(cls, folder: Path, broken: Literal["raise", "collect"] = "raise") -> "Catalogue":
@@ -94,7 +98,7 @@ class Catalogue:
         values = {n: read_fact(spec, fact, facts.get(n), place) for n, fact in spec.facts.items()}
         known = {n: value for n, value in values.items() if value is not None}
         known["customer"] = Row(_person(customer))
-        known["brand"] = Row({**self.brand, **_texts(brand)})
+        known["brand"] = Row({**self.brand, **_texts(brand)}) if brand else self._own_brand
         known["links"] = Row({k: v for k, v in links.items() if _is_link(v)})
         known["locale"] = place.locale
         return known
@@ -132,11 +136,14 @@ class Catalogue:
 
     def _written_in(self, spec: MessageSpec, locale: str | None) -> str:
         """Return the person's locale if the message is written in it, else the default."""
-        written = frozenset().union(*spec.locales.values())
-        tags = fallbacks(locale, spec.default_locale)
-        if any(tag in written for tag in tags[:-1]):
-            return normalise(locale) or spec.default_locale
-        return spec.default_locale
+        found = self._written.get((spec.name, locale))
+        if found is None:
+            written = frozenset().union(*spec.locales.values())
+            close = any(tag in written for tag in fallbacks(locale, "")[:-1])
+            found = (normalise(locale) if close else None) or spec.default_locale
+            if len(self._written) < 10_000:
+                self._written[spec.name, locale] = found
+        return found
 
 
 def read_fact(spec: MessageSpec, fact: Fact, value: Any, place: Place) -> Any:
@@ -176,11 +183,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_link(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and value.startswith(("https://", "http://"))
-        and (not any(c.isspace() or c in "<>\"'" for c in value))
-    )
+    return isinstance(value, str) and _LINK.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -34,12 +34,16 @@ class FactType(StrEnum):
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact that a message declares; ``sample`` is its JSON for previews and checks."""
+    """One fact that a message declares; ``sample`` is its JSON for previews and checks.
+
+    A fact that is not ``shown`` ties the channels together (a promotion's id) and need not be read.
+    """
 
     name: str
     type: FactType
     required: bool
     sample: Any
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

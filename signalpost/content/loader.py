@@ -47,6 +47,7 @@ class Loaded:
     problems: tuple[Problem, ...]
     specs: Mapping[str, MessageSpec]
     variants: Mapping[Key, Variant]
+    files: Mapping[Key, Mapping[str, Path]]
 
 
 class Loader:
@@ -58,6 +59,7 @@ class Loader:
         self.problems: list[Problem] = []
         self.specs: dict[str, MessageSpec] = {}
         self.variants: dict[Key, Variant] = {}
+        self.files: dict[Key, dict[str, Path]] = {}
         self.brand: dict[str, Any] = {}
         self.domains: frozenset[str] = frozenset()
 
@@ -79,6 +81,7 @@ class Loader:
             problems=tuple(sorted(self.problems)),
             specs=self.specs,
             variants=self.variants,
+            files=self.files,
         )
 
     def _load_brand(self) -> None:
@@ -123,6 +126,8 @@ class Loader:
         if not self._settle():
             self.specs[spec.name] = spec
             self.variants.update(made)
+            for f in files:
+                self.files.setdefault((spec.name, f.channel, f.locale), {})[f.part] = f.path
 
     def _files(self, path: Path) -> list[Found]:
         default = self.compiler.default_locale

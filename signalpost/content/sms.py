@@ -59,7 +59,7 @@ def _segments(sizes: list[int], *, single: int, joined: int) -> int:
 
 def without_controls(text: str) -> str:
     """Return the text without control characters and bidi overrides; line feeds stay."""
-    return _UNFIT.sub("", text) if _UNFIT.search(text) else text
+    return text if text.isprintable() else _UNFIT.sub("", text)
 
 
 def one_line(text: str) -> str:

@@ -186,7 +186,7 @@ class SpecReader:
         if not isinstance(about, dict):
             self._report(name, f"[{section}] is not a table", f"write a [{section}] section")
             return None
-        self._unknown(about, {"type", "required", "sample"}, f"[{section}]")
+        self._unknown(about, {"type", "required", "sample", "shown"}, f"[{section}]")
         try:
             kind = FactType(about.get("type", ""))
         except ValueError:
@@ -194,7 +194,8 @@ class SpecReader:
             self._report(section, says, f"set type to one of: {usable}")
             return None
         required = self._typed(about, "required", bool, True)
-        fact = Fact(name, kind, required, as_json(about.get("sample")))
+        shown = self._typed(about, "shown", bool, True)
+        fact = Fact(name, kind, required, as_json(about.get("sample")), shown)
         self._check_sample(fact, section)
         return fact
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from jinja2 import nodes
 from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
 
 from signalpost.content import engine
 from signalpost.content.compile import Slots
@@ -26,6 +29,20 @@ _CLEAN: dict[str, Callable[[str], str]] = {
 }
 
 
+Getter = Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The slots of one kind of part: plain ones are looked up, the others run as templates."""
+
+    env: ImmutableSandboxedEnvironment
+    clean: Callable[[str], str]
+    write: Callable[[Any], str]
+    plain: list[tuple[str, Getter]]
+    blocks: list[tuple[str, engine.Block]]
+
+
 class Program:
     """The compiled expressions of one variant, made when the first person needs them."""
 
@@ -33,26 +50,34 @@ class Program:
         self._name, self._slots = name, slots
 
     @cached_property
-    def _groups(self) -> list[tuple[Any, Callable[[str], str], list[tuple[str, engine.Block]]]]:
-        groups = []
-        for kind, bodies in self._slots.by_kind.items():
-            env = engine.HTML if kind == "html" else engine.TEXT
-            blocks = engine.compile_blocks(env, bodies, self._name)
-            groups.append((env, _CLEAN[kind], list(blocks.items())))
-        return groups
+    def _groups(self) -> list[_Group]:
+        return [self._group(kind, bodies) for kind, bodies in self._slots.by_kind.items()]
+
+    def _group(self, kind: str, bodies: Mapping[str, nodes.Node]) -> _Group:
+        env = engine.HTML if kind == "html" else engine.TEXT
+        plain = {name: get for name, node in bodies.items() if (get := engine.getter(node))}
+        rest = {name: node for name, node in bodies.items() if name not in plain}
+        blocks = engine.compile_blocks(env, rest, self._name) if rest else {}
+        write = escape if kind == "html" else str
+        return _Group(env, _CLEAN[kind], write, list(plain.items()), list(blocks.items()))
 
     def run(self, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the value of every slot."""
         values: dict[str, str] = {}
-        for env, clean, blocks in self._groups:
-            scope = Context(env, {**env.globals, **context}, self._name, {})
-            for name, block in blocks:
-                try:
-                    values[name] = clean(engine.run(block, scope))
-                except MissingFact:
-                    raise
-                except Exception as error:
-                    raise RenderFailed(self._slots.places[name], error) from None
+        name = ""
+        try:
+            for group in self._groups:
+                clean, write = group.clean, group.write
+                for name, get in group.plain:
+                    values[name] = clean(str(write(get(context))))
+                if group.blocks:
+                    scope = Context(group.env, {**group.env.globals, **context}, self._name, {})
+                    for name, block in group.blocks:
+                        values[name] = clean(engine.run(block, scope))
+        except MissingFact:
+            raise
+        except Exception as error:
+            raise RenderFailed(self._slots.places[name], error) from None
         return values
 
 
