@@ -1,5 +1,6 @@
 """A journey drawn as a Mermaid flowchart, from the program that runs."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from signalpost.domain.program import Node, Program
@@ -73,36 +74,32 @@ def _channels(via: list[dict[str, Any]]) -> str:
     return " + ".join(chains)
 
 
+def _wait_label(args: Mapping[str, Any]) -> str:
+    clock = f", at {args['at']} ({args['zone']}'s time)" if args["at"] else ""
+    return f"wait {_length(args['seconds'])}{clock}"
+
+
+def _hand_off_label(args: Mapping[str, Any]) -> str:
+    high = ", high priority" if args["priority"] == "high" else ""
+    return f"{args['case']} case to {args['team']}{high}<br/>{args['reason']}"
+
+
+_LABELS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "send": lambda a: f"send {a['message']}<br/>{_channels(a['via'])}",
+    "ask": lambda a: f"ask {a['message']}<br/>{_channels(a['via'])}",
+    "wait": _wait_label,
+    "wait_for": lambda a: f"wait for {a['wait_for'].partition(':')[2]}",
+    "branch": lambda a: f"{a['subject'].partition(':')[2]} {a['op']} {a['value']}?",
+    "split": lambda a: f"split {a['name']}",
+    "open_case": lambda a: f"open {a['case']} case",
+    "hand_off": _hand_off_label,
+    "close_case": lambda a: f"close {a['case']} case: {a['outcome']}",
+    "call": lambda a: f"call {a['hook']}",
+    "issue": lambda a: f"issue {a['promotion']}: {a['percent']} percent, {_length(a['seconds'])}",
+    "set": lambda a: f"set {a['name']}",
+    "exit": lambda a: f"leave: {a['reason']}",
+}
+
+
 def _label(node: Node) -> str:
-    args = node.args
-    match node.kind:
-        case "send":
-            return f"send {args['message']}<br/>{_channels(args['via'])}"
-        case "ask":
-            return f"ask {args['message']}<br/>{_channels(args['via'])}"
-        case "wait":
-            clock = f", at {args['at']} ({args['zone']}'s time)" if args["at"] else ""
-            return f"wait {_length(args['seconds'])}{clock}"
-        case "wait_for":
-            return f"wait for {args['wait_for'].partition(':')[2]}"
-        case "branch":
-            return f"{args['subject'].partition(':')[2]} {args['op']} {args['value']}?"
-        case "split":
-            return f"split {args['name']}"
-        case "open_case":
-            return f"open {args['case']} case"
-        case "hand_off":
-            high = ", high priority" if args["priority"] == "high" else ""
-            return f"{args['case']} case to {args['team']}{high}<br/>{args['reason']}"
-        case "close_case":
-            return f"close {args['case']} case: {args['outcome']}"
-        case "call":
-            return f"call {args['hook']}"
-        case "issue":
-            return (
-                f"issue {args['promotion']}: {args['percent']} percent, {_length(args['seconds'])}"
-            )
-        case "set":
-            return f"set {args['name']}"
-        case _:
-            return f"leave: {args.get('reason', '')}"
+    return _LABELS[node.kind](node.args)

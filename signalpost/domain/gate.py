@@ -30,7 +30,7 @@ class Cap:
 class Policy:
     """The house rules of sending."""
 
-    window: Window = Window()
+    window: Window = field(default_factory=Window)
     caps: tuple[Cap, ...] = (Cap(2, timedelta(days=1)), Cap(6, timedelta(days=7)))
     holdout: float = 0.0  #: share of all customers who get no marketing, to measure it by
     holdout_salt: str = "holdout"

@@ -208,7 +208,7 @@ def leave(session: Session, *, enrolment_ids: Sequence[str], reason: str, now: d
             wait_for=None,
             claim_id=None,
             lease_until=None,
-        )  # fmt: skip
+        )
     )
 
 

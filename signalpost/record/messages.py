@@ -257,6 +257,23 @@ def give_up_lost(session: Session, *, message_ids: Sequence[str], now: datetime)
     )
 
 
+def close_unsent(
+    session: Session,
+    *,
+    rows: Sequence[tuple[str, str]],
+    now: datetime,
+    status: MessageStatus = MessageStatus.EXPIRED,
+) -> None:
+    """Close messages that were decided on but will not be sent, each with its reason."""
+    if rows:
+        session.connection().execute(
+            update(_m)
+            .where(_m.c.id == bindparam("row_id"), _m.c.status == MessageStatus.QUEUED)
+            .values(status=status.value, reason=bindparam("new_reason"), updated_at=now),
+            [{"row_id": message_id, "new_reason": reason} for message_id, reason in rows],
+        )
+
+
 def put_in_inbox(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
     """Put in-app messages into their customers' inboxes."""
     insert_new(session, _i, rows, conflict=("message_id",))

@@ -1,0 +1,86 @@
+"""Claims: a worker's hold, for a while, on people who are due."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from signalpost.domain.vocabulary import Lane
+from signalpost.record import enrolments
+from signalpost.record.base import new_id
+from signalpost.services.desk import Desk
+
+#: A batch that failed this often is no accident: its people are tried one by one.
+ALONE_AFTER = 2
+#: Somebody who failed this often is set aside, where an operator sees them.
+SET_ASIDE_AFTER = 6
+
+
+@dataclass(frozen=True)
+class Claim:
+    """People of one journey, held together until the lease runs out."""
+
+    id: str
+    journey: str
+    lane: str
+    size: int
+
+
+def claim_due(
+    desk: Desk,
+    *,
+    lane: str,
+    now: datetime,
+    limit: int = 500,
+    except_journeys: Collection[str] = (),
+) -> list[Claim]:
+    """Claim up to ``limit`` people who are due in the lane, the longest due first.
+
+    People of one journey share a claim; in lane ``risk``, and after failures, everyone has their own,
+    so that nobody waits for, or fails with, another.
+    """
+    with desk.database.reading() as session:
+        if not enrolments.due(
+            session, lane=lane, now=now, limit=1, except_journeys=except_journeys
+        ):
+            return []  # the common case takes no write lock
+    with desk.database.writing() as session:
+        rows = enrolments.due(
+            session, lane=lane, now=now, limit=limit, except_journeys=except_journeys
+        )
+        together: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for row in rows:
+            alone = lane == Lane.RISK or row["attempts"] >= ALONE_AFTER
+            together[row["journey"], row["id"] if alone else ""].append(row["id"])
+        claims = []
+        for (journey, _), ids in together.items():
+            claim = Claim(id=new_id(), journey=journey, lane=lane, size=len(ids))
+            enrolments.lease(session, ids=ids, claim_id=claim.id, until=now + desk.lease)
+            claims.append(claim)
+        return claims
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait after the given number of failures: 5 s, 10 s, 20 s … at most an hour."""
+    return min(timedelta(seconds=5 * 2 ** max(attempts - 1, 0)), timedelta(hours=1))
+
+
+def release(desk: Desk, *, claim_id: str, reason: str, now: datetime) -> None:
+    """Let go of a batch that failed: due again after a while, or set aside when it keeps failing."""
+    with desk.database.writing() as session:
+        rows = enrolments.of_claim(session, claim_id=claim_id)
+        if not rows:
+            return
+        attempts = max(row["attempts"] for row in rows) + 1
+        enrolments.give_back(
+            session,
+            claim_id=claim_id,
+            due_at=now + backoff(attempts),
+            set_aside=reason if attempts >= SET_ASIDE_AFTER and len(rows) == 1 else None,
+        )
+
+
+def next_due(desk: Desk, *, lane: str) -> datetime | None:
+    """Give when the next person of the lane is due, or None."""
+    with desk.database.reading() as session:
+        return enrolments.next_due(session, lane=lane)

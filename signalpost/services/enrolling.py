@@ -1,0 +1,229 @@
+"""What an event does to journeys: people leave, wake and enter, in the event's own transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlmodel import Session
+
+from signalpost.domain.program import Program
+from signalpost.record import cases, customers, decisions, enrolments, messages
+from signalpost.record.base import new_id
+from signalpost.services.signals import Arrival
+
+
+@dataclass
+class Journeys:
+    """The journeys that events act on: those that new people enter, and those people are still in."""
+
+    current: Mapping[str, Program]
+    _pinned: dict[str, Program] = field(default_factory=dict)
+
+    def react(self, session: Session, arrivals: Sequence[Arrival], now: datetime) -> None:
+        """Let each event end, wake and start what it should; decisions say why, or why not."""
+        relevant = [arrival for arrival in arrivals if arrival.customer_id]
+        roots = {arrival.customer_id for arrival in relevant}
+        if not roots:
+            return
+        customers.lock_customers(session, roots)
+        open_now: dict[str, list[RowMapping]] = defaultdict(list)
+        for row in enrolments.open_of(session, roots=roots):
+            open_now[row["root_id"]].append(row)
+        if open_now:
+            self._pin(session, {row["version"] for rows in open_now.values() for row in rows})
+        notes: list[dict[str, Any]] = []
+        for arrival in relevant:
+            for row in open_now.get(arrival.customer_id, ()):
+                self._touch(session, arrival, row, now, notes)
+        self._start(session, relevant, now, notes)
+        decisions.write(session, rows=notes)
+
+    def _pin(self, session: Session, versions: set[str]) -> None:
+        """Read the programs that people are pinned to and that are not at hand yet."""
+        for program in self.current.values():
+            self._pinned[program.version] = program
+        missing = versions - self._pinned.keys()
+        if missing:
+            kept = enrolments.programs(session, versions=missing)
+            self._pinned.update({v: Program.from_json(p) for v, p in kept.items()})
+
+    def _touch(
+        self,
+        session: Session,
+        arrival: Arrival,
+        row: RowMapping,
+        now: datetime,
+        notes: list[dict[str, Any]],
+    ) -> None:
+        """Let one event act on one open enrolment of its customer."""
+        program = self._pinned[row["version"]]
+        for rule in program.exits_on:
+            if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
+                enrolments.leave(session, enrolment_ids=[row["id"]], reason=rule["reason"], now=now)
+                messages.withdraw(session, enrolment_ids=[row["id"]], now=now)
+                notes.append(_note(arrival, row, program, "exited", rule["reason"], now))
+                return
+        if row["wait_for"] == f"event:{arrival.name}" and _same_key(arrival, row, program):
+            woke = enrolments.wake(
+                session, enrolment_ids=[row["id"]], wait_for=row["wait_for"], now=now
+            )
+            if woke:
+                notes.append(_note(arrival, row, program, "woken", arrival.name, now))
+
+    def _start(
+        self,
+        session: Session,
+        arrivals: Iterable[Arrival],
+        now: datetime,
+        notes: list[dict[str, Any]],
+    ) -> None:
+        """Enter people into the journeys that start on these events."""
+        rows: list[dict[str, Any]] = []
+        causes: list[tuple[Arrival, Program, dict[str, Any]]] = []
+        for arrival in arrivals:
+            for program in self.current.values():
+                if program.starts_on != arrival.name:
+                    continue
+                if not arrival.fresh:
+                    notes.append(_entry(arrival, program, None, "not_entered", "stale_event", now))
+                    continue
+                row = _enrolment(arrival, program, now)
+                rows.append(row)
+                causes.append((arrival, program, row))
+        if not rows:
+            return
+        self._keep(session, {program.version: program for _, program, _ in causes}, now)
+        entered = enrolments.enter(session, rows=rows)
+        refused = []
+        for arrival, program, row in causes:
+            if row["id"] in entered:
+                notes.append(_entry(arrival, program, row["id"], "entered", program.starts_on, now))
+            else:
+                refused.append((arrival, program, row))
+        if refused:
+            self._join(session, refused, now, notes)
+
+    def _keep(self, session: Session, programs: Mapping[str, Program], now: datetime) -> None:
+        enrolments.keep_versions(
+            session,
+            rows=[
+                {
+                    "version": program.version,
+                    "journey": program.journey,
+                    "program": program.to_json(),
+                    "first_seen_at": now,
+                }
+                for program in programs.values()
+            ],
+        )
+
+    def _join(
+        self,
+        session: Session,
+        refused: Sequence[tuple[Arrival, Program, dict[str, Any]]],
+        now: datetime,
+        notes: list[dict[str, Any]],
+    ) -> None:
+        """A second event for the same key joins the first: on its case, if it has one."""
+        keys = [(program.journey, row["entry_key"]) for _, program, row in refused]
+        there = {
+            (found["journey"], found["entry_key"]): found
+            for found in enrolments.by_entry(session, keys=keys)
+        }
+        ids = [found["id"] for found in there.values()]
+        case_of = {
+            row["enrolment_id"]: row for row in cases.of_enrolments(session, enrolment_ids=ids)
+        }
+        entries: list[tuple[str, str, dict[str, Any]]] = []
+        for arrival, program, row in refused:
+            found = there[program.journey, row["entry_key"]]
+            notes.append(_entry(arrival, program, found["id"], "joined", "already_entered", now))
+            if case := case_of.get(found["id"]):
+                entries.append((case["id"], "joined", {"event_id": arrival.event_id}))
+        cases.note(session, rows=entries, at=now)
+
+
+def _enrolment(arrival: Arrival, program: Program, now: datetime) -> dict[str, Any]:
+    key = str(arrival.facts[program.key]) if program.key else None
+    return {
+        "id": new_id(),
+        "customer_id": arrival.customer_id,
+        "journey": program.journey,
+        "version": program.version,
+        "lane": str(program.lane),
+        "entry_key": _entry_key(arrival, program, key),
+        "key": key,
+        "step": program.entry,
+        "status": "active",
+        "due_at": now,
+        "attempts": 0,
+        "context": {
+            "event_id": arrival.event_id,
+            "facts": dict(arrival.facts),
+            "since": arrival.occurred_at.isoformat(),
+        },
+        "started_at": now,
+        "moved_at": now,
+    }
+
+
+def _entry_key(arrival: Arrival, program: Program, key: str | None) -> str:
+    """Say what makes this entry one and not two.
+
+    The key alone would let one sender's order 1001 shadow another customer's; the customer is in it.
+    """
+    if key is not None:
+        return f"{arrival.customer_id}:{program.key}:{key}"
+    return f"{arrival.customer_id}:once"
+
+
+def _matches(match: Mapping[str, str], arrival: Arrival, row: RowMapping, program: Program) -> bool:
+    if not match:
+        return _same_key(arrival, row, program)
+    facts = row["context"].get("facts", {})
+    return all(
+        mine in facts and str(arrival.facts.get(theirs)) == str(facts[mine])
+        for theirs, mine in match.items()
+    )
+
+
+def _same_key(arrival: Arrival, row: RowMapping, program: Program) -> bool:
+    return program.key is None or str(arrival.facts.get(program.key)) == row["key"]
+
+
+def _note(
+    arrival: Arrival, row: RowMapping, program: Program, outcome: str, reason: str, now: datetime
+) -> dict[str, Any]:
+    return decisions.decision(
+        customer_id=row["customer_id"],
+        enrolment_id=row["id"],
+        event_id=arrival.event_id,
+        kind="step",
+        subject=f"{program.journey}:{row['step']}",
+        outcome=outcome,
+        reason=reason,
+        at=now,
+    )
+
+
+def _entry(
+    arrival: Arrival,
+    program: Program,
+    enrolment_id: str | None,
+    outcome: str,
+    reason: str,
+    now: datetime,
+) -> dict[str, Any]:
+    return decisions.decision(
+        customer_id=arrival.customer_id or "",
+        enrolment_id=enrolment_id,
+        event_id=arrival.event_id,
+        kind="entry",
+        subject=program.journey,
+        outcome=outcome,
+        reason=reason,
+        at=now,
+    )

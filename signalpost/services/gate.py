@@ -1,0 +1,129 @@
+"""What the gate must know about a batch of people: one query a rule, whatever their number."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+from phonenumbers import timezone as phone_zones
+from sqlalchemy import Row
+from sqlmodel import Session
+
+from signalpost.content import MessageSpec
+from signalpost.domain import assignment
+from signalpost.domain.gate import Address, Policy, Sent, Standing
+from signalpost.domain.local_time import zone
+from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.record import consents, customers, messages
+from signalpost.services.people import Person
+
+
+def standings(
+    session: Session,
+    *,
+    people: Sequence[Person],
+    spec: MessageSpec,
+    policy: Policy,
+    default_zone: str,
+    now: datetime,
+) -> dict[str, Standing]:
+    """Gather what is known about these people for this message, by root customer id.
+
+    Call it in the transaction that writes the messages it allows: the caps hold only because what is
+    counted and what is added to the count cannot be parted. Marketing locks its customers first.
+    """
+    roots = sorted({person.root_id for person in people})
+    marketing = spec.purpose is Purpose.MARKETING
+    points = customers.current_contact_points(session, roots)
+    blocks = _blocks(session, points)
+    said = consents.statements(session, roots) if marketing else {}
+    recent = _recent(session, roots, policy, now) if marketing else {}
+    repeats = _repeats(session, roots, spec, now)
+    own_zones = {person.root_id: person.zone for person in people}
+    found = {}
+    for root in roots:
+        addresses = {
+            Channel(channel): Address(row.address, row.verified_at is not None)
+            for channel, row in points.get(root, {}).items()
+        }
+        zones, source = _zones(own_zones[root], addresses, default_zone)
+        found[root] = Standing(
+            addresses=addresses,
+            blocks=blocks,
+            consents={(row.channel, row.topic): (row.status, row.at) for row in said.get(root, ())},
+            recent=recent.get(root, {}),
+            repeats=repeats.get(root, {}),
+            zones=zones,
+            zone_source=source,
+            held_out=marketing and assignment.share(policy.holdout_salt, root) < policy.holdout,
+        )
+    return found
+
+
+def _blocks(
+    session: Session, points: dict[str, dict[str, Row[Any]]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    addresses = [row.address for held in points.values() for row in held.values()]
+    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for rows in consents.suppressions(session, addresses).values():
+        for row in rows:  # oldest first: the latest word of each scope and reason stands
+            scopes = found[row.channel, row.address]
+            if row.active:
+                scopes[row.scope] = row.reason
+            else:
+                scopes.pop(row.scope, None)
+    return found
+
+
+def _recent(
+    session: Session, roots: Iterable[str], policy: Policy, now: datetime
+) -> dict[str, dict[Channel, list[Sent]]]:
+    longest = max((cap.period for cap in policy.caps), default=timedelta())
+    found: dict[str, dict[Channel, list[Sent]]] = defaultdict(lambda: defaultdict(list))
+    for row in messages.recent_marketing(session, roots=list(roots), since=now - longest):
+        sent = Sent(row["id"], row["created_at"])
+        found[row["root_id"]][Channel(row["channel"])].append(sent)
+    return found
+
+
+def _repeats(
+    session: Session, roots: Iterable[str], spec: MessageSpec, now: datetime
+) -> dict[str, dict[str, datetime]]:
+    if spec.repeat_window is None:
+        return {}
+    since = now - spec.repeat_window
+    last = messages.last_sent(session, roots=list(roots), message=spec.name, since=since)
+    return {root: {spec.name: at} for root, at in last.items()}
+
+
+def _zones(
+    own: str | None, addresses: dict[Channel, Address], default: str
+) -> tuple[list[ZoneInfo], str]:
+    """Give the zones a person may be in: their own, else where their number is, else the house's."""
+    if own and (known := zone(own)):
+        return [known], "customer"
+    if (point := addresses.get(Channel.SMS)) and (by_phone := phone_zone_names(point.address)):
+        zones = [tz for name in by_phone if (tz := zone(name))]
+        if zones:
+            return zones, "phone"
+    return [zone(default) or ZoneInfo("UTC")], "default"
+
+
+@lru_cache(maxsize=10_000)
+def phone_zone_names(number: str) -> tuple[str, ...]:
+    """Give the zones a number may be in; a number of a large country may be in several."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return ()
+    names = phone_zones.time_zones_for_number(parsed)
+    return tuple(name for name in names if name != "Etc/Unknown")
+
+
+def home_zone(person: Person, default: str, phone: str | None = None) -> ZoneInfo:
+    """Give the one zone to reckon a person's local times in."""
+    names = [person.zone, *(phone_zone_names(phone) if phone else ()), default]
+    return next(found for name in [*names, "UTC"] if name and (found := zone(name)))
