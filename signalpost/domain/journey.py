@@ -98,13 +98,14 @@ class Send(Step):
 class Ask(Step):
     """Send a question and wait for the answer, which may come by any channel.
 
+    Without ``within`` the journey goes on at once; a later ``WaitForAnswer`` picks the answer up.
     Asking again under the same ``question`` keeps the question (and its answer code) open.
     """
 
     kind = "ask"
     message: str
     via: Via
-    within: timedelta
+    within: timedelta | None = None
     question: str | None = None  #: defaults to the message's name
     otherwise: Sequence[Step] = ()
 
@@ -402,5 +403,5 @@ def _expand(steps: Sequence[Step]) -> Iterator[tuple[str, Step]]:
     """Number the steps; a question becomes the asking and the waiting for its answer."""
     for number, step in enumerate(steps):
         yield str(number), step
-        if isinstance(step, Ask):
+        if isinstance(step, Ask) and step.within is not None:
             yield f"{number}a", WaitForAnswer(step.name, step.within, step.otherwise)

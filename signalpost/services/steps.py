@@ -287,6 +287,7 @@ def call(turn: Turn, person: Person, node: Node) -> None:
         person.attempts += 1
         person.due_at = turn.now + timedelta(seconds=5 * 2**person.attempts)
         return
+    person.facts[node.args["hook"]] = status  # a later branch may ask whether it was done
     turn.note(person, node, status, "called", hook=node.args["hook"])
     person.go(node.next, turn.now)
 
