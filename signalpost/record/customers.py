@@ -1,11 +1,16 @@
 """Customers, the identities that lead to them, and the addresses we may write to."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import Row, UniqueConstraint, bindparam, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, moment, pk
+from signalpost.record.base import Id, Table, document, metadata, moment, pk
+from signalpost.record.events import chunks
 
 
 class Customer(Table, table=True):
@@ -85,6 +90,315 @@ class IdentityConflict(Table, table=True):
     customer_id: str = Field(index=True, sa_type=Id)  #: the one that the stronger key decided
     other_id: str = Field(index=True, sa_type=Id)
     kind: str  #: the weaker key's kind and value, which pointed to ``other_id``
-    value: str
+    value: str = Field(index=True)
     at: datetime = moment()
     resolved_at: datetime | None = moment(default=None)
+
+
+_customers = metadata.tables["customers"]
+_identities = metadata.tables["identities"]
+_points = metadata.tables["contact_points"]
+_merges = metadata.tables["merges"]
+_conflicts = metadata.tables["identity_conflicts"]
+
+
+_ROOTS = select(_customers.c.id, _customers.c.root_id).where(
+    _customers.c.id.in_(bindparam("ids", expanding=True))
+)
+_FAMILY = (
+    select(_customers.c.id, _customers.c.root_id)
+    .where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_customers.c.id)
+)
+
+
+def roots(session: Session, customer_ids: Iterable[str]) -> dict[str, str]:
+    """Return the root of each customer, by its id."""
+    return {
+        row.id: row.root_id
+        for ids in chunks(set(customer_ids))
+        for row in session.execute(_ROOTS, {"ids": ids})
+    }
+
+
+def family(session: Session, root_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return, by root, the ids of every customer merged into it, itself first."""
+    found: dict[str, list[str]] = {root: [] for root in root_ids}
+    for ids in chunks(list(found)):
+        for row in session.execute(_FAMILY, {"ids": ids}):
+            found[row.root_id].append(row.id)
+    return {root: sorted(ids, key=lambda i: (i != root, i)) for root, ids in found.items()}
+
+
+_LED_TO = (
+    select(_identities.c.kind, _identities.c.value, _customers.c.root_id)
+    .outerjoin(_customers, _customers.c.id == _identities.c.customer_id)
+    .where(tuple_(_identities.c.kind, _identities.c.value).in_(bindparam("keys", expanding=True)))
+)
+
+
+def led_to(session: Session, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+    """Return the root customer (or None: a guest's) of each key that is known."""
+    return {
+        (row.kind, row.value): row.root_id
+        for some in chunks(set(keys))
+        for row in session.execute(_LED_TO, {"keys": some})
+    }
+
+
+_USERS = (
+    select(_customers.c.root_id, _identities.c.value)
+    .join(_customers, _customers.c.id == _identities.c.customer_id)
+    .where(
+        _customers.c.root_id.in_(bindparam("ids", expanding=True)),
+        _identities.c.kind == "user_id",
+    )
+)
+
+
+def user_ids(session: Session, root_ids: Iterable[str]) -> dict[str, set[str]]:
+    """Return the user ids that lead to each root customer."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for ids in chunks(root_ids):
+        for row in session.execute(_USERS, {"ids": ids}):
+            found[row.root_id].add(row.value)
+    return dict(found)
+
+
+def identities(session: Session, customer_ids: Iterable[str]) -> list[Row[Any]]:
+    """Return the identities of these customers, oldest first."""
+    query = select(_identities).where(_identities.c.customer_id.in_(list(customer_ids)))
+    return list(session.execute(query.order_by(_identities.c.created_at, _identities.c.id)))
+
+
+def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert customers."""
+    if rows:
+        session.execute(_customers.insert(), rows)
+
+
+def add_identities(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert identities; one that exists stays as it is."""
+    if rows:
+        session.execute(_insert_new(session, _identities), rows)
+
+
+def _insert_new(session: Session, table: Any) -> Any:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def claim_identities(session: Session, claimed: Mapping[tuple[str, str], str]) -> None:
+    """Give identities that were nobody's (a guest's order) to their customers."""
+    if claimed:
+        session.execute(
+            _identities.update()
+            .where(
+                _identities.c.kind == bindparam("of_kind"),
+                _identities.c.value == bindparam("of_value"),
+                _identities.c.customer_id.is_(None),
+            )
+            .values(customer_id=bindparam("owner")),
+            [
+                {"of_kind": kind, "of_value": value, "owner": owner}
+                for (kind, value), owner in claimed.items()
+            ],
+        )
+
+
+_PROFILES = select(
+    _customers.c.id,
+    _customers.c.root_id,
+    _customers.c.locale,
+    _customers.c.zone,
+    _customers.c.attributes,
+).where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+
+
+def profiles(session: Session, root_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return locale, zone and attributes by root: its own first, then of those merged into it."""
+    found: dict[str, dict[str, Any]] = {}
+    rows = [row for ids in chunks(root_ids) for row in session.execute(_PROFILES, {"ids": ids})]
+    for row in sorted(rows, key=lambda row: (row.id != row.root_id, row.id)):
+        whole = found.setdefault(row.root_id, {"locale": None, "zone": None, "attributes": {}})
+        whole["locale"] = whole["locale"] or row.locale
+        whole["zone"] = whole["zone"] or row.zone
+        whole["attributes"] = row.attributes | whole["attributes"]
+    return found
+
+
+_OWN_PROFILES = select(
+    _customers.c.id, _customers.c.locale, _customers.c.zone, _customers.c.attributes
+).where(_customers.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def own_profiles(session: Session, customer_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return locale, zone and attributes as these customers' own rows have them."""
+    return {
+        row.id: {"locale": row.locale, "zone": row.zone, "attributes": dict(row.attributes)}
+        for ids in chunks(customer_ids)
+        for row in session.execute(_OWN_PROFILES, {"ids": ids})
+    }
+
+
+def update_profiles(session: Session, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
+    """Write ``locale``, ``zone`` and ``attributes`` of customers by ``id``."""
+    if rows:
+        session.execute(
+            _customers.update()
+            .where(_customers.c.id == bindparam("of_id"))
+            .values(
+                locale=bindparam("new_locale"),
+                zone=bindparam("new_zone"),
+                attributes=bindparam("new_attributes"),
+                updated_at=now,
+            ),
+            [
+                {
+                    "of_id": row["id"],
+                    "new_locale": row["locale"],
+                    "new_zone": row["zone"],
+                    "new_attributes": row["attributes"],
+                }
+                for row in sorted(rows, key=lambda row: row["id"])
+            ],
+        )
+
+
+_POINTS = (
+    select(_points, _customers.c.root_id)
+    .join(_customers, _customers.c.id == _points.c.customer_id)
+    .where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_points.c.created_at, _points.c.id)
+)
+
+
+def contact_points(session: Session, root_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """Return every contact point by root customer, replaced ones too, oldest first."""
+    found: dict[str, list[Row[Any]]] = defaultdict(list)
+    for ids in chunks(root_ids):
+        for row in session.execute(_POINTS, {"ids": ids}):
+            found[row.root_id].append(row)
+    return dict(found)
+
+
+def current_contact_points(
+    session: Session, root_ids: Iterable[str]
+) -> dict[str, dict[str, Row[Any]]]:
+    """Return by root and channel the one address in use: the root's own before a merged one's."""
+    found: dict[str, dict[str, Row[Any]]] = {}
+    for root, rows in contact_points(session, root_ids).items():
+        held = [row for row in rows if row.replaced_at is None]
+        held.sort(key=lambda row: (row.customer_id == root, row.created_at, row.id))
+        found[root] = {row.channel: row for row in held}
+    return found
+
+
+def add_contact_points(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert contact points; one that exists stays as it is."""
+    if rows:
+        session.execute(_insert_new(session, _points), rows)
+
+
+def change_contact_points(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``verified_at`` and ``replaced_at`` of contact points by ``id``."""
+    if rows:
+        session.execute(
+            _points.update()
+            .where(_points.c.id == bindparam("of_id"))
+            .values(
+                verified_at=bindparam("new_verified_at"), replaced_at=bindparam("new_replaced_at")
+            ),
+            [
+                {
+                    "of_id": row["id"],
+                    "new_verified_at": row["verified_at"],
+                    "new_replaced_at": row["replaced_at"],
+                }
+                for row in sorted(rows, key=lambda row: row["id"])
+            ],
+        )
+
+
+def set_root(session: Session, customer_ids: Sequence[str], root_id: str) -> None:
+    """Make one customer stand for these."""
+    for ids in chunks(customer_ids):
+        session.execute(_customers.update().where(_customers.c.id.in_(ids)).values(root_id=root_id))
+
+
+def merges_of(session: Session, customer_ids: Iterable[str]) -> list[Merge]:
+    """Return the merges these customers took part in, oldest first."""
+    ids = list(customer_ids)
+    query = select(Merge).where(_merges.c.kept_id.in_(ids) | _merges.c.merged_id.in_(ids))
+    return list(session.scalars(query.order_by(_merges.c.at, _merges.c.id)))
+
+
+def conflicts_of(session: Session, customer_ids: Iterable[str]) -> list[IdentityConflict]:
+    """Return the conflicts that name these customers, oldest first."""
+    ids = list(customer_ids)
+    query = select(IdentityConflict).where(
+        _conflicts.c.customer_id.in_(ids) | _conflicts.c.other_id.in_(ids)
+    )
+    return list(session.scalars(query.order_by(_conflicts.c.at, _conflicts.c.id)))
+
+
+def add_conflicts(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert identity conflicts, except those that are on the record and open."""
+    if not rows:
+        return
+    values = {row["value"] for row in rows}
+    query = select(
+        _conflicts.c.customer_id, _conflicts.c.other_id, _conflicts.c.kind, _conflicts.c.value
+    ).where(_conflicts.c.resolved_at.is_(None), _conflicts.c.value.in_(values))
+    known = {tuple(row) for row in session.execute(query)}
+    new: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        named = (row["customer_id"], row["other_id"], row["kind"], row["value"])
+        if named not in known:
+            new.setdefault(named, row)
+    if new:
+        session.execute(_conflicts.insert(), list(new.values()))
+
+
+def resolve_conflicts(session: Session, customer_ids: Sequence[str], *, now: datetime) -> None:
+    """Close the conflicts between these customers: they are one person now."""
+    session.execute(
+        _conflicts.update()
+        .where(
+            _conflicts.c.customer_id.in_(customer_ids),
+            _conflicts.c.other_id.in_(customer_ids),
+            _conflicts.c.resolved_at.is_(None),
+        )
+        .values(resolved_at=now)
+    )
+
+
+def lock_customers(session: Session, root_ids: Iterable[str]) -> None:
+    """Hold these people until the transaction ends, so that a wake-up or a cap cannot be missed.
+
+    Always in the same order, so that two transactions never wait for each other. On SQLite a writing
+    transaction holds everything already.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    for ids in chunks(sorted(set(root_ids))):
+        session.execute(
+            select(_customers.c.id)
+            .where(_customers.c.id.in_(ids))
+            .order_by(_customers.c.id)
+            .with_for_update()
+        )
+
+
+def set_attribute(
+    session: Session, *, customer_id: str, name: str, value: Any, now: datetime
+) -> None:
+    """Set one attribute of a customer."""
+    known = session.execute(
+        select(_customers.c.attributes).where(_customers.c.id == customer_id).with_for_update()
+    ).scalar_one()
+    session.execute(
+        _customers.update()
+        .where(_customers.c.id == customer_id)
+        .values(attributes={**known, name: value}, updated_at=now)
+    )
