@@ -1,5 +1,6 @@
 """The ASGI application, and the process that serves it."""
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.postoffice import desk, page, sendgrid_api, twilio_api
@@ -15,6 +17,15 @@ from signalpost.postoffice.config import PostOfficeConfig
 from signalpost.postoffice.guard import Guard
 from signalpost.postoffice.http import TooLargeError, json_response
 from signalpost.postoffice.office import Office
+
+
+class PostOfficeApp(Starlette):
+    """A Starlette application that lets fault injection reach the connection itself."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; only the server's own ``send``, not yet wrapped, knows its socket."""
+        scope["signalpost.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
 
 
 def create_app(config: PostOfficeConfig) -> Starlette:
@@ -32,7 +43,7 @@ def create_app(config: PostOfficeConfig) -> Starlette:
         finally:
             await office.close()
 
-    app = Starlette(
+    app = PostOfficeApp(
         routes=[
             *twilio_api.routes(),
             *sendgrid_api.routes(),
@@ -49,14 +60,23 @@ def create_app(config: PostOfficeConfig) -> Starlette:
 
 def serve(config: PostOfficeConfig) -> None:
     """Serve until SIGINT or SIGTERM; no access log, for its lines would hold addresses."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)  # uvicorn raises the signal again when it has closed
     uvicorn.run(
         create_app(config),
         host=config.host,
         port=config.port,
         log_level="warning",
         access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
         timeout_graceful_shutdown=2,
     )
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 async def _bad_input(_: Request, error: Exception) -> Response:

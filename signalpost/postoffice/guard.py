@@ -28,8 +28,6 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # Fault injection needs the connection itself; only uvicorn's own send knows it.
-        scope["signalpost.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         if scope["path"].startswith(("/2010-04-01/", "/v3/")):
             await self._app(scope, receive, send)  # has keys of its own
             return

@@ -81,7 +81,7 @@ async def send_mail(request: Request) -> Response:
         await office.record("mail.refused", status=413, errors=[], to=[])
         return HTMLResponse(_TOO_LARGE, 413)
     try:
-        mail = orjson.loads(body)
+        mail: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
         mail = None
     fault = office.faults.take("sendgrid", _addresses(mail)) if office.faults else None

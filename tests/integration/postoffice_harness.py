@@ -52,9 +52,7 @@ class Product:
     def app(self) -> Starlette:
         async def take(request: Request) -> Response:
             body = await request.body()
-            self.hooks.append(
-                Hook(request.url.path, str(request.url), dict(request.headers), body)
-            )
+            self.hooks.append(Hook(request.url.path, str(request.url), dict(request.headers), body))
             status, text = self.answers.pop(0) if self.answers else (200, "")
             return Response(text, status)
 
@@ -65,8 +63,8 @@ class Product:
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an application on a free port of its own until the block ends."""
+def serving(app: Any, *, wait: bool = True) -> Iterator[str]:
+    """Serve an application on a free port of its own until the block ends (``wait``: has ended)."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
@@ -79,8 +77,9 @@ def serving(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
-        listener.close()
+        if wait:
+            thread.join(10)
+            listener.close()
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
@@ -122,7 +121,7 @@ def config_for(folder: Path, product: str, **changes: Any) -> PostOfficeConfig:
 def open_office(folder: Path, **changes: Any) -> Iterator[Office]:
     """Run a post office whose log is in this folder, and a product for its webhooks."""
     product = Product()
-    with serving(product.app()) as product_url:
+    with serving(product.app(), wait=False) as product_url:
         product.url = product_url
         config = config_for(folder, product_url, **changes)
         with serving(create_app(config)) as url:
