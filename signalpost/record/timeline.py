@@ -1,0 +1,173 @@
+"""The queries of a customer's timeline: everything on the record about one person, over all tables.
+
+A timeline is read from the tables, not copied from them. Rows keep the customer id they were written
+with, so a person is a family of ids: the root and everybody merged into it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import or_, select
+from sqlmodel import Session
+
+from signalpost.record.base import Table, table_of
+from signalpost.record.cases import Case, CaseEntry, HookCall
+from signalpost.record.consents import Consent, Suppression
+from signalpost.record.customers import ContactPoint, Customer, Identity, IdentityConflict, Merge
+from signalpost.record.decisions import DecisionRow
+from signalpost.record.enrolments import Enrolment, JourneyVersion
+from signalpost.record.events import Event
+from signalpost.record.messages import Delivery, InAppItem, Message, MessageVariant
+from signalpost.record.receipts import Answer, Question, ReceiptRow, Reply
+
+Row = TypeVar("Row", bound=Table)
+
+
+@dataclass
+class History:
+    """The rows of one person; of each kind the newest ones, at most as many as were asked for."""
+
+    events: Sequence[Event] = ()
+    decisions: Sequence[DecisionRow] = ()
+    messages: Sequence[Message] = ()
+    variants: dict[str, MessageVariant] = field(default_factory=dict)
+    deliveries: Sequence[Delivery] = ()
+    receipts: Sequence[ReceiptRow] = ()
+    items: Sequence[InAppItem] = ()
+    questions: Sequence[Question] = ()
+    replies: Sequence[Reply] = ()
+    answers: Sequence[Answer] = ()
+    cases: dict[str, Case] = field(default_factory=dict)
+    case_entries: Sequence[CaseEntry] = ()
+    hook_calls: Sequence[HookCall] = ()
+    merges: Sequence[Merge] = ()
+    conflicts: Sequence[IdentityConflict] = ()
+    consents: Sequence[Consent] = ()
+    suppressions: Sequence[Suppression] = ()
+    ended: Sequence[Enrolment] = ()
+    enrolments: dict[str, Enrolment] = field(default_factory=dict)
+    programs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Profile:
+    """Who a person is: the root, the family of ids, the keys that lead there, and the addresses."""
+
+    root: Customer
+    family: list[str]
+    members: Sequence[Customer]
+    identities: Sequence[Identity]
+    points: Sequence[ContactPoint]
+
+
+def root_of(session: Session, customer_id: str) -> str | None:
+    """The root of a customer id, or None when there is no such customer."""
+    return session.scalar(select(Customer.root_id).where(Customer.id == customer_id))  # type: ignore[arg-type]
+
+
+def profile(session: Session, root_id: str) -> Profile:
+    """Read who this is; ``root_id`` must exist."""
+    members = _all(session, Customer, Customer.root_id == root_id, order=Customer.id)
+    root = next(one for one in members if one.id == root_id)
+    family = [one.id for one in members]
+    points = _all(session, ContactPoint, _of(ContactPoint, family), order=ContactPoint.created_at)
+    keys = _all(session, Identity, _of(Identity, family), order=Identity.created_at)
+    return Profile(root=root, family=family, members=members, identities=keys, points=points)
+
+
+def history(
+    session: Session, who: Profile, *, limit: int = 500, before: datetime | None = None
+) -> History:
+    """Read what happened with this person; ``before`` leaves out what came at that moment or later."""
+    newest = _Newest(session, limit, before)
+    family = who.family
+    found = History(
+        events=newest(Event, _of(Event, family), Event.received_at),
+        decisions=newest(DecisionRow, _of(DecisionRow, family), DecisionRow.at),
+        messages=newest(Message, _of(Message, family), Message.created_at),
+        items=newest(InAppItem, _of(InAppItem, family), InAppItem.created_at),
+        questions=newest(Question, _of(Question, family), Question.asked_at),
+        replies=newest(Reply, _of(Reply, family), Reply.received_at),
+        answers=newest(Answer, _of(Answer, family), Answer.at),
+        hook_calls=newest(HookCall, _of(HookCall, family), HookCall.started_at),
+        consents=newest(Consent, _of(Consent, family), Consent.at),
+        ended=newest(Enrolment, _of(Enrolment, family), Enrolment.ended_at),
+        merges=newest(
+            Merge, or_(_in(Merge.kept_id, family), _in(Merge.merged_id, family)), Merge.at
+        ),
+        conflicts=newest(
+            IdentityConflict,
+            or_(_in(IdentityConflict.customer_id, family), _in(IdentityConflict.other_id, family)),
+            IdentityConflict.at,
+        ),
+        suppressions=newest(
+            Suppression,
+            _in(Suppression.address, sorted({point.address for point in who.points})),
+            Suppression.at,
+        ),
+    )
+    own = select(Message.id).where(_of(Message, family))  # type: ignore[arg-type]
+    found.deliveries = newest(Delivery, _in(Delivery.message_id, own), Delivery.started_at)
+    found.receipts = newest(ReceiptRow, _in(ReceiptRow.message_id, own), ReceiptRow.received_at)
+    cases = _all(session, Case, _of(Case, family), order=Case.opened_at)
+    found.cases = {case.id: case for case in cases}
+    found.case_entries = newest(CaseEntry, _in(CaseEntry.case_id, list(found.cases)), CaseEntry.at)
+    _add_context(session, found, family)
+    return found
+
+
+def _add_context(session: Session, found: History, family: list[str]) -> None:
+    """Add what the rows refer to: wording, enrolments and the journeys they are pinned to."""
+    wording = {one.variant_id for one in found.messages if one.variant_id}
+    variants = _all(session, MessageVariant, _in(MessageVariant.id, sorted(wording)))
+    found.variants = {one.id: one for one in variants}
+    enrolments = _all(session, Enrolment, _of(Enrolment, family), order=Enrolment.started_at)
+    found.enrolments = {one.id: one for one in enrolments}
+    versions = sorted({one.version for one in enrolments})
+    pinned = _all(session, JourneyVersion, _in(JourneyVersion.version, versions))
+    found.programs = {one.version: one.program for one in pinned}
+
+
+def find(session: Session, *, keys: Sequence[tuple[str, str]]) -> str | None:
+    """The root customer that the first known of these keys leads to, or None."""
+    for kind, value in keys:
+        owner = session.scalar(
+            select(Customer.root_id)  # type: ignore[call-overload]
+            .join(Identity, Identity.customer_id == Customer.id)
+            .where(Identity.kind == kind, Identity.value == value)
+        )
+        if owner is not None:
+            return owner
+    return None
+
+
+class _Newest:
+    """Reads the newest rows of a table, given back oldest first."""
+
+    def __init__(self, session: Session, limit: int, before: datetime | None) -> None:
+        self._session, self._limit, self._before = session, limit, before
+
+    def __call__(self, model: type[Row], where: Any, moment: Any) -> list[Row]:
+        query = select(model).where(where, moment.is_not(None))
+        if self._before is not None:
+            query = query.where(moment < self._before)
+        key = next(iter(table_of(model).primary_key))
+        query = query.order_by(moment.desc(), key.desc()).limit(self._limit)
+        return list(reversed(self._session.scalars(query).all()))
+
+
+def _all(session: Session, model: type[Row], where: Any, *, order: Any = None) -> list[Row]:
+    query = select(model).where(where)
+    if order is not None:
+        query = query.order_by(order)
+    return list(session.scalars(query))
+
+
+def _of(model: Any, family: Sequence[str]) -> Any:
+    return _in(model.customer_id, family)
+
+
+def _in(column: Any, values: Any) -> Any:
+    return column.in_(values)
