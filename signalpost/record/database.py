@@ -36,8 +36,8 @@ def _address(url: str) -> str:
     )
 
 
-def open_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """Open the database at ``url``.
+def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engine:
+    """Open the database at ``url``. Without ``durable``, SQLite does not wait for the disk (tests).
 
     Raises:
         ConfigurationError: the address is malformed or names another kind of database.
@@ -50,19 +50,20 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         engine = create_engine(
             address, connect_args={"check_same_thread": False, "timeout": 30}, **options
         )
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, durable=durable)
         return engine
     return create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=FULL",  # a 2xx means committed, also when the power goes
+            # FULL: a 2xx means committed, also when the power goes
+            f"synchronous={'FULL' if durable else 'OFF'}",
             "foreign_keys=ON",
             "busy_timeout=30000",
             "cache_size=-32000",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
@@ -54,17 +55,30 @@ class Links:
         return f"{self.base_url}/links/{purpose}/{self.token(purpose, now=now, **claims)}"
 
     def for_message(
-        self, *, customer_id: str, message_id: str, topic: str, now: datetime
+        self,
+        *,
+        customer_id: str,
+        message_id: str,
+        topic: str,
+        website: str,
+        order_id: str | None,
+        now: datetime,
     ) -> "Lazy":
-        """Give the links a template may use; each is signed only when the template asks for it."""
+        """Give the links a template may use; each is signed only when the template asks for it.
+
+        ``website``: the brand's own, where a customer's account and orders are.
+        """
         claims = {"c": customer_id, "m": message_id}
-        return Lazy(
-            {
-                "agent": lambda: self.url("agent", now=now, **claims),
-                "unsubscribe": lambda: self.url("unsubscribe", now=now, **claims, t=topic),
-                "preferences": lambda: self.url("preferences", now=now, **claims),
-            }
-        )
+        makers = {
+            "agent": lambda: self.url("agent", now=now, **claims),
+            "unsubscribe": lambda: self.url("unsubscribe", now=now, **claims, t=topic),
+            "preferences": lambda: self.url("preferences", now=now, **claims),
+            "home": lambda: website,
+            "inbox": lambda: f"{website}/inbox",
+        }
+        if order_id is not None:
+            makers["order"] = lambda: f"{website}/orders/{quote(order_id, safe='')}"
+        return Lazy(makers)
 
     def _signer(self, purpose: str) -> URLSafeSerializer:
         return URLSafeSerializer(list(self.secrets), salt=f"signalpost.link.{purpose}")

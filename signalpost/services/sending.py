@@ -66,6 +66,8 @@ def _render_one(desk: Desk, draft: Draft, now: datetime) -> None:
         customer_id=person.root_id,
         message_id=draft.message_id,
         topic=draft.proposal.topic,
+        website=desk.catalogue.brand["website"].rstrip("/"),
+        order_id=str(order) if (order := person.facts.get("order_id")) is not None else None,
         now=now,
     )
     if draft.proposal.purpose is Purpose.MARKETING and draft.channel is Channel.EMAIL:
@@ -166,7 +168,7 @@ async def _hand_over(provider: Provider, drafts: list[Draft]) -> None:
     try:
         handovers = await provider.hand_over([_outgoing(draft) for draft in drafts])
     except Exception as error:
-        log.error("delivery.provider_raised", provider=provider.name, error=type(error).__name__)
+        log.exception("delivery.provider_raised", provider=provider.name)
         handovers = [
             Handover(
                 delivery_id=draft.delivery_id or "",
