@@ -4,6 +4,9 @@ Sources: SC-05, SC-06, R-24 to R-32, R-38, R-39, R-58, R-66. The text message ca
 a genuine one differs from a phishing one; the in-app mirror carries the link to the agent.
 """
 
+from prefect import flow
+
+from flows.batch import advance_batch
 from signalpost.domain.conditions import answer, fact
 from signalpost.domain.journey import (
     EMAIL,
@@ -95,3 +98,12 @@ FRAUD_ALERT = Journey(
         ),
     ],
 )
+
+
+@flow(name=FRAUD_ALERT.name)
+async def fraud_alert(claim_id: str | None = None) -> None:
+    """Ask the customer about a suspicious transaction, and act on the answer or the silence.
+
+    Advances the customers of a claim; without one, everybody who is due in this journey.
+    """
+    await advance_batch(FRAUD_ALERT, claim_id)

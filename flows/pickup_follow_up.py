@@ -5,6 +5,9 @@ Sources: SC-07 (the survey comes the day after the pickup), R-37, R-39, R-48, R-
 
 from datetime import time
 
+from prefect import flow
+
+from flows.batch import advance_batch
 from signalpost.domain.conditions import answer
 from signalpost.domain.journey import (
     EMAIL,
@@ -86,3 +89,12 @@ PICKUP_FOLLOW_UP = Journey(
         ),
     ],
 )
+
+
+@flow(name=PICKUP_FOLLOW_UP.name)
+async def pickup_follow_up(claim_id: str | None = None) -> None:
+    """See customers through a pickup: ready, reminders, and how it was.
+
+    Advances the customers of a claim; without one, everybody who is due in this journey.
+    """
+    await advance_batch(PICKUP_FOLLOW_UP, claim_id)

@@ -3,6 +3,9 @@
 Sources: SC-02 (early access for VIPs), SC-08 (the same promotion on every channel), R-33, R-37, R-40.
 """
 
+from prefect import flow
+
+from flows.batch import advance_batch
 from signalpost.domain.conditions import answer, attribute
 from signalpost.domain.journey import (
     EMAIL,
@@ -59,3 +62,12 @@ PURCHASE_FOLLOW_UP = Journey(
         Wait(days=7),  # the offer is open: redeeming it leaves the journey and withdraws the rest
     ],
 )
+
+
+@flow(name=PURCHASE_FOLLOW_UP.name)
+async def purchase_follow_up(claim_id: str | None = None) -> None:
+    """Confirm purchases, ask about the product, make one offer.
+
+    Advances the customers of a claim; without one, everybody who is due in this journey.
+    """
+    await advance_batch(PURCHASE_FOLLOW_UP, claim_id)

@@ -1,0 +1,17 @@
+"""The long-lived process of a lane: it claims people who are due and runs their flow in Prefect.
+
+``environment``  the settings of Prefect in our processes
+``deployments``  what ``deployments/prefect.yaml`` says, and telling Prefect about it
+``runs``         one flow run, in this process
+``prefect_view`` what Prefect says now: paused, asked for by hand, away
+``wake``         when to look for due people again
+``lane``         the loop that joins these
+``process``      the process around the loop
+
+Nothing here is imported before it is needed: ``import prefect`` takes more than a second.
+"""
+
+from signalpost.worker.environment import prefect_environment
+from signalpost.worker.process import register, run
+
+__all__ = ["prefect_environment", "register", "run"]

@@ -1,0 +1,196 @@
+"""The loop of a lane: claim who is due, run their flow, look again."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prefect.client.orchestration import PrefectClient
+from prefect.context import AsyncClientContext
+
+from signalpost.domain.vocabulary import Lane
+from signalpost.services import signals
+from signalpost.services.advance import Direct, advance
+from signalpost.services.claims import Claim, claim_due, release
+from signalpost.services.desk import Desk
+from signalpost.services.enrolling import Journeys
+from signalpost.worker.deployments import Deployment
+from signalpost.worker.diagrams import show_diagrams
+from signalpost.worker.prefect_view import PrefectView
+from signalpost.worker.runs import Outcome, Runs
+from signalpost.worker.sweep import close_lost_runs
+from signalpost.worker.wake import Wake
+
+log = structlog.get_logger()
+
+#: People claimed at once, in lane risk (a run each, so that leases outlast the queue) and elsewhere.
+RISK_LIMIT, LIMIT = 10, 500
+#: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
+RISK_PATIENCE, PATIENCE = 1.5, 30.0
+
+SWEEP_EVERY = 60.0
+PARKED_EVERY = 5.0
+
+
+class LaneWorker:
+    """Serves one lane in this process, one run at a time."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        lane: str,
+        client: PrefectClient,
+        declared: Collection[Deployment],
+        folder: Path,
+    ) -> None:
+        self.wake = Wake(desk.database, lane=lane)
+        self.view = PrefectView(client, lane=lane, declared=[*declared], folder=folder)
+        self._desk = desk
+        self._lane = lane
+        self._is_risk = lane == Lane.RISK
+        self._client = client
+        self._runs = Runs(client, patience=RISK_PATIENCE if self._is_risk else PATIENCE)
+        self._claims: deque[Claim] = deque()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; what is going on then is finished."""
+        self.view.import_flows()
+        async with self._beside(self.view.watch(), self.wake.listen()):
+            await self.view.looked()  # else what is paused would not be known yet
+            log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
+            async with self._beside(*self._chores()):
+                while not stop.is_set():
+                    if not await self.round(stop):
+                        await self.wake.wait()
+        log.info("worker.stopped", lane=self._lane, left=len(self._claims))
+
+    async def round(self, stop: asyncio.Event | None = None) -> bool:
+        """Run what is wanted and who is due; False when there was nothing to do."""
+        worked = False
+        while self.view.wanted and self.view.reachable:
+            worked |= await self._run_wanted()
+        if not self._claims:
+            self._claims.extend(await asyncio.to_thread(self._claim))
+        while self._claims and not (stop and stop.is_set()):
+            if not await self._serve_claim(self._claims[0]):
+                break  # Prefect is away and this lane waits for it; the claim is kept meanwhile
+            self._claims.popleft()
+            worked = True
+        return worked
+
+    def _claim(self) -> list[Claim]:
+        """Claim who is due, but nobody whose lane or journey an operator paused."""
+        if self.view.lane_paused or not (self.view.reachable or self._is_risk):
+            return []
+        return claim_due(
+            self._desk,
+            lane=self._lane,
+            now=self._desk.clock(),
+            limit=RISK_LIMIT if self._is_risk else LIMIT,
+            except_journeys=self.view.paused_journeys,
+        )
+
+    async def _serve_claim(self, claim: Claim) -> bool:
+        """Take a claim to its end; False when that has to wait for Prefect."""
+        deployment_id = self.view.deployment_id(claim.journey)
+        if deployment_id is not None and self.view.reachable:
+            flow = self.view.flow_of(claim.journey)
+            outcome = await self._runs.of_claim(claim, flow=flow, deployment_id=deployment_id)
+            if outcome is not Outcome.NOT_BEGUN:
+                return True
+            self.view.lost()
+        elif self.view.reachable:
+            log.error("worker.no_deployment", journey=claim.journey, add_it_to="prefect.yaml")
+        if self._is_risk:
+            await self._without_prefect(claim)
+        return self._is_risk
+
+    async def _without_prefect(self, claim: Claim) -> None:
+        """Fraud goes first, also when Prefect is away; ``run_id`` None on the record says so."""
+        units = Direct(self._desk)
+        try:
+            report = await advance(self._desk, claim_id=claim.id, units=units, run_id=None)
+        except Exception as error:
+            reason = f"{type(error).__name__} without Prefect"
+            log.warning("worker.batch_failed", claim=claim.id, reason=reason)
+            release(self._desk, claim_id=claim.id, reason=reason, now=self._desk.clock())
+        else:
+            log.warning("worker.without_prefect", claim=claim.id, people=report.people)
+
+    async def _run_wanted(self) -> bool:
+        """Run what a person or a schedule asked for, unless it belongs to another worker."""
+        flow_run = self.view.wanted.popleft()
+        name = self.view.deployment_of(flow_run)
+        if name is None:
+            return False
+        outcome = await self._runs.asked_for(flow_run, flow=self.view.flow_of(name))
+        return outcome is not Outcome.NOT_BEGUN
+
+    def _chores(self) -> list[Coroutine[Any, Any, None]]:
+        chores: list[Coroutine[Any, Any, None]] = [
+            _every(SWEEP_EVERY, self._sweep),
+            _every(SWEEP_EVERY, self._draw),
+        ]
+        if self._lane == Lane.SERVICE:  # one lane does it for all
+            chores.append(_every(PARKED_EVERY, self._release_parked))
+        return chores
+
+    async def _release_parked(self) -> None:
+        await asyncio.to_thread(self._let_parked_through)
+
+    def _let_parked_through(self) -> None:
+        with self._desk.database.writing() as session:
+            signals.release_parked(
+                session,
+                now=self._desk.clock(),
+                react=Journeys(self._desk.programs).react,
+                policy=signals.SignalPolicy(),
+            )
+
+    async def _sweep(self) -> None:
+        if self.view.reachable:
+            running = {self._runs.current} if self._runs.current else set()
+            await close_lost_runs(self._client, self._desk, lane=self._lane, running=running)
+
+    async def _draw(self) -> None:
+        if self.view.reachable:
+            ours = [one for one in self._desk.programs.values() if one.lane == self._lane]
+            await show_diagrams(self._client, ours)
+
+    @asynccontextmanager
+    async def _beside(self, *chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(chore) for chore in chores]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+    """Do a chore now and then; that it fails is logged, and it is done again."""
+    while True:
+        try:
+            await chore()
+        except Exception as error:
+            log.warning("worker.chore_failed", chore=chore.__name__, error=type(error).__name__)
+        await asyncio.sleep(seconds)
+
+
+async def serve_lane(
+    desk: Desk,
+    *,
+    lane: str,
+    declared: Collection[Deployment],
+    folder: Path,
+    stop: asyncio.Event,
+) -> None:
+    """Serve a lane inside one shared Prefect client: a client of its own would cost each run 70 ms."""
+    async with AsyncClientContext.get_or_create() as shared:
+        worker = LaneWorker(desk, lane=lane, client=shared.client, declared=declared, folder=folder)
+        await worker.serve(stop)

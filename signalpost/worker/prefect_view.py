@@ -1,0 +1,132 @@
+"""What Prefect says at this moment: which lanes and journeys are paused, and which runs are wanted."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from signalpost.worker import deployments
+from signalpost.worker.deployments import POOL, Deployment
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 1.5  #: seconds; a pause in the UI holds after at most this
+HEARTBEAT_EVERY = 30.0
+_SLOWEST = 10.0  #: seconds between looks while Prefect is away
+
+
+class PrefectView:
+    """Prefect as this lane saw it last; ``reachable`` is False until the first good look."""
+
+    def __init__(
+        self, client: PrefectClient, *, lane: str, declared: Sequence[Deployment], folder: Path
+    ) -> None:
+        self.reachable = False
+        self.lane_paused = False
+        self.paused_journeys: frozenset[str] = frozenset()
+        self.wanted: deque[FlowRun] = deque()
+        self._ids: Mapping[str, UUID] = {}
+        self._client = client
+        self._lane = lane
+        self._declared = {one.name: one for one in declared}
+        self._folder = folder
+        self._flows: dict[str, Flow[..., Any]] = {}
+        self._told = False
+        self._last_heartbeat = float("-inf")
+        self._looked = asyncio.Event()
+
+    async def looked(self) -> None:
+        """Wait until the first look is over, well or badly."""
+        await self._looked.wait()
+
+    def flow_of(self, name: str) -> Flow[..., Any]:
+        """Give the flow of a deployment, imported once."""
+        if name not in self._flows:
+            self._flows[name] = self._declared[name].load_flow()
+        return self._flows[name]
+
+    def import_flows(self) -> None:
+        """Import the lane's flows now, so that no customer waits for it."""
+        for deployment in self._declared.values():
+            if deployment.lane == self._lane:
+                self.flow_of(deployment.name)
+
+    def deployment_id(self, journey: str) -> UUID | None:
+        """Give Prefect's id of a journey's deployment; None when none is declared or known."""
+        return self._ids.get(journey) if journey in self._declared else None
+
+    def deployment_of(self, flow_run: FlowRun) -> str | None:
+        """Name the declared deployment that a run belongs to."""
+        names = (name for name, id_ in self._ids.items() if id_ == flow_run.deployment_id)
+        return next((name for name in names if name in self._declared), None)
+
+    def lost(self) -> None:
+        """Note that Prefect did not answer; the next good look makes it reachable again."""
+        if self.reachable:
+            log.warning("prefect.away", lane=self._lane)
+        self.reachable = False
+
+    async def watch(self) -> None:
+        """Keep looking."""
+        pause = LOOK_EVERY
+        while True:
+            try:
+                await self.look()
+                pause = LOOK_EVERY
+            except Exception as error:
+                self.lost()
+                pause = min(pause * 2, _SLOWEST)
+                log.debug("prefect.look_failed", error=type(error).__name__)
+            self._looked.set()
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Look once; raises what Prefect's client raises."""
+        if not self._told:
+            await self._tell()
+        known = await deployments.known_deployments(self._client)
+        ids = {one.name: one.id for one in known}
+        if not self._declared.keys() <= ids.keys():
+            self._told = False  # Prefect's database was lost: tell it again
+            return await self.look()
+        pool = await self._client.read_work_pool(POOL)
+        queues = await self._client.read_work_queues(work_pool_name=POOL)
+        self._ids = ids
+        self.lane_paused = pool.is_paused or any(
+            queue.is_paused for queue in queues if queue.name == self._lane
+        )
+        self.paused_journeys = frozenset(one.name for one in known if one.paused)
+        await self._fetch_wanted()
+        await self._beat()
+        if not self.reachable:
+            log.info("prefect.reached", lane=self._lane)
+        self.reachable = True
+        return None
+
+    async def _tell(self) -> None:
+        await deployments.tell_prefect(
+            self._client, deployments=[*self._declared.values()], folder=self._folder
+        )
+        self._told = True
+
+    async def _fetch_wanted(self) -> None:
+        answers = await self._client.get_scheduled_flow_runs_for_work_pool(
+            POOL, work_queue_names=[self._lane]
+        )
+        self.wanted = deque(answer.flow_run for answer in answers)
+
+    async def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._last_heartbeat >= HEARTBEAT_EVERY:
+            self._last_heartbeat = now
+            await self._client.send_worker_heartbeat(
+                POOL, f"signalpost {self._lane} {os.getpid()}", HEARTBEAT_EVERY
+            )

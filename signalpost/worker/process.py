@@ -1,0 +1,107 @@
+"""The process around the loop: environment first, then imports, then work until told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from signalpost.domain.vocabulary import Lane
+from signalpost.settings import Settings
+from signalpost.worker.environment import prefect_environment, worker_environment
+
+
+def run(lane: str, settings: Settings) -> None:
+    """Serve a lane until SIGTERM or SIGINT; the batch that is going on is finished first.
+
+    Raises:
+        ConfigurationError: a setting, a journey or a deployment is wrong.
+    """
+    _prepare(settings, worker_environment(risk=lane == Lane.RISK))
+    thread = _LaneThread(lane, settings)
+    # Prefect's engine answers SIGTERM by crashing the run, but only in the main thread; so the
+    # loop runs in another, and the main thread does nothing but wait for the signal.
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    thread.start()
+    while thread.is_alive() and not told.wait(0.2):
+        continue
+    thread.stop()
+    thread.join()
+    if thread.error is not None:
+        raise thread.error
+
+
+def register(settings: Settings) -> None:
+    """Make the work pool, the queues of the lanes and the deployments in Prefect; quick when there.
+
+    Raises:
+        ConfigurationError: a deployment is wrong.
+        httpx.HTTPError: Prefect does not answer.
+    """
+    _prepare(settings, {})
+    from prefect import get_client
+
+    from signalpost.worker import deployments
+
+    async def tell() -> None:
+        async with get_client() as client:
+            await deployments.tell_prefect(
+                client, deployments=deployments.read(), folder=Path.cwd()
+            )
+
+    asyncio.run(tell())
+
+
+def _prepare(settings: Settings, more: dict[str, str]) -> None:
+    """Set Prefect's environment where nobody else did, and make the project's folder importable."""
+    ours = prefect_environment(settings.home, settings.prefect_port) | more
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+
+
+class _LaneThread(threading.Thread):
+    """Runs the loop of a lane, and keeps what went wrong."""
+
+    def __init__(self, lane: str, settings: Settings) -> None:
+        super().__init__(name=f"lane-{lane}")
+        self.error: BaseException | None = None
+        self._lane = lane
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Ask the loop to end after what it is doing."""
+        if self._loop is not None and self._stop is not None and self.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _serve(self) -> None:
+        from signalpost import bootstrap
+        from signalpost.worker import deployments
+        from signalpost.worker.lane import serve_lane
+
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        app = bootstrap.build(self._settings)
+        bootstrap.use(app)
+        try:
+            await serve_lane(
+                app.desk,
+                lane=self._lane,
+                declared=deployments.read(),
+                folder=Path.cwd(),
+                stop=self._stop,
+            )
+        finally:
+            bootstrap.use(None)
+            await app.aclose()

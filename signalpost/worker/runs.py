@@ -1,0 +1,164 @@
+"""One flow run in this process, and what worker and flow tell each other about it.
+
+The run belongs to its deployment, so Prefect's pages group it; the engine runs it here, where flows
+are imported and connections open, because a subprocess would take seconds.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.flow_engine import run_flow_async
+from prefect.states import Pending
+from prefect.utilities.engine import propose_state
+
+from signalpost.services.claims import Claim
+
+log = structlog.get_logger()
+
+
+class Outcome(StrEnum):
+    """How a run ended, seen from the worker."""
+
+    DONE = "done"
+    FAILED = "failed"  #: the flow let go of its people itself
+    NOT_BEGUN = "not_begun"  #: Prefect did not let it begin: away, slow, or the run was cancelled
+
+
+class _Progress:
+    """How far a run is. Prefect's engine stands between worker and flow; this goes around it."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.failed = False
+        self.given_up = False
+
+    @property
+    def outcome(self) -> Outcome:
+        if not self.begun.is_set():
+            return Outcome.NOT_BEGUN
+        return Outcome.FAILED if self.failed else Outcome.DONE
+
+
+_progress: ContextVar[_Progress | None] = ContextVar("signalpost_run", default=None)
+
+
+class GivenUpError(Exception):
+    """The worker waited too long for this run to begin and went on without it."""
+
+
+@contextmanager
+def body() -> Iterator[None]:
+    """Enclose what a flow does, so that the worker knows when it begins and ends."""
+    progress = _progress.get()
+    if progress is None:  # a subprocess, a test, or a person calls the flow
+        yield
+        return
+    if progress.given_up:
+        raise GivenUpError
+    progress.begun.set()
+    try:
+        yield
+    except BaseException:
+        progress.failed = True
+        raise
+    finally:
+        progress.ended.set()
+
+
+class Runs:
+    """Runs flows, one at a time. ``patience``: seconds until a run must have begun."""
+
+    def __init__(self, client: PrefectClient, *, patience: float) -> None:
+        self.current: UUID | None = None  #: the run that is going on
+        self._client = client
+        self._patience = patience
+        self._left_behind: set[asyncio.Task[None]] = set()
+
+    async def of_claim(self, claim: Claim, *, flow: Flow[..., Any], deployment_id: UUID) -> Outcome:
+        """Run the flow for a claim, under its deployment; the same claim never makes two runs."""
+        return await self._watched(self._of_claim(claim, flow, deployment_id))
+
+    async def _of_claim(self, claim: Claim, flow: Flow[..., Any], deployment_id: UUID) -> None:
+        flow_run = await self._client.create_flow_run_from_deployment(
+            deployment_id,
+            parameters={"claim_id": claim.id},
+            state=Pending(),
+            name=run_name(claim.journey, claim.size),
+            idempotency_key=claim.id,
+        )
+        await self._execute(flow, flow_run)
+
+    async def asked_for(self, flow_run: FlowRun, *, flow: Flow[..., Any]) -> Outcome:
+        """Run what a schedule, an automation or a person in the UI asked for."""
+        return await self._watched(self._asked_for(flow_run, flow))
+
+    async def _asked_for(self, flow_run: FlowRun, flow: Flow[..., Any]) -> None:
+        state = await propose_state(self._client, Pending(), flow_run_id=flow_run.id)
+        if state.is_pending():  # else another worker has it, or it is not allowed yet
+            await self._execute(flow, flow_run)
+
+    async def _execute(self, flow: Flow[..., Any], flow_run: FlowRun) -> None:
+        self.current = flow_run.id
+        try:
+            await run_flow_async(
+                flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"
+            )
+        finally:
+            self.current = None
+
+    async def _watched(self, running: Coroutine[Any, Any, None]) -> Outcome:
+        progress = _Progress()
+        token = _progress.set(progress)
+        task = asyncio.create_task(running)
+        _progress.reset(token)
+        if not await _either(task, progress.begun, within=self._patience):
+            progress.given_up = True
+            self._leave_behind(task)
+            return Outcome.NOT_BEGUN
+        if progress.begun.is_set():
+            await _either(task, progress.ended, within=None)
+            # The people are served; Prefect gets a moment to hear of it.
+            await asyncio.wait({task}, timeout=self._patience)
+        if not task.done():
+            self._leave_behind(task)
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("prefect.run_disturbed", error=type(error).__name__)
+        return progress.outcome
+
+    def _leave_behind(self, task: asyncio.Task[None]) -> None:
+        log.warning("prefect.run_left_behind", patience=self._patience)
+        self._left_behind.add(task)
+        task.add_done_callback(self._forget)
+        task.cancel()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain
+
+
+async def _either(task: asyncio.Task[None], event: asyncio.Event, *, within: float | None) -> bool:
+    """Wait for the task or the event, whichever is first; False when neither came in time."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        done, _ = await asyncio.wait(
+            {task, waiting}, timeout=within, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        waiting.cancel()
+    return bool(done)
+
+
+def run_name(journey: str, people: int) -> str:
+    """Name a run in plain words."""
+    return f"{journey} · {people} customer{'' if people == 1 else 's'}"

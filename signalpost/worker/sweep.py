@@ -1,0 +1,57 @@
+"""Closing the flow runs of workers that were killed: Prefect alone would show them running for ever."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Crashed
+
+from signalpost.record import enrolments
+from signalpost.services.desk import Desk
+from signalpost.worker.deployments import POOL
+
+log = structlog.get_logger()
+
+_MESSAGE = "The worker of this run went away. Its customers are claimed again; nobody is lost."
+
+
+async def close_lost_runs(
+    client: PrefectClient, desk: Desk, *, lane: str, running: Collection[UUID]
+) -> int:
+    """Mark as crashed the lane's runs that nobody works on any more; gives how many."""
+    going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+    runs = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=going_on)),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[lane])),
+        limit=50,
+    )
+    lost = [run for run in runs if run.id not in running and _is_lost(run, desk)]
+    for run in lost:
+        await client.set_flow_run_state(run.id, Crashed(message=_MESSAGE), force=True)
+        log.info("prefect.run_closed", run=str(run.id))
+    return len(lost)
+
+
+def _is_lost(run: FlowRun, desk: Desk) -> bool:
+    if run.state is None or datetime.now(UTC) - run.state.timestamp < desk.lease:
+        return False
+    claim_id = run.parameters.get("claim_id")
+    if claim_id is None:  # asked for by hand: its claim is not known here
+        return datetime.now(UTC) - run.state.timestamp > 10 * desk.lease
+    now = desk.clock()
+    with desk.database.reading() as session:
+        rows = enrolments.of_claim(session, claim_id=claim_id)
+    return not any(row["lease_until"] and row["lease_until"] > now for row in rows)
