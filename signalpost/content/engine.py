@@ -92,6 +92,7 @@ _STATEMENTS = (
     nodes.Include,
     nodes.Extends,
     nodes.EvalContextModifier,
+    nodes.Scope,
 )
 _GROWING = (nodes.Mul, nodes.Pow, nodes.Mod)
 

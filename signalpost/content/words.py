@@ -22,12 +22,14 @@ _ASK = re.compile(
     r"\b(send|reply|enter|give|confirm|tell|provide|share|type|text|verify|update|submit|quote)\b"
     r"|提供|輸入|输入|回覆|回复|告訴|告诉|發送|发送|傳送|填寫|填写|確認|确认"
     r"|отправ|сообщ|введ|укаж|пришл|назов|ответ|подтверд|предостав"
-    r"|ส่ง|แจ้ง|กรอก|ใส่|ตอบกลับ|บอก|ระบุ|ยืนยัน",
+    r"|ส่ง|แจ้ง|กรอก|ใส่|ตอบ|บอก|ระบุ|ยืนยัน",
     re.IGNORECASE,
 )
 _NEVER = re.compile(
-    r"\b(never|not|don't|do not|won't)\b"
-    r"|不會|不会|不要|絕不|绝不|請勿|请勿|切勿|никогда|\bне\b|ไม่|อย่า|ห้าม",
+    r"\bnever\b|\b(do|does|will|would|must|should|can) ?n[o'’]t\b|\bwon['’]t\b"
+    r"|不會|不会|不要|絕不|绝不|請勿|请勿|切勿"
+    r"|никогда|\bне (спраш|запраш|прос|попрос|сообщ|отправ|ввод|назыв|указыв)"
+    r"|ไม่(?!ใช่)|อย่า|ห้าม",
     re.IGNORECASE,
 )
 _URGENT = re.compile(
@@ -92,7 +94,9 @@ def asks_for_secrets(text: str) -> Iterator[Hit]:
     """Yield sentences that ask for card data, a PIN, a password or a one-time code (R-30)."""
     for sentence in _SENTENCE.finditer(text):
         secret = _SECRET.search(sentence[0])
-        if secret and _ASK.search(sentence[0]) and not _NEVER.search(sentence[0]):
+        if not secret or _NEVER.search(sentence[0], 0, secret.start()):
+            continue  # "never" counts only before what it forbids: "if not, reply with your PIN"
+        if _ASK.search(sentence[0]):
             yield text.count("\n", 0, sentence.start() + secret.start()) + 1, secret[0]
 
 

@@ -1,0 +1,152 @@
+"""The shipped messages, as their readers see them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from signalpost.content import Catalogue, lint, sms_segments
+from signalpost.domain.vocabulary import Channel, Purpose
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+CATALOGUE = Catalogue.load(TEMPLATES)
+VARIANTS = [
+    (name, channel, locale)
+    for name in CATALOGUE.names()
+    for channel in sorted(CATALOGUE[name].channels)
+    for locale in sorted(CATALOGUE[name].locales[channel])
+]
+FIVE = {"en", "zh-Hant", "zh-Hans", "ru", "th"}
+
+
+def test_the_shipped_messages_pass_the_linter():
+    assert lint(CATALOGUE) == []
+
+
+def test_every_message_of_the_first_journeys_is_there():
+    assert set(CATALOGUE.names()) >= {
+        *("order_confirmation", "purchase_thanks", "purchase_offer", "early_bird"),
+        *("pickup_ready", "pickup_reminder", "pickup_last_reminder", "pickup_csat"),
+        *("csat_thanks", "csat_sorry", "fraud_alert", "fraud_cleared", "fraud_confirmed"),
+    }
+
+
+@pytest.mark.parametrize(("name", "channel", "locale"), VARIANTS)
+def test_every_variant_renders_to_clean_text(name, channel, locale):
+    """Nothing unrendered, no double spaces or empty brackets, no exclamation mark storms."""
+    for part, text in CATALOGUE.preview(name, channel, locale).items():
+        assert text.strip() or part.startswith("action_")
+        assert "{{" not in text
+        assert "{%" not in text
+        assert "!!" not in text
+        if part != "html":
+            assert not re.search(
+                r"[^\n] {2,}|\n{3,}| [,.](\s|$)|\.\.(\s|$)|None|Undefined", text
+            ), text
+    assert channel in CATALOGUE[name].channels
+
+
+@pytest.mark.parametrize("name", ["fraud_alert", "fraud_cleared", "fraud_confirmed", "pickup_csat"])
+def test_the_required_languages_are_written_on_every_channel(name):
+    assert all(tags >= FIVE for tags in CATALOGUE[name].locales.values())
+
+
+def sms(facts=None, locale="en", name="fraud_alert"):
+    return CATALOGUE.preview(name, Channel.SMS, locale, facts=facts)["text"]
+
+
+def test_the_fraud_sms_says_what_sc05_says_and_asks_for_answers_that_mean_nothing_else():
+    text = sms()
+    for words in (
+        "Dear customer",
+        "XYZ store",
+        "US$1,000.00",
+        "4 May 2023",
+        "OK 4821",
+        "NO 4821",
+        "app",
+    ):
+        assert words in text
+    assert "http" not in text
+    assert "YES" not in text
+    assert "Ann" not in text
+
+
+def test_the_fraud_sms_is_one_segment_also_with_a_long_merchant_and_amount():
+    facts = {
+        "merchant": "M" * 40,
+        "amount": {"amount": "1000.00", "currency": "USD"},
+        "occurred_at": "2023-05-24T14:30:00Z",
+    }
+    assert sms_segments(sms(facts))[0] == "GSM-7"
+    assert sms_segments(sms(facts))[2] == 1
+    assert sms_segments(sms({**facts, "merchant": "“" + "M" * 90}))[2] == 1
+
+
+@pytest.mark.parametrize("locale", sorted(FIVE))
+def test_answers_stay_in_latin_letters_in_every_language(locale):
+    for channel in (Channel.SMS, Channel.IN_APP, Channel.EMAIL):
+        text = "".join(CATALOGUE.preview("fraud_alert", channel, locale).values())
+        assert "OK 4821" in text
+        assert "NO 4821" in text
+
+
+@pytest.mark.parametrize("locale", sorted(FIVE))
+@pytest.mark.parametrize("name", ["fraud_alert", "fraud_cleared", "fraud_confirmed"])
+def test_security_emails_hold_no_link(name, locale):
+    html = CATALOGUE.preview(name, Channel.EMAIL, locale)["html"]
+    body = html[html.index("<body") :]
+    assert "<a " not in body
+    assert "href" not in body
+    assert "http" not in body
+    assert "http" not in CATALOGUE.preview(name, Channel.EMAIL, locale)["text"]
+
+
+def test_the_in_app_mirror_leads_to_the_assigned_agent():
+    mirror = CATALOGUE.preview("fraud_alert", Channel.IN_APP, "en")
+    assert mirror["action_url"] == CATALOGUE.sample_links()["agent"]
+    without = CATALOGUE.preview("fraud_alert", Channel.IN_APP, "en", links={})
+    assert without["action_url"] == "https://larkfield.example"
+
+
+@pytest.mark.parametrize("locale", sorted(FIVE))
+def test_the_denial_is_confirmed_with_the_promised_date_and_the_advice_of_sc05(locale):
+    for channel in CATALOGUE["fraud_confirmed"].channels:
+        text = "".join(CATALOGUE.preview("fraud_confirmed", channel, locale).values())
+        assert "2023" in text
+        assert "11" in text
+    if locale == "en":
+        email = CATALOGUE.preview("fraud_confirmed", Channel.EMAIL, "en")["text"]
+        assert "suspended your card" in email
+        assert "11 May 2023" in email
+        assert "other payments that you did not authorise" in email
+        assert "Open our app yourself and ask us there" in email
+
+
+def test_one_promotion_is_the_same_on_every_channel():
+    """SC-08: the same code, percentage and expiry by email and in-app."""
+    for channel in (Channel.EMAIL, Channel.IN_APP):
+        text = "".join(CATALOGUE.preview("purchase_offer", channel, "en").values())
+        for fact in ("LARK15", "15%", "31 May 2023"):
+            assert fact in text
+
+
+def test_early_access_carries_the_personal_chat_link_on_every_channel():
+    for channel in CATALOGUE["early_bird"].channels:
+        text = "".join(CATALOGUE.preview("early_bird", channel, "en").values())
+        assert CATALOGUE.sample_links()["agent"] in text
+
+
+def test_every_message_can_be_written_to_somebody_of_whom_only_the_facts_are_known():
+    for name, channel, locale in VARIANTS:
+        links = {k: v for k, v in CATALOGUE.sample_links().items() if k != "home"}
+        text = CATALOGUE.preview(name, channel, locale, customer={}, links=links)
+        assert "Ann" not in " ".join(text.values())
+
+
+def test_marketing_says_how_to_leave_and_who_writes():
+    for name, channel, locale in VARIANTS:
+        if CATALOGUE[name].purpose is Purpose.MARKETING and channel is Channel.EMAIL:
+            text = CATALOGUE.preview(name, channel, locale)["text"]
+            assert CATALOGUE.brand["postal_address"] in text
+            assert CATALOGUE.sample_links()["unsubscribe"] in text
