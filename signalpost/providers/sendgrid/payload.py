@@ -103,7 +103,7 @@ def mail(
         "categories": list(dict.fromkeys([first.message[:255], str(first.purpose)])),
         "tracking_settings": _tracking(first.purpose),
     }
-    if settings.asm_group is not None and first.purpose is Purpose.MARKETING:
+    if settings.asm_group is not None and first.purpose == Purpose.MARKETING:
         body["asm"] = {"group_id": settings.asm_group}
     return body
 
@@ -126,7 +126,7 @@ def _personalization(out: Outgoing, words: Mapping[str, str]) -> dict[str, Any]:
 
 def _tracking(purpose: Purpose) -> dict[str, Any]:
     """Said in full, so that account settings never rewrite the links of a security message."""
-    tracked = purpose is not Purpose.SECURITY
+    tracked = purpose != Purpose.SECURITY
     return {
         "click_tracking": {"enable": tracked, "enable_text": False},
         "open_tracking": {"enable": tracked},

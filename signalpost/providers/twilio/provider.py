@@ -136,7 +136,7 @@ class Twilio:
     def _request(self, out: Outgoing) -> dict[str, Any] | Handover:
         """The arguments of the call, or the refusal of a message that could not work."""
         address = out.address.removeprefix(PREFIX[out.channel] or " ")
-        shape = _PAGE_SCOPED_ID if out.channel is Channel.MESSENGER else _PHONE
+        shape = _PAGE_SCOPED_ID if out.channel == Channel.MESSENGER else _PHONE
         if not shape.fullmatch(address):
             return self._refuse(
                 out, "21211", "The address is not valid for this channel.", suppress="bad_address"
@@ -162,7 +162,7 @@ class Twilio:
 
     def _sender(self, channel: Channel) -> dict[str, str]:
         settings = self._settings
-        if channel is Channel.SMS:
+        if channel == Channel.SMS:
             pair = {
                 "from_": settings.sender,
                 "messaging_service_sid": settings.messaging_service_sid,
