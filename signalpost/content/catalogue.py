@@ -99,7 +99,7 @@ class Catalogue:
         known = {n: value for n, value in values.items() if value is not None}
         known["customer"] = Row(_person(customer))
         known["brand"] = Row({**self.brand, **_texts(brand)}) if brand else self._own_brand
-        known["links"] = Row({k: v for k, v in links.items() if _is_link(v)})
+        known["links"] = _Links(links)
         known["locale"] = place.locale
         return known
 
@@ -180,6 +180,16 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
         except (ValueError, TypeError):
             continue  # absent, empty or no text: templates have a fallback for it
     return known
+
+
+class _Links(Row):
+    """Links that are made when a template asks for them; what is no web address is undefined."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if not _is_link(value):
+            raise KeyError(name)
+        return value
 
 
 def _is_link(value: Any) -> bool:

@@ -4,7 +4,7 @@ Babel costs 20-60 microseconds a value, so each formatted string is cached by it
 expiry is the same for everybody who gets it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
@@ -90,7 +90,7 @@ class Row:
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
     def __getitem__(self, name: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import uuid6
+import uuid_utils
 from sqlalchemy import JSON, DateTime, MetaData, String
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,26 +30,34 @@ class Table(SQLModel):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime, kept in UTC; a naive one is refused rather than guessed at."""
+    """An aware datetime, kept in UTC; a naive one is refused rather than guessed at.
+
+    SQLite keeps it as text, ``2026-03-02 09:00:00.000000+00:00``, which sorts as time does.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Turn an aware datetime into UTC; SQLite stores it without the offset."""
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        """Choose the column: text on SQLite, which has no type for time."""
+        column = String(32) if dialect.name == "sqlite" else DateTime(timezone=True)
+        return dialect.type_descriptor(column)
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | str | None:
+        """Turn an aware datetime into UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a datetime without a zone reached the record; make it aware")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+        utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return utc.isoformat(" ", "microseconds") if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+    def process_result_value(self, value: datetime | str | None, dialect: Any) -> datetime | None:
         """Give back an aware datetime in UTC."""
         del dialect
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
 
 
 #: JSON everywhere, the binary kind on PostgreSQL.
@@ -59,7 +67,7 @@ Id = String(36)
 
 def new_id() -> str:
     """Make a UUIDv7 as text: sorted by the time of making (RFC 9562)."""
-    return str(uuid6.uuid7())
+    return str(uuid_utils.uuid7())
 
 
 def pk() -> Any:
