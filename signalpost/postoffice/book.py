@@ -53,6 +53,11 @@ class Mail:
         """Return subject, text, html and headers as this recipient gets them."""
         return mail_text.render_mail(request=self.request.payload, index=self.index)
 
+    @property
+    def subject(self) -> str:
+        """The subject as this recipient gets it."""
+        return mail_text.subject_of(request=self.request.payload, index=self.index)
+
     def custom_args(self) -> dict[str, str]:
         """Return the custom arguments that travel with each event."""
         return mail_text.custom_args(request=self.request.payload, index=self.index)

@@ -174,7 +174,7 @@ class Courier:
                 ) as response:
                     content = await response.content.read(65_536)
                     return Answer(response.status, content.decode("utf-8", "replace"), None)
-            except (aiohttp.ClientConnectorError, ConnectionRefusedError):
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 return Answer(None, "", "connect")
             except TimeoutError:
                 return Answer(None, "", "timeout")

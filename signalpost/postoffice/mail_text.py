@@ -15,15 +15,21 @@ def render_mail(*, request: dict[str, Any], index: int) -> dict[str, Any]:
     """
     person = request["personalizations"][index]
     replace = _replacer(person.get("substitutions") or {}, request.get("sections") or {})
+    subject = replace(person.get("subject") or request.get("subject") or "")
     parts = {part["type"]: replace(part["value"]) for part in request.get("content") or ()}
     if request.get("template_id"):
         parts.setdefault("text/plain", _template_note(request["template_id"], person))
     return {
-        "subject": replace(person.get("subject") or request.get("subject") or ""),
+        "subject": subject,
         "text": parts.get("text/plain"),
         "html": parts.get("text/html"),
         "headers": {**(request.get("headers") or {}), **(person.get("headers") or {})},
     }
+
+
+def subject_of(*, request: dict[str, Any], index: int) -> str:
+    """Return the subject of one personalization alone, for lists."""
+    return render_mail(request={**request, "content": ()}, index=index)["subject"]
 
 
 def custom_args(*, request: dict[str, Any], index: int) -> dict[str, str]:

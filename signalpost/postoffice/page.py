@@ -149,7 +149,7 @@ async def mail_list(request: Request) -> Response:
 
 def _mail_rows(office: Office, wanted: str, selected: str) -> dict[str, Any]:
     rows = [
-        {"mail": mail, "subject": mail.rendered()["subject"]}
+        {"mail": mail, "subject": mail.subject}
         for mail in islice(_found_mails(office, wanted.strip().lower()), _SHOWN)
     ]
     return {"rows": rows, "selected": selected, "wanted": wanted, "shown": _SHOWN}
@@ -161,7 +161,7 @@ def _found_mails(office: Office, wanted: str) -> Iterator[Mail]:
             not wanted
             or wanted in mail.email.lower()
             or wanted in mail.name.lower()
-            or wanted in mail.rendered()["subject"].lower()
+            or wanted in mail.subject.lower()
         ):
             yield mail
 

@@ -37,6 +37,8 @@ _CONDITION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -50,6 +52,7 @@ def routes() -> list[Route]:
         Route("/v3/logs/{mail_id}", _keyed(read_log)),
         Route("/v3/suppression/{kind}/{email}", _keyed(lift), methods=["DELETE"]),
         Route("/v3/asm/suppressions/global/{email}", _keyed(lift), methods=["DELETE"]),
+        Route("/v3/{rest:path}", _keyed(not_here), methods=_EVERY_METHOD),
     ]
 
 
@@ -139,6 +142,11 @@ def _addresses(mail: Any) -> set[str]:
     return found
 
 
+async def not_here(_: Request) -> Response:
+    """Say that this part of SendGrid is not imitated."""
+    return errors([refusal("resource not found: the local post office has no such endpoint")], 404)
+
+
 async def create_batch(_: Request) -> Response:
     """Hand out a batch id."""
     return json_response({"batch_id": secrets.token_urlsafe(36)}, 201)
@@ -214,7 +222,7 @@ def _summary(mail: Mail) -> dict[str, Any]:
     return {
         "from_email": mail.request.payload["from"]["email"],
         "sg_message_id": mail.id,
-        "subject": mail.rendered()["subject"],
+        "subject": mail.subject,
         "to_email": mail.email,
         "status": status,
         "sg_message_id_created_at": mail.request.at.isoformat().replace("+00:00", "Z"),

@@ -38,6 +38,7 @@ def routes() -> list[Route]:
         Route(one + ".json", _keyed(delete_sms), methods=["DELETE"]),
         Route(one, _keyed(change_sms), methods=["POST"]),
         Route(_BASE + ".json", _keyed(read_account), methods=["GET"]),
+        Route(_BASE + "/{rest:path}", _keyed(not_here), methods=["GET", "POST", "DELETE"]),
     ]
 
 
@@ -296,6 +297,11 @@ async def delete_sms(request: Request) -> Response:
         return refuse(SmsRefusal(20404))
     await office_of(request).record("sms.deleted", sid=sms.sid)
     return Response(status_code=204)
+
+
+async def not_here(_: Request) -> Response:
+    """Say that this part of Twilio is not imitated."""
+    return refuse(SmsRefusal(20404))
 
 
 async def read_account(request: Request) -> Response:
