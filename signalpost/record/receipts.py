@@ -1,11 +1,25 @@
 """What came back: receipts, replies, and the questions that replies answer."""
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Index
-from sqlmodel import Field
+from sqlalchemy import Index, RowMapping, bindparam, select, update
+from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, moment, pk
+from signalpost.record.base import (
+    Id,
+    Table,
+    document,
+    insert_new,
+    insert_rows,
+    moment,
+    pk,
+    table_of,
+)
+from signalpost.record.customers import Customer
+from signalpost.record.events import chunks
+from signalpost.record.messages import Delivery, Message
 
 
 class ReceiptRow(Table, table=True):
@@ -87,3 +101,110 @@ class Answer(Table, table=True):
     comment: str | None = None
     channel: str
     at: datetime = moment()
+
+
+_r = table_of(ReceiptRow)
+_k = table_of(ReceiptKey)
+_m = table_of(Message)
+_d = table_of(Delivery)
+_c = table_of(Customer)
+
+
+def claim_keys(session: Session, *, keys: Mapping[str, str]) -> dict[str, str]:
+    """Write keys (key → receipt id); gives the receipt that owns each one, ours or an earlier one.
+
+    A concurrent call with the same key waits for ours to end: the order of the keys is the same in
+    every call, so two calls cannot wait for each other.
+    """
+    rows = [{"key": key, "receipt_id": keys[key]} for key in sorted(keys)]
+    ours = insert_new(session, _k, rows, conflict=("key",), returning="key")
+    owners = {key: keys[key] for key in ours}
+    for some in chunks(keys.keys() - ours):
+        query = select(_k.c.key, _k.c.receipt_id).where(_k.c.key.in_(some))
+        owners.update({row.key: row.receipt_id for row in session.execute(query)})
+    return owners
+
+
+def rename_keys(session: Session, *, keys: Mapping[str, str]) -> None:
+    """Let keys lead to another receipt: the one that turned out to be the same."""
+    if keys:
+        session.connection().execute(
+            update(_k)
+            .where(_k.c.key == bindparam("of_key"))
+            .values(receipt_id=bindparam("new_receipt_id")),
+            [{"of_key": key, "new_receipt_id": keys[key]} for key in sorted(keys)],
+        )
+
+
+def add(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append receipts."""
+    insert_rows(session, _r, rows)
+
+
+def deliveries_by_provider_id(session: Session, *, provider_ids: Iterable[str]) -> list[RowMapping]:
+    """Give the deliveries that a provider knows by these ids, with their messages' addresses.
+
+    SendGrid gives one id to everybody in a request, so an id may lead to many.
+    """
+    query = select(_d.c.message_id, _d.c.provider, _d.c.provider_id, _m.c.address).join(
+        _m, _m.c.id == _d.c.message_id
+    )
+    return [
+        row
+        for some in chunks(set(provider_ids))
+        for row in session.execute(query.where(_d.c.provider_id.in_(some))).mappings()
+    ]
+
+
+def lock_open_deliveries(session: Session, *, message_ids: Collection[str]) -> list[RowMapping]:
+    """Give, and lock, the deliveries of these messages whose outcome is not known yet."""
+    query = select(_d.c.id, _d.c.message_id, _d.c.provider, _d.c.provider_id).where(
+        _d.c.status.in_(("sending", "unknown"))
+    )
+    return [
+        row
+        for some in chunks(sorted(message_ids))
+        for row in session.execute(
+            query.where(_d.c.message_id.in_(some)).order_by(_d.c.id).with_for_update()
+        ).mappings()
+    ]
+
+
+def accept_deliveries(
+    session: Session, *, provider_ids: Mapping[str, str | None], now: datetime
+) -> None:
+    """Settle deliveries (id → the provider's id) as accepted: a receipt proves that they were."""
+    if provider_ids:
+        session.connection().execute(
+            update(_d)
+            .where(_d.c.id == bindparam("of_id"))
+            .values(
+                status="accepted",
+                provider_id=bindparam("new_provider_id"),
+                detail="settled by a receipt",
+                settled_at=now,
+            ),
+            [{"of_id": i, "new_provider_id": provider_ids[i]} for i in sorted(provider_ids)],
+        )
+
+
+def lock_messages(session: Session, *, message_ids: Collection[str]) -> dict[str, RowMapping]:
+    """Give, and lock, what receipts need to know of these messages, by id."""
+    query = select(_m.c.id, _c.c.root_id, _m.c.channel, _m.c.address, _m.c.status).join(
+        _c, _c.c.id == _m.c.customer_id
+    )
+    return {
+        row["id"]: row
+        for some in chunks(sorted(message_ids))
+        for row in session.execute(
+            query.where(_m.c.id.in_(some)).order_by(_m.c.id).with_for_update(of=_m)
+        ).mappings()
+    }
+
+
+def set_message_status(
+    session: Session, *, message_ids: Collection[str], status: str, now: datetime
+) -> None:
+    """Write where messages stand; one statement for all that stand the same."""
+    for some in chunks(sorted(message_ids)):
+        session.execute(update(_m).where(_m.c.id.in_(some)).values(status=status, updated_at=now))

@@ -1,0 +1,199 @@
+"""The pages behind links in our messages: unsubscribe, preferences, and the way to one's agent.
+
+Scanners open links, so GET changes nothing; a button does. Every link is signed for one purpose and
+one customer, and leads nowhere but here.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlmodel import Session
+
+from signalpost.bootstrap import Signalpost
+from signalpost.services import agents, unsubscribe
+from signalpost.services.links import BadLinkError
+from signalpost.web import edge
+
+_HERE = Path(__file__).parent
+_STYLE = _HERE / "static" / "links.css"
+_MOST_BYTES = 64 * 1024
+_MOST_TOKEN = 2_000  #: characters
+#: What a mail client sends for its own button (RFC 8058), as a form or in multiparts.
+_ONE_CLICK = b"One-Click"
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+def router(signalpost: Signalpost) -> APIRouter:
+    """Make the pages behind links."""
+    door = _Door(signalpost)
+    routes = APIRouter(prefix="/links", include_in_schema=False)
+    looking = ["GET", "HEAD"]
+    routes.add_api_route("/style.css", door.style, methods=looking)
+    for purpose, look, act in (
+        ("unsubscribe", door.show_unsubscribe, door.do_unsubscribe),
+        ("preferences", door.show_preferences, door.choose),
+        ("agent", door.show_agent, door.contact),
+    ):
+        path = f"/{purpose}/{{token}}"
+        routes.add_api_route(path, look, methods=looking)
+        routes.add_api_route(path, act, methods=["POST"])
+    return routes
+
+
+class _Door:
+    """The pages, with what they need."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        self._desk = signalpost.desk
+        self._database = signalpost.database
+        self._pages = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    async def style(self) -> Response:
+        """Give the pages' style."""
+        headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return Response(_STYLE.read_text(), media_type="text/css", headers=headers)
+
+    async def show_unsubscribe(self, token: str) -> Response:
+        """Show the button; looks the same for any token, so that nothing can be learnt from it."""
+        del token
+        return self._page("links_unsubscribe.html", done=False)
+
+    async def do_unsubscribe(self, request: Request, token: str) -> Response:
+        """Unsubscribe at once: no cookie, no login, no redirect (RFC 8058)."""
+        one_click = _ONE_CLICK in await edge.body_of(request, limit=_MOST_BYTES)
+        claims = self._claims("unsubscribe", token)
+        if claims is not None:
+            await self._writing(
+                lambda session: unsubscribe.unsubscribe(
+                    session,
+                    customer_id=claims["c"],
+                    message_id=claims.get("m", ""),
+                    topic=claims.get("t", "*"),
+                    source="list-unsubscribe" if one_click else "unsubscribe page",
+                    wording="List-Unsubscribe=One-Click" if one_click else "Unsubscribe",
+                    now=self._desk.clock(),
+                )
+            )
+            log.info("link.unsubscribed", message_id=claims.get("m"), one_click=one_click)
+        return self._page("links_unsubscribe.html", done=True)
+
+    async def show_preferences(self, token: str) -> Response:
+        """Show what the person may choose, and where each choice stands."""
+        claims = self._claims("preferences", token)
+        if claims is None:
+            return self._invalid()
+        found = await self._reading(partial(self._preferences, claims["c"]))
+        return self._choices(found, saved=False)
+
+    async def choose(self, request: Request, token: str) -> Response:
+        """Keep the choices that were changed."""
+        claims = self._claims("preferences", token)
+        if claims is None:
+            return self._invalid()
+        form = edge.form_of(await edge.body_of(request, limit=_MOST_BYTES))
+        shown = {key for key in form.get("shown", "").split(",") if key}
+
+        def work(session: Session) -> unsubscribe.Preferences | None:
+            unsubscribe.choose(
+                session,
+                catalogue=self._desk.catalogue,
+                customer_id=claims["c"],
+                shown=shown,
+                wanted=form.keys(),
+                now=self._desk.clock(),
+            )
+            return self._preferences(claims["c"], session)
+
+        return self._choices(await self._writing(work), saved=True)
+
+    async def show_agent(self, token: str) -> Response:
+        """Show whom the person will talk to, and about what."""
+        claims = self._claims("agent", token)
+        if claims is None:
+            return self._invalid()
+        found = await self._reading(
+            lambda session: agents.meeting(
+                session,
+                customer_id=claims["c"],
+                message_id=claims.get("m", ""),
+                on_call=self._desk.on_call,
+            )
+        )
+        return self._meeting(found, asked=False)
+
+    async def contact(self, token: str) -> Response:
+        """Record that the person wants to talk, and hand the agent the case."""
+        claims = self._claims("agent", token)
+        if claims is None:
+            return self._invalid()
+        found = await self._writing(
+            lambda session: agents.contact(
+                session,
+                customer_id=claims["c"],
+                message_id=claims.get("m", ""),
+                on_call=self._desk.on_call,
+                now=self._desk.clock(),
+            )
+        )
+        log.info("link.agent_contacted", message_id=claims.get("m"))
+        return self._meeting(found, asked=True)
+
+    def _choices(self, found: unsubscribe.Preferences | None, *, saved: bool) -> Response:
+        if found is None:
+            return self._invalid()
+        return self._page("links_preferences.html", choices=found.choices, saved=saved)
+
+    def _meeting(self, found: agents.Meeting | None, *, asked: bool) -> Response:
+        if found is None:
+            return self._invalid()
+        on_call = found.agent == self._desk.on_call
+        return self._page("links_agent.html", meeting=found, on_call=on_call, asked=asked)
+
+    def _preferences(self, customer_id: str, session: Session) -> unsubscribe.Preferences | None:
+        return unsubscribe.preferences(
+            session, catalogue=self._desk.catalogue, customer_id=customer_id
+        )
+
+    def _claims(self, purpose: str, token: str) -> dict[str, str] | None:
+        if len(token) > _MOST_TOKEN:
+            return None
+        try:
+            claims = self._desk.links.read(purpose, token, now=self._desk.clock())
+        except BadLinkError:
+            return None
+        return claims if isinstance(claims.get("c"), str) else None
+
+    def _invalid(self) -> Response:
+        return self._page("links_invalid.html", status=400)
+
+    def _page(self, name: str, *, status: int = 200, **values: Any) -> Response:
+        text = self._pages.get_template(name).render(brand=self._desk.catalogue.brand, **values)
+        return HTMLResponse(text, status, headers=edge.PAGE_HEADERS)
+
+    async def _reading(self, work: Callable[[Session], T]) -> T:
+        def read() -> T:
+            with self._database.reading() as session:
+                return work(session)
+
+        return await edge.in_transaction(read)
+
+    async def _writing(self, work: Callable[[Session], T]) -> T:
+        def write() -> T:
+            with self._database.writing() as session:
+                return work(session)
+
+        return await edge.in_transaction(write)
