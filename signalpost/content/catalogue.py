@@ -1,5 +1,6 @@
 """All message folders of a project, loaded and compiled once."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from signalpost.content.errors import ContentError, MissingFact
+from signalpost.content.errors import ContentError, MissingFact, RenderFailed
 from signalpost.content.facts import Fact, Place, read, text
 from signalpost.content.formats import Row
 from signalpost.content.loader import CUSTOMER, LINKS, Loaded, Loader
@@ -128,6 +129,15 @@ class Catalogue:
             zone=zone,
         )
         return variant.render(context)
+
+    def warm(self) -> None:
+        """Render everything once, so that the first fraud alert does not pay for loading locales.
+
+        A long-lived process calls it at its start; it takes about a second.
+        """
+        for name, channel, locale in self._variants:
+            with contextlib.suppress(MissingFact, RenderFailed):  # `lint` is who complains
+                self.preview(name, channel, locale)
 
     def sample_links(self) -> dict[str, str]:
         """Return made-up links to the brand's own host, for previews and checks."""

@@ -1,5 +1,6 @@
 """From template files to static text and slots."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,8 @@ from signalpost.content import engine, mail
 from signalpost.content.errors import Problem
 from signalpost.content.locales import fallbacks
 from signalpost.domain.text import Slot
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_./-]{1,200}")
 
 Known = Mapping[str, frozenset[str] | None]
 
@@ -175,6 +178,8 @@ class Compiler:
             yield from self._expand(tree, found, scope.deeper())
 
     def _find(self, name: str, locale: str) -> Path | None:
+        if not _FILE_NAME.fullmatch(name):
+            return None
         root = self.root.resolve()
         stem, _, suffix = name.rpartition(".")
         for tag in fallbacks(locale, self.default_locale):
@@ -199,6 +204,10 @@ class Compiler:
     def _html(
         self, pieces: list[str | Dynamic], source: Source, locale: str
     ) -> list[str | Dynamic]:
+        if any(isinstance(p, str) and mail.has_token(p) for p in pieces):
+            says = "the text holds a word like qz00000zq, which stands for slots while compiling"
+            self.report(source.file, 1, "mjml", says, "write it differently")
+            return []
         dynamic = [p for p in pieces if isinstance(p, Dynamic)]
         numbers = iter(range(len(dynamic)))
         text = "".join(

@@ -213,6 +213,9 @@ def _judge(
         yield from _judge_attribute(node, known, local)
     elif isinstance(node, nodes.Filter):
         yield from _judge_filter(node)
+    elif isinstance(node, nodes.Test) and node.name not in (*_TESTS, *_COMPARES):
+        usable = ", ".join(_TESTS)
+        yield line, "template", f"there is no test {node.name!r}", f"use one of: {usable}"
     elif isinstance(node, nodes.Call):
         if not (isinstance(node.node, nodes.Name) and node.node.name == "range"):
             yield line, "template", "calls are not allowed in templates", "use a filter"

@@ -157,8 +157,7 @@ def _item(value: Any, place: Place, depth: int) -> Any:
     if isinstance(value, Mapping):
         if value.keys() == {"amount", "currency"}:
             return _money(value, place)
-        known = {k: v for k, v in value.items() if v is not None and v != ""}
-        return Row({str(k): _item(v, place, depth + 1) for k, v in known.items()})
+        return _row(value, place, depth)
     if isinstance(value, list):
         return [_item(item, place, depth + 1) for item in value[:_LONGEST_LIST]]
     if isinstance(value, bool):
@@ -168,6 +167,22 @@ def _item(value: Any, place: Place, depth: int) -> Any:
     if isinstance(value, float):
         return _number(value, place)
     return text(value)
+
+
+def _row(value: Mapping[Any, Any], place: Place, depth: int) -> Row:
+    """Return an object of a list; a field that cannot be shown is absent, the others stay.
+
+    Shops send prices, pictures and long descriptions along; none of them may stop a confirmation.
+    """
+    known = {}
+    for key, field in value.items():
+        if field is None or field == "":
+            continue
+        try:
+            known[str(key)] = _item(field, place, depth + 1)
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            continue
+    return Row(known)
 
 
 _READERS: dict[FactType, Callable[[Any, Place], Any]] = {

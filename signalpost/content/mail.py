@@ -25,6 +25,11 @@ def token(number: int, *, block: bool) -> str:
     return f"<!--qz{number:05}zq-->" if block else f"qz{number:05}zq"
 
 
+def has_token(text: str) -> bool:
+    """Say whether a fixed text would be taken for a stand-in."""
+    return _TOKEN.search(text) is not None
+
+
 def split(text: str) -> Iterator[str | int]:
     """Yield static text and token numbers in order."""
     at = 0

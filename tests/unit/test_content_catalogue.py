@@ -5,8 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from signalpost.content import Catalogue, ContentError
+from signalpost.content import Catalogue, ContentError, lint
 from signalpost.domain.vocabulary import Channel, Purpose
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -107,6 +109,7 @@ def test_a_mistake_in_message_toml_is_found_at_its_line(project, old, new, line,
         ("Hi\n{{ customer.shoe_size }}", 2, "customer.shoe_size is not known"),
         ("Hi {{ code|safe }}", 1, "unescaped"),
         ("Hi {{ code|shout }}", 1, "no filter 'shout'"),
+        ("Hi {% if code is prime %}{% endif %}", 1, "no test 'prime'"),
         ("Hi\n\n{{ code", 3, "unexpected end of template"),
         ("{% set x = 1 %}", 1, "the tag 'assign' is not allowed"),
         ("{% macro m() %}{% endmacro %}", 1, "the tag 'macro' is not allowed"),
@@ -119,6 +122,7 @@ def test_a_mistake_in_message_toml_is_found_at_its_line(project, old, new, line,
         ("{{ '%999999999d' % 1 }}", 1, "no sums"),
         ("{% include 'other/secret.txt' %}", 1, "not a file of the templates folder"),
         ("{% include '../../../etc/passwd' %}", 1, "not a file of the templates folder"),
+        ("{% include 'a\x00b.txt' %}", 1, "not a file of the templates folder"),
         ("{% include code %}", 1, "need a fixed file name"),
         (
             "{% if code %}{% include '_layout/service_footer.txt' %}{% endif %}",
@@ -152,6 +156,7 @@ def test_what_a_template_may_not_do_is_found_at_its_line(project, body, line, wo
         ("<mj-text>", "{{ code }}\n<mj-text>", 4, "stands directly in <mj-column>"),
         ("<mj-text>", "<mj-txt>hi</mj-txt>\n<mj-text>", 4, "<mj-txt> is no MJML element"),
         ("</mj-text>", "<b></mj-text>", 1, "does not parse"),
+        ("<mj-text>", "<mj-text>qz00000zq", 1, "stands for slots"),
         ("<mj-text>", "<mj-text><style>p { color: {{ code }} }</style>", 4, "a style holds"),
     ],
 )
@@ -208,3 +213,25 @@ def test_a_translated_layout_is_used_where_there_is_one(project):
     catalogue = Catalogue.load(project)
     assert "по-русски" in catalogue.preview("early_bird", Channel.EMAIL, "ru")["text"]
     assert "по-русски" not in catalogue.preview("early_bird", Channel.EMAIL, "en")["text"]
+
+
+BITS = (
+    "{{ }} {% %} {# #} if for in endif endfor code |default ( ) [ ] ' \" . \n \0 1 <mj-text> "
+    "</mj-text> < > é \u202e include extends block set * safe {%raw%} loop( _x -%} = <!-- --> is not"
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    words=st.lists(st.sampled_from(BITS.split(" ")), max_size=12),
+    file=st.sampled_from(["sms.txt", "in_app.toml", "email/body.mjml"]),
+)
+def test_no_nonsense_in_a_file_breaks_the_loading_of_the_others(tmp_path_factory, words, file):
+    folder = tmp_path_factory.mktemp("nonsense") / "templates"
+    for name in ("_layout", "pickup_ready", "early_bird"):
+        shutil.copytree(TEMPLATES / name, folder / name)
+    shutil.copy(TEMPLATES / "brand.toml", folder)
+    (folder / "early_bird" / file).write_text(" ".join(words), "utf-8")
+    catalogue = Catalogue.load(folder, broken="collect")
+    assert "pickup_ready" in catalogue.names()
+    lint(catalogue)

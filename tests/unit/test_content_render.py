@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from signalpost.content import Catalogue, MissingFact, RenderFailed, Slot, Variant, fill
+from signalpost.content import Catalogue, MissingFact, RenderFailed, Slot, Variant, fill, to_gsm
+from signalpost.content.engine import TEXT
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import ConfigurationError, NotFoundError
 
@@ -312,3 +313,32 @@ def test_rendering_a_typical_email_takes_under_a_fifth_of_a_millisecond(catalogu
     for _ in range(500):
         variant.slots(given)
     assert (time.process_time() - started) / 500 < 0.0002
+
+
+def test_a_product_with_an_endless_description_does_not_stop_the_confirmation(catalogue):
+    items = [
+        {"name": "Tea", "quantity": 2, "text": "x" * 9000, "price": float("nan"), "size": None}
+    ]
+    sample = {n: f.sample for n, f in catalogue["order_confirmation"].facts.items()}
+    facts = {**sample, "items": items}
+    text = catalogue.preview("order_confirmation", Channel.EMAIL, facts=facts)["text"]
+    assert "- 2 x Tea" in text
+
+
+def test_slots_and_static_text_give_what_jinja_gives_for_the_whole(catalogue):
+    """Two ways to one text: our pieces, and the template rendered in one go."""
+    for name in catalogue.names():
+        for path in sorted((TEMPLATES / name).glob("sms*.txt")):
+            locale = path.name[len("sms.") : -len(".txt")] or "en"
+            facts = {n: f.sample for n, f in catalogue[name].facts.items()}
+            given = context(catalogue, name, facts, locale=locale, customer={"first_name": "Ann"})
+            whole = TEXT.from_string(path.read_text("utf-8")).render(given).strip()
+            pieces = catalogue.variant(name, Channel.SMS, locale).render(given)["text"]
+            assert pieces in (whole, to_gsm(whole))
+
+
+def test_a_warm_catalogue_has_rendered_everything(catalogue):
+    catalogue.warm()
+    started = time.process_time()
+    catalogue.preview("fraud_alert", Channel.SMS, "th")
+    assert time.process_time() - started < 0.05
