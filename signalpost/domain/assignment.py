@@ -24,4 +24,4 @@ def arm(salt: str, customer_id: str, weights: Mapping[str, float]) -> str:
         if place < weight:
             return name
         place -= weight
-    return next(reversed(weights))
+    return list(weights)[-1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import uuid_utils
 from sqlalchemy import JSON, DateTime, MetaData, String
@@ -27,6 +27,7 @@ class Table(SQLModel):
     """Base of every table of the record."""
 
     metadata = metadata
+    __tablename__: ClassVar[Any]  # each table says its own
 
 
 class UtcDateTime(TypeDecorator[datetime]):
