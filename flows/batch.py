@@ -5,9 +5,12 @@ The order of the steps is the journey's; which units of work a step is made of i
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from prefect import get_client, get_run_logger
+from prefect import get_run_logger
+from prefect.context import AsyncClientContext
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 
 from signalpost import bootstrap
 from signalpost.domain.journey import Journey
@@ -18,6 +21,12 @@ from signalpost.worker import runs
 from tasks.artifacts import show
 from tasks.quiet import UnitFailedError, quiet
 from tasks.units import PrefectUnits, customers
+
+#: How a journey's flow keeps results: not at all. Prefect would ask its server where to, in each run.
+NO_RESULTS: dict[str, Any] = {
+    "persist_result": False,
+    "result_storage": get_current_settings().results.local_storage_path,
+}
 
 
 async def advance_batch(journey: Journey, claim_id: str | None) -> None:
@@ -40,8 +49,8 @@ async def _claim(desk: Desk, journey: Journey) -> list[str]:
     claims = claim_due(desk, lane=journey.lane, now=now, except_journeys=others)
     people = sum(claim.size for claim in claims)
     name = f"{journey.name} · {customers(people) if people else 'nobody due'}"
-    async with get_client() as client:
-        await client.set_flow_run_name(flow_run.id, name)
+    async with AsyncClientContext.get_or_create() as shared:
+        await shared.client.set_flow_run_name(flow_run.id, name)
     return [claim.id for claim in claims]
 
 

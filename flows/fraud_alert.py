@@ -6,7 +6,7 @@ a genuine one differs from a phishing one; the in-app mirror carries the link to
 
 from prefect import flow
 
-from flows.batch import advance_batch
+from flows.batch import NO_RESULTS, advance_batch
 from signalpost.domain.conditions import answer, fact
 from signalpost.domain.journey import (
     EMAIL,
@@ -100,7 +100,7 @@ FRAUD_ALERT = Journey(
 )
 
 
-@flow(name=FRAUD_ALERT.name)
+@flow(name=FRAUD_ALERT.name, **NO_RESULTS)
 async def fraud_alert(claim_id: str | None = None) -> None:
     """Ask the customer about a suspicious transaction, and act on the answer or the silence.
 

@@ -7,7 +7,7 @@ from datetime import time
 
 from prefect import flow
 
-from flows.batch import advance_batch
+from flows.batch import NO_RESULTS, advance_batch
 from signalpost.domain.conditions import answer
 from signalpost.domain.journey import (
     EMAIL,
@@ -91,7 +91,7 @@ PICKUP_FOLLOW_UP = Journey(
 )
 
 
-@flow(name=PICKUP_FOLLOW_UP.name)
+@flow(name=PICKUP_FOLLOW_UP.name, **NO_RESULTS)
 async def pickup_follow_up(claim_id: str | None = None) -> None:
     """See customers through a pickup: ready, reminders, and how it was.
 

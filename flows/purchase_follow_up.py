@@ -5,7 +5,7 @@ Sources: SC-02 (early access for VIPs), SC-08 (the same promotion on every chann
 
 from prefect import flow
 
-from flows.batch import advance_batch
+from flows.batch import NO_RESULTS, advance_batch
 from signalpost.domain.conditions import answer, attribute
 from signalpost.domain.journey import (
     EMAIL,
@@ -64,7 +64,7 @@ PURCHASE_FOLLOW_UP = Journey(
 )
 
 
-@flow(name=PURCHASE_FOLLOW_UP.name)
+@flow(name=PURCHASE_FOLLOW_UP.name, **NO_RESULTS)
 async def purchase_follow_up(claim_id: str | None = None) -> None:
     """Confirm purchases, ask about the product, make one offer.
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect import get_run_logger
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import TableArtifact
+from prefect.context import AsyncClientContext
 
 from signalpost import bootstrap
 from signalpost.services.advance import Report
@@ -20,11 +21,13 @@ async def show(journey: str, reports: Sequence[Report]) -> None:
     if not people:
         return
     try:
-        await acreate_table_artifact(
+        artifact = TableArtifact(
             key=f"{journey}-outcomes",
             table=table(reports),
             description=_description(journey, people, sum(one.set_aside for one in reports)),
         )
+        async with AsyncClientContext.get_or_create() as shared:
+            await artifact.acreate(shared.client)
     except Exception as error:
         get_run_logger().warning("The table could not be kept: %s", type(error).__name__)
 

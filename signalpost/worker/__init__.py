@@ -2,6 +2,7 @@
 
 ``environment``  the settings of Prefect in our processes
 ``deployments``  what ``deployments/prefect.yaml`` says, and telling Prefect about it
+``client``       the one client that all runs of the process share
 ``runs``         one flow run, in this process
 ``prefect_view`` what Prefect says now: paused, asked for by hand, away
 ``wake``         when to look for due people again

@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from prefect.context import AsyncClientContext
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.services import signals
@@ -17,6 +16,7 @@ from signalpost.services.advance import Direct, advance
 from signalpost.services.claims import Claim, claim_due, release
 from signalpost.services.desk import Desk
 from signalpost.services.enrolling import Journeys
+from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
 from signalpost.worker.diagrams import show_diagrams
 from signalpost.worker.prefect_view import PrefectView
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 #: People claimed at once, in lane risk (a run each, so that leases outlast the queue) and elsewhere.
 RISK_LIMIT, LIMIT = 10, 500
 #: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
-RISK_PATIENCE, PATIENCE = 1.5, 30.0
+RISK_PATIENCE, PATIENCE = 1.0, 30.0
 
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
@@ -190,7 +190,7 @@ async def serve_lane(
     folder: Path,
     stop: asyncio.Event,
 ) -> None:
-    """Serve a lane inside one shared Prefect client: a client of its own would cost each run 70 ms."""
-    async with AsyncClientContext.get_or_create() as shared:
-        worker = LaneWorker(desk, lane=lane, client=shared.client, declared=declared, folder=folder)
+    """Serve a lane with the one client that its runs share."""
+    async with shared_client() as client:
+        worker = LaneWorker(desk, lane=lane, client=client, declared=declared, folder=folder)
         await worker.serve(stop)
