@@ -59,11 +59,16 @@ def create_app(config: PostOfficeConfig) -> Starlette:
 
 
 def serve(config: PostOfficeConfig) -> None:
-    """Serve until SIGINT or SIGTERM; no access log, for its lines would hold addresses."""
+    """Serve until SIGINT or SIGTERM; no access log, for its lines would hold addresses.
+
+    Raises ConfigurationError, before anything listens, when the log or the key cannot be used.
+    """
+    app = create_app(config)
+    app.state.office.load()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)  # uvicorn raises the signal again when it has closed
     uvicorn.run(
-        create_app(config),
+        app,
         host=config.host,
         port=config.port,
         log_level="warning",

@@ -1,11 +1,15 @@
 """What the post office is told when it opens."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from signalpost.clock import wall_clock
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -27,6 +31,7 @@ class PostOfficeConfig:
     api_key: str | None = field(default=None, repr=False)  #: the product's read key
     hook_secret: str | None = field(default=None, repr=False)  #: whsec_…, for the block-card hook
     delay: float = 0.2  #: seconds between two steps of a message's life; 0 in tests
+    clock: Callable[[], datetime] = wall_clock  #: dates the log and the events
     keep: bool = True  #: False: answer as usual, but log nothing and send no webhook (benchmarks)
 
 

@@ -47,7 +47,7 @@ class Lives:
         ahead = [(mail, self._mail_steps(mail)) for mail in mails]
         while any(steps for _, steps in ahead):
             await asyncio.sleep(self._config.delay)
-            events = [_event_of(mail, *steps.pop(0)) for mail, steps in ahead if steps]
+            events = [self._event_of(mail, *steps.pop(0)) for mail, steps in ahead if steps]
             await self._tell_mail(events)
 
     def _mail_steps(self, mail: Mail) -> list[magic.Step]:
@@ -63,8 +63,26 @@ class Lives:
         asm = mail.request.payload.get("asm")
         if event == "unsubscribe" and asm:
             event, details = "group_unsubscribe", {"asm_group_id": asm["group_id"], **details}
-        fact = _event_of(mail, event, details)
+        fact = self._event_of(mail, event, details)
         await self._tell_mail([fact])
+        return fact
+
+    def _event_of(self, mail: Mail, event: str, details: dict[str, Any]) -> dict[str, Any]:
+        """Return one event as SendGrid posts it: custom arguments flattened, reserved names winning."""
+        payload = mail.request.payload
+        fact: dict[str, Any] = {
+            **mail.custom_args(),
+            "email": mail.email,
+            "timestamp": int(self._config.clock().timestamp()),
+            "smtp-id": f"<{mail.request.message_id}@geopod-ismtpd-0>",
+            "event": event,
+            "sg_event_id": secrets.token_urlsafe(16),
+            "sg_message_id": mail.id,
+            **details,
+        }
+        categories = payload.get("categories")
+        if categories:
+            fact["category"] = categories if len(categories) > 1 else categories[0]
         return fact
 
     async def _tell_mail(self, events: list[dict[str, Any]]) -> None:
@@ -123,22 +141,3 @@ class Lives:
         if channel_of(sms.to) != "sms":
             fields["ChannelPrefix"] = channel_of(sms.to)
         return fields
-
-
-def _event_of(mail: Mail, event: str, details: dict[str, Any]) -> dict[str, Any]:
-    """Return one event as SendGrid posts it: custom arguments flattened, reserved names winning."""
-    payload = mail.request.payload
-    fact: dict[str, Any] = {
-        **mail.custom_args(),
-        "email": mail.email,
-        "timestamp": int(time.time()),
-        "smtp-id": f"<{mail.request.message_id}@geopod-ismtpd-0>",
-        "event": event,
-        "sg_event_id": secrets.token_urlsafe(16),
-        "sg_message_id": mail.id,
-        **details,
-    }
-    categories = payload.get("categories")
-    if categories:
-        fact["category"] = categories if len(categories) > 1 else categories[0]
-    return fact

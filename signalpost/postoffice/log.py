@@ -4,13 +4,14 @@ import asyncio
 import fcntl
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from signalpost.clock import wall_clock
 from signalpost.errors import ConfigurationError
 
 Entry = dict[str, Any]
@@ -19,8 +20,9 @@ Entry = dict[str, Any]
 class Log:
     """A file of numbered entries; requests that arrive together share one fsync."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = wall_clock) -> None:
         self._path = path
+        self._clock = clock
         self._offsets = array("Q")  # where entry n + 1 starts; entries are numbered from 1
         self._end = 0
         self._pending: list[bytes] = []
@@ -65,7 +67,7 @@ class Log:
     def add(self, kind: str, fields: Entry) -> Entry:
         """Number and date one entry, and queue it for writing; ``settle`` makes it durable."""
         self._added += 1
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"seq": self._added, "at": at, "kind": kind, **fields}
         self._pending.append(orjson.dumps(entry) + b"\n")
         return entry

@@ -17,17 +17,23 @@ class Office:
 
     def __init__(self, config: PostOfficeConfig) -> None:
         self.config = config
-        self.log = Log(config.log_path)
+        self.log = Log(config.log_path, clock=config.clock)
         self.book = Book()
         self.faults = Faults()
         self.courier = Courier(config, self.log, self.book)
+        self._loaded = False
         self.lives = Lives(config, self.book, self.courier)
 
-    async def open(self) -> None:
-        """Read the log back, and take up what was unfinished."""
-        if self.config.keep:
+    def load(self) -> None:
+        """Take the log and read it back, once; raises ConfigurationError when it cannot be had."""
+        if self.config.keep and not self._loaded:
             for entry in self.log.open():
                 self.book.apply(entry)
+        self._loaded = True
+
+    async def open(self) -> None:
+        """Take up what a former process left unfinished."""
+        self.load()
         await self.courier.open()
         self.lives.resume()
 

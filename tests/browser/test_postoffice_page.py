@@ -3,7 +3,6 @@
 import json
 import time
 
-import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from tests.integration.postoffice_harness import (
     KEY,
     OURS,
     TOKEN,
+    http,
     open_office,
     serving,
     until,
@@ -120,13 +120,13 @@ def send_mail(office, subject="Order 1042", html="<p>Thanks, <b>Ann</b></p>", **
         **changes,
     }
     headers = {"Authorization": f"Bearer {KEY}"}
-    assert httpx.post(f"{office.url}/v3/mail/send", json=mail, headers=headers).is_success
+    assert http.post(f"{office.url}/v3/mail/send", json=mail, headers=headers).is_success
 
 
 def send_sms(office, body, to=ANN):
     data = {"To": to, "From": OURS, "Body": body}
     path = f"{office.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
-    assert httpx.post(path, data=data, auth=(ACCOUNT, TOKEN)).is_success
+    assert http.post(path, data=data, auth=(ACCOUNT, TOKEN)).is_success
 
 
 def events_of(office):

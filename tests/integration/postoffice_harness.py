@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +26,8 @@ PRIVATE, PUBLIC = new_sendgrid_keypair()
 OURS = "+12025550100"
 SERVICE = "MG" + "a" * 32
 ANN = "+14155550123"
+#: One client for all calls: making one costs more than the call itself.
+http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass

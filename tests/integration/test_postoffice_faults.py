@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.integration.postoffice_harness import ACCOUNT, ANN, KEY, OURS, TOKEN, open_office
+from tests.integration.postoffice_harness import ACCOUNT, ANN, KEY, OURS, TOKEN, http, open_office
 
 MAIL = {
     "from": {"email": "a@shop.example"},
@@ -21,23 +21,23 @@ def office(tmp_path):
 
 def call(office, provider):
     if provider == "twilio":
-        return httpx.post(
+        return http.post(
             f"{office.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json",
             data={"To": ANN, "From": OURS, "Body": "Hello"},
             auth=(ACCOUNT, TOKEN),
             timeout=0.5,
         )
     headers = {"Authorization": f"Bearer {KEY}"}
-    return httpx.post(f"{office.url}/v3/mail/send", json=MAIL, headers=headers, timeout=0.5)
+    return http.post(f"{office.url}/v3/mail/send", json=MAIL, headers=headers, timeout=0.5)
 
 
 def fault(office, provider, name, **more):
     wish = {"provider": provider, "fault": name, **more}
-    return httpx.post(f"{office.url}/postoffice/faults", json=wish)
+    return http.post(f"{office.url}/postoffice/faults", json=wish)
 
 
 def taken(office):
-    return len(httpx.get(f"{office.url}/postoffice/messages").json()["messages"])
+    return len(http.get(f"{office.url}/postoffice/messages").json()["messages"])
 
 
 @pytest.mark.parametrize("provider", ["twilio", "sendgrid"])
@@ -74,8 +74,8 @@ def test_a_fault_can_be_for_one_address_and_be_taken_back(office):
     answer = call(office, "twilio")
     assert (answer.status_code, answer.json()["code"]) == (429, 20429)
     assert answer.headers["retry-after"] == "7"
-    assert httpx.delete(f"{office.url}/postoffice/faults").status_code == 204
-    assert httpx.get(f"{office.url}/postoffice/faults").json() == {"faults": []}
+    assert http.delete(f"{office.url}/postoffice/faults").status_code == 204
+    assert http.get(f"{office.url}/postoffice/faults").json() == {"faults": []}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,6 @@ def test_a_fault_can_be_for_one_address_and_be_taken_back(office):
     ],
 )
 def test_an_unknown_fault_is_refused_with_a_reason(office, wish):
-    answer = httpx.post(f"{office.url}/postoffice/faults", json=wish)
+    answer = http.post(f"{office.url}/postoffice/faults", json=wish)
     assert answer.status_code == 400
     assert answer.json()["error"]

@@ -1,9 +1,8 @@
 """The page and the desk, seen by somebody who means harm."""
 
-import httpx
 import pytest
 
-from tests.integration.postoffice_harness import ACCOUNT, ANN, KEY, OURS, TOKEN, open_office
+from tests.integration.postoffice_harness import ACCOUNT, ANN, KEY, OURS, TOKEN, http, open_office
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}@version@"
 
@@ -28,17 +27,17 @@ def send_hostile(office):
         ],
     }
     headers = {"Authorization": f"Bearer {KEY}"}
-    assert httpx.post(f"{office.url}/v3/mail/send", json=mail, headers=headers).is_success
+    assert http.post(f"{office.url}/v3/mail/send", json=mail, headers=headers).is_success
     data = {"To": ANN, "From": OURS, "Body": EVIL}
     path = f"{office.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
-    assert httpx.post(path, data=data, auth=(ACCOUNT, TOKEN)).is_success
-    return httpx.get(f"{office.url}/postoffice/messages").json()["messages"][0]["id"]
+    assert http.post(path, data=data, auth=(ACCOUNT, TOKEN)).is_success
+    return http.get(f"{office.url}/postoffice/messages").json()["messages"][0]["id"]
 
 
 def test_hostile_text_is_shown_and_never_run(office):
     mail_id = send_hostile(office)
     for path in ("/", f"/page/mail/{mail_id}", "/page/mail", f"/page/phone/{ANN}", "/page/phone"):
-        page = httpx.get(office.url + path)
+        page = http.get(office.url + path)
         assert page.status_code == 200
         assert "<script>alert" not in page.text
         assert "<img" not in page.text
@@ -48,17 +47,17 @@ def test_hostile_text_is_shown_and_never_run(office):
 
 def test_the_html_of_a_mail_is_locked_in(office):
     mail_id = send_hostile(office)
-    body = httpx.get(f"{office.url}/page/mail/{mail_id}/body")
+    body = http.get(f"{office.url}/page/mail/{mail_id}/body")
     policy = body.headers["content-security-policy"]
     assert policy.startswith("sandbox;")
     assert "default-src 'none'" in policy
     assert "script" not in policy
     assert body.headers["x-content-type-options"] == "nosniff"
-    assert 'sandbox=""' in httpx.get(f"{office.url}/page/mail/{mail_id}").text
+    assert 'sandbox=""' in http.get(f"{office.url}/page/mail/{mail_id}").text
 
 
 def test_the_page_has_no_inline_script_and_strict_headers(office):
-    page = httpx.get(office.url)
+    page = http.get(office.url)
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -72,11 +71,11 @@ def test_looking_changes_nothing(office):
     log = f"{office.url}/postoffice/log"
     kinds = ("/", f"/page/mail/{mail_id}", f"/page/mail/{mail_id}/body", f"/page/phone/{ANN}")
     for path in kinds:
-        httpx.get(office.url + path)
+        http.get(office.url + path)
     for act in ("open", "click", "bounce", "spam", "reply", "unsubscribe"):
-        assert httpx.get(f"{office.url}/postoffice/{act}").status_code == 405
-        assert httpx.get(f"{office.url}/page/mail/{mail_id}/{act}").status_code == 405
-    events = [e for e in httpx.get(log).json()["entries"] if e["kind"] == "mail.events"]
+        assert http.get(f"{office.url}/postoffice/{act}").status_code == 405
+        assert http.get(f"{office.url}/page/mail/{mail_id}/{act}").status_code == 405
+    events = [e for e in http.get(log).json()["entries"] if e["kind"] == "mail.events"]
     happened = {event["event"] for entry in events for event in entry["events"]}
     assert happened <= {"processed", "delivered"}
 
@@ -93,13 +92,13 @@ def test_looking_changes_nothing(office):
 )
 def test_another_site_cannot_act_here(office, headers):
     wish = {"from": ANN, "to": OURS, "body": "OK 1234"}
-    answer = httpx.post(f"{office.url}/postoffice/reply", json=wish, headers=headers)
+    answer = http.post(f"{office.url}/postoffice/reply", json=wish, headers=headers)
     assert answer.status_code == 403
-    assert httpx.get(f"{office.url}/postoffice/messages").json() == {"messages": []}
+    assert http.get(f"{office.url}/postoffice/messages").json() == {"messages": []}
 
 
 def test_a_rebound_name_reads_nothing(office):
-    assert httpx.get(office.url, headers={"Host": "evil.example:8025"}).status_code == 403
+    assert http.get(office.url, headers={"Host": "evil.example:8025"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -118,14 +117,14 @@ def test_a_rebound_name_reads_nothing(office):
     ],
 )
 def test_bad_input_gets_a_clear_answer(office, path, body, status):
-    answer = httpx.post(office.url + path, content=body)
+    answer = http.post(office.url + path, content=body)
     assert answer.status_code == status
     assert answer.json()["error"]
 
 
 def test_the_inbox_pane_says_when_the_product_is_away(tmp_path):
     with open_office(tmp_path, inbox_url="http://127.0.0.1:9", api_key="k") as office:
-        page = httpx.get(f"{office.url}/page/inbox")
+        page = http.get(f"{office.url}/page/inbox")
         assert (page.status_code, "not reachable" in page.text) == (200, True)
-        detail = httpx.get(f"{office.url}/page/inbox/c1")
+        detail = http.get(f"{office.url}/page/inbox/c1")
         assert "not reachable" in detail.text

@@ -3,12 +3,11 @@
 import base64
 import json
 
-import httpx
 import pytest
 import standardwebhooks
 
 from signalpost.errors import ConfigurationError
-from signalpost.postoffice import create_app
+from signalpost.postoffice import create_app, serve
 from signalpost.postoffice.office import Office
 from tests.integration.postoffice_harness import (
     ACCOUNT,
@@ -17,6 +16,7 @@ from tests.integration.postoffice_harness import (
     OURS,
     TOKEN,
     config_for,
+    http,
     open_office,
     serving,
     until,
@@ -33,22 +33,22 @@ MAIL = {
 
 def send_mail(url, **changes):
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{url}/v3/mail/send", json={**MAIL, **changes}, headers=headers)
+    answer = http.post(f"{url}/v3/mail/send", json={**MAIL, **changes}, headers=headers)
     assert answer.status_code == 202
 
 
 def send_sms(url, **changes):
     data = {"To": ANN, "From": OURS, "Body": "Hello", **changes}
     path = f"{url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
-    return httpx.post(path, data=data, auth=(ACCOUNT, TOKEN))
+    return http.post(path, data=data, auth=(ACCOUNT, TOKEN))
 
 
 def log_of(url, **query):
-    return httpx.get(f"{url}/postoffice/log", params=query).json()["entries"]
+    return http.get(f"{url}/postoffice/log", params=query).json()["entries"]
 
 
 def messages(url, **query):
-    return httpx.get(f"{url}/postoffice/messages", params=query).json()["messages"]
+    return http.get(f"{url}/postoffice/messages", params=query).json()["messages"]
 
 
 def test_the_log_is_numbered_without_gaps_and_read_in_parts(tmp_path):
@@ -77,7 +77,7 @@ def test_a_restart_changes_nothing_that_was_known(tmp_path):
         send_mail(office.url)
         send_sms(office.url)
         reply = {"from": ANN, "body": "STOP", "to": OURS}
-        httpx.post(f"{office.url}/postoffice/reply", json=reply)
+        http.post(f"{office.url}/postoffice/reply", json=reply)
         until(lambda: all(m["status"] in {"delivered", "received"} for m in messages(office.url)))
         before = messages(office.url)
     with open_office(tmp_path) as office:
@@ -141,6 +141,14 @@ def test_a_log_has_one_writer(tmp_path):
         asyncio.run(_open(office.config))
 
 
+def test_serve_says_so_before_it_listens(tmp_path):
+    with (
+        open_office(tmp_path) as office,
+        pytest.raises(ConfigurationError, match="Another post office"),
+    ):
+        serve(office.config)
+
+
 def test_a_log_that_is_not_ours_is_left_alone(tmp_path):
     import asyncio
 
@@ -160,7 +168,7 @@ def hook(url, body, webhook_id="msg_1", secret=SECRET):
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": standardwebhooks.Webhook(secret).sign(webhook_id, now, body),
     }
-    return httpx.post(f"{url}/hooks/block-card", content=body, headers=headers)
+    return http.post(f"{url}/hooks/block-card", content=body, headers=headers)
 
 
 def test_a_card_is_blocked_once(tmp_path):
@@ -178,10 +186,10 @@ def test_a_forged_block_is_403_and_blocks_nothing(tmp_path):
     other = "whsec_" + base64.b64encode(b"1" * 24).decode()
     with open_office(tmp_path, hook_secret=SECRET) as office:
         assert hook(office.url, "{}", secret=other).status_code == 403
-        assert httpx.post(f"{office.url}/hooks/block-card", content=b"{}").status_code == 403
+        assert http.post(f"{office.url}/hooks/block-card", content=b"{}").status_code == 403
         assert {entry["kind"] for entry in log_of(office.url)} == {"hook.refused"}
 
 
 def test_the_app_says_when_it_is_open(tmp_path):
     with serving(create_app(config_for(tmp_path, "http://127.0.0.1:9"))) as url:
-        assert httpx.get(f"{url}/postoffice/health").json()["status"] == "ok"
+        assert http.get(f"{url}/postoffice/health").json()["status"] == "ok"

@@ -8,7 +8,16 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.integration.postoffice_harness import ACCOUNT, ANN, KEY, OURS, PRIVATE, TOKEN, until
+from tests.integration.postoffice_harness import (
+    ACCOUNT,
+    ANN,
+    KEY,
+    OURS,
+    PRIVATE,
+    TOKEN,
+    http,
+    until,
+)
 
 RUN = """
 import socket, sys
@@ -30,7 +39,7 @@ def process(log, port):
     def is_open():
         assert running.poll() is None, running.communicate()[0]
         try:
-            return httpx.get(f"{url}/postoffice/health").is_success
+            return http.get(f"{url}/postoffice/health").is_success
         except httpx.TransportError:
             return False
 
@@ -53,7 +62,7 @@ def port():
 
 def send(url, body):
     path = f"{url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
-    answer = httpx.post(path, data={"To": ANN, "From": OURS, "Body": body}, auth=(ACCOUNT, TOKEN))
+    answer = http.post(path, data={"To": ANN, "From": OURS, "Body": body}, auth=(ACCOUNT, TOKEN))
     assert answer.status_code == 201
     return answer.json()["sid"]
 
@@ -65,7 +74,7 @@ def test_what_was_answered_survives_kill_9(tmp_path, port):
         running.send_signal(signal.SIGKILL)
         running.wait()
     with process(log, port) as (_, url):
-        found = httpx.get(f"{url}/postoffice/messages").json()["messages"]
+        found = http.get(f"{url}/postoffice/messages").json()["messages"]
         assert [message["id"] for message in found] == sids
 
 
@@ -74,9 +83,9 @@ def test_it_stops_cleanly_and_has_told_nobody_anything(tmp_path, port, name):
     """Numbers, texts and keys are in the log file only, never on the terminal."""
     with process(tmp_path / "log.jsonl", port) as (running, url):
         send(url, "a private text")
-        httpx.get(f"{url}/postoffice/messages", params={"to": ANN})
+        http.get(f"{url}/postoffice/messages", params={"to": ANN})
         mail = {"personalizations": [{"to": [{"email": "ann@example.com"}]}]}
-        httpx.post(f"{url}/v3/mail/send", json=mail, headers={"Authorization": f"Bearer {KEY}"})
+        http.post(f"{url}/v3/mail/send", json=mail, headers={"Authorization": f"Bearer {KEY}"})
         running.send_signal(getattr(signal, name))
         said = running.communicate(timeout=10)[0]
         assert (running.returncode, said) == (0, "")
@@ -85,8 +94,8 @@ def test_it_stops_cleanly_and_has_told_nobody_anything(tmp_path, port, name):
 def test_what_is_not_imitated_says_so_in_the_vendors_words(tmp_path, port):
     with process(tmp_path / "log.jsonl", port) as (_, url):
         calls = f"{url}/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
-        answer = httpx.post(calls, auth=(ACCOUNT, TOKEN))
+        answer = http.post(calls, auth=(ACCOUNT, TOKEN))
         assert (answer.status_code, answer.json()["code"]) == (404, 20404)
         headers = {"Authorization": f"Bearer {KEY}"}
-        answer = httpx.get(f"{url}/v3/marketing/lists", headers=headers)
+        answer = http.get(f"{url}/v3/marketing/lists", headers=headers)
         assert (answer.status_code, list(answer.json())) == (404, ["errors"])

@@ -2,14 +2,13 @@
 
 import json
 
-import httpx
 import pytest
 from python_http_client.exceptions import BadRequestsError, UnauthorizedError
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.eventwebhook import EventWebhook
 from sendgrid.helpers.mail import Mail
 
-from tests.integration.postoffice_harness import KEY, PUBLIC, open_office, until
+from tests.integration.postoffice_harness import KEY, PUBLIC, http, open_office, until
 
 EVENTS = "/webhooks/sendgrid/events"
 
@@ -40,7 +39,7 @@ def mail(*people, **changes):
 
 def post(office, body, key=KEY, **options):
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    return httpx.post(f"{office.url}/v3/mail/send", headers=headers, content=body, **options)
+    return http.post(f"{office.url}/v3/mail/send", headers=headers, content=body, **options)
 
 
 def events_of(office):
@@ -48,11 +47,11 @@ def events_of(office):
 
 
 def act(office, name, **wish):
-    return httpx.post(f"{office.url}/postoffice/{name}", json=wish)
+    return http.post(f"{office.url}/postoffice/{name}", json=wish)
 
 
 def messages(office, **query):
-    return httpx.get(f"{office.url}/postoffice/messages", params=query).json()["messages"]
+    return http.get(f"{office.url}/postoffice/messages", params=query).json()["messages"]
 
 
 def test_the_official_client_sends_and_hears_back(office, client):
@@ -88,7 +87,7 @@ def test_a_thousand_people_are_one_request_and_one_log_line(office, client):
         for n in range(1000)
     ]
     assert client.client.mail.send.post(request_body=mail(*people)).status_code == 202
-    log = httpx.get(f"{office.url}/postoffice/log").json()["entries"]
+    log = http.get(f"{office.url}/postoffice/log").json()["entries"]
     assert [entry["kind"] for entry in log].count("mail.accepted") == 1
     (one,) = messages(office, to="p7@example.com")
     assert (one["text"], one["custom_args"]) == ("Hello P7", {"x_message_id": "m7"})
@@ -112,7 +111,7 @@ def test_a_wrong_key_is_401(office):
         SendGridAPIClient("SG.wrong", host=office.url).send(
             Mail("a@shop.example", "ann@example.com", "Hi", plain_text_content="Hello")
         )
-    assert httpx.post(f"{office.url}/v3/mail/send", content=b"{}").status_code == 401
+    assert http.post(f"{office.url}/v3/mail/send", content=b"{}").status_code == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 10_000, b"null", b"\xff", b'{"a":NaN}'])
@@ -208,7 +207,7 @@ def test_a_batch_is_brought_again_until_it_is_taken(office, client):
     office.product.answers = [(503, ""), (500, "")]
     client.client.mail.send.post(request_body=mail())
     until(lambda: len(events_of(office)) >= 4)
-    log = httpx.get(f"{office.url}/postoffice/log").json()["entries"]
+    log = http.get(f"{office.url}/postoffice/log").json()["entries"]
     answers = [entry for entry in log if entry["kind"] == "webhook.answer"]
     assert {500, 503} <= {entry["status"] for entry in answers}
     ids = [event["sg_event_id"] for event in events_of(office)]

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 
-import httpx
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
@@ -16,6 +15,7 @@ from tests.integration.postoffice_harness import (
     OURS,
     SERVICE,
     TOKEN,
+    http,
     open_office,
     until,
 )
@@ -45,7 +45,7 @@ def send(client, **changes):
 
 
 def reply(office, body, **more):
-    answer = httpx.post(f"{office.url}/postoffice/reply", json={"from": ANN, "body": body, **more})
+    answer = http.post(f"{office.url}/postoffice/reply", json={"from": ANN, "body": body, **more})
     assert answer.status_code == 201, answer.text
     return answer.json()["message"]
 
@@ -55,7 +55,7 @@ def settled(client, sid, status):
 
 
 def thread(office, number=ANN):
-    found = httpx.get(f"{office.url}/postoffice/messages", params={"to": number})
+    found = http.get(f"{office.url}/postoffice/messages", params={"to": number})
     return [message["text"] for message in found.json()["messages"]]
 
 
@@ -69,8 +69,8 @@ def test_the_official_client_sends(client):
 
 def test_the_async_client_sends(office):
     async def run():
-        http = AsyncTwilioHttpClient()
-        client = Client(ACCOUNT, TOKEN, http_client=http)
+        sender = AsyncTwilioHttpClient()
+        client = Client(ACCOUNT, TOKEN, http_client=sender)
         client.api.base_url = office.url
         try:
             jobs = (
@@ -78,7 +78,7 @@ def test_the_async_client_sends(office):
             )
             return await asyncio.gather(*jobs)
         finally:
-            await http.close()
+            await sender.close()
 
     assert len({sms.sid for sms in asyncio.run(run())}) == 50
     assert sorted(map(int, thread(office))) == list(range(50))
@@ -93,7 +93,7 @@ def test_an_api_key_opens_the_account_too(office):
     ("user", "secret"), [(ACCOUNT, "wrong"), ("AC" + "9" * 32, TOKEN), ("", "")]
 )
 def test_a_wrong_key_is_20003(office, user, secret):
-    answer = httpx.post(
+    answer = http.post(
         f"{office.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json", auth=(user, secret), data={}
     )
     assert (answer.status_code, answer.json()["code"]) == (401, 20003)
@@ -229,10 +229,10 @@ def test_whatsapp_and_messenger_go_the_same_way(office, client):
     sms = send(client, to="whatsapp:" + ANN, from_="whatsapp:" + OURS)
     send(client, to="messenger:4711", from_="messenger:1147")
     settled(client, sms.sid, "delivered")
-    read = httpx.post(f"{office.url}/postoffice/open", json={"id": sms.sid})
+    read = http.post(f"{office.url}/postoffice/open", json={"id": sms.sid})
     assert read.status_code == 200
     assert client.messages(sms.sid).fetch().status == "read"
-    answer = httpx.post(
+    answer = http.post(
         f"{office.url}/postoffice/reply", json={"from": "messenger:4711", "body": "Hi"}
     )
     assert answer.json()["message"]["to"] == "messenger:1147"
@@ -250,7 +250,7 @@ def test_without_the_fragment_an_error_is_not_retried(office, client):
     log = f"{office.url}/postoffice/log"
 
     def answers():
-        entries = httpx.get(log).json()["entries"]
+        entries = http.get(log).json()["entries"]
         return [one for one in entries if one["kind"] == "webhook.answer" and one["done"]]
 
     until(lambda: len(answers()) == 2)
@@ -266,7 +266,7 @@ def test_any_client_with_basic_auth_is_served(office):
         "To=%2B14155550123&From=SHOP&Body=Gr%C3%BC%C3%9Fe+%26+more"
         "&MediaUrl=https%3A%2F%2Fa.example%2F1&MediaUrl=https%3A%2F%2Fa.example%2F2"
     )
-    answer = httpx.post(
+    answer = http.post(
         f"{office.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json",
         headers={
             "Authorization": f"Basic {key}",
