@@ -21,9 +21,9 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 #: Currencies (ISO 4217) whose smallest unit is not a hundredth.
-_DIGITS: dict[str, int] = dict.fromkeys(
-    ("JPY", "KRW", "VND", "CLP", "ISK", "UGX", "XAF", "XOF", "PYG"), 0
-) | (dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND", "IQD", "LYD"), 3))
+_NO_DECIMALS = ("JPY", "KRW", "VND", "CLP", "ISK", "UGX", "XAF", "XOF", "PYG")
+_THREE_DECIMALS = ("BHD", "JOD", "KWD", "OMR", "TND", "IQD", "LYD")
+_DIGITS: dict[str, int] = dict.fromkeys(_NO_DECIMALS, 0) | dict.fromkeys(_THREE_DECIMALS, 3)
 _LARGEST = Decimal(10) ** 12
 _LONGEST_NAME = 100
 _LONGEST_ID = 200

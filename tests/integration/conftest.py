@@ -42,6 +42,8 @@ def _a_database(request: pytest.FixtureRequest, place: Path, *, empty: bool) -> 
         yield url
         return
     home: Any = request.getfixturevalue("postgres_home")
-    name, url = home.create(empty=empty)
-    yield url
-    home.drop(name)
+    if empty:
+        yield home.bare()
+    else:
+        yield home.furnished()
+        home.sweep()
