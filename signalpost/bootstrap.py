@@ -4,11 +4,12 @@ import asyncio
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
 import holidays
 
+from signalpost.clock import FileClock, wall_clock
 from signalpost.content import Catalogue
 from signalpost.domain.delivery import Provider
 from signalpost.domain.gate import Policy
@@ -29,6 +30,8 @@ from signalpost.settings import Settings, load
 SENDGRID_EVENTS = "/webhooks/sendgrid"
 TWILIO_STATUS = "/webhooks/twilio/status"
 TWILIO_INBOUND = "/webhooks/twilio/inbound"
+
+Clock = Callable[[], datetime]
 
 _LOCAL_SENDER = "+15005550006"  #: the number that Twilio's own test credentials may send from
 
@@ -59,15 +62,15 @@ class Signalpost:
         self.database.close()
 
 
-def wall_clock() -> datetime:
-    """The present moment, in UTC."""
-    return datetime.now(UTC)
+def clock_of(settings: Settings) -> Clock:
+    """What the processes of one installation go by: the wall clock, unless a file says the time."""
+    return FileClock(settings.clock_file) if settings.clock_file else wall_clock
 
 
 def build(
     settings: Settings,
     *,
-    clock: Callable[[], datetime] = wall_clock,
+    clock: Clock | None = None,
     journeys: tuple[Journey, ...] | None = None,
 ) -> Signalpost:
     """Wire the product by ``settings``. Opens no connection and starts nothing.
@@ -75,6 +78,7 @@ def build(
     Raises:
         ConfigurationError: a setting, a message folder or a journey is wrong.
     """
+    clock = clock or clock_of(settings)
     catalogue = Catalogue.load(settings.templates)
     programs = load_programs(settings) if journeys is None else compile_all(journeys)
     check_messages(programs, catalogue)

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".signalpost")  #: state: the record, keys, logs
+    clock_file: Path | None = (
+        None  #: says what time it is, in rehearsals (``signalpost.clock``)
+    )
     host: str = "127.0.0.1"  #: what the servers listen on
     web_port: Port = 8000
     prefect_port: Port = 4200
