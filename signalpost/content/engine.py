@@ -131,12 +131,38 @@ def compile_blocks(
 
 
 def getter(node: nodes.Node) -> Callable[[Mapping[str, Any]], Any] | None:
-    """Return a plain look-up for ``fact`` or ``customer.tier``: ten times as fast as a block."""
+    """Return a plain look-up for ``fact``, ``customer.tier`` or either with a fixed default.
+
+    It is ten times as fast as a block, and most slots are one.
+    """
     if isinstance(node, nodes.Name):
         return _fact_getter(node.name)
     if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
         return _row_getter(node.node.name, node.attr)
+    if isinstance(node, nodes.Filter) and node.name == "default" and len(node.args) == 1:
+        inner = getter(node.node) if node.node else None
+        return _default_getter(inner, node.args[0]) if inner and not node.kwargs else None
     return None
+
+
+def _default_getter(
+    inner: Callable[[Mapping[str, Any]], Any], fallback: nodes.Node
+) -> Callable[[Mapping[str, Any]], Any] | None:
+    if isinstance(fallback, nodes.Const):
+        value = fallback.value
+        other = lambda _context: value  # noqa: E731
+    else:
+        other = getter(fallback)
+    if other is None:
+        return None
+
+    def get(context: Mapping[str, Any]) -> Any:
+        try:
+            return inner(context)
+        except MissingFact:
+            return other(context)
+
+    return get
 
 
 def _fact_getter(name: str) -> Callable[[Mapping[str, Any]], Any]:
