@@ -71,12 +71,28 @@ def add(session: Session, *, row: Mapping[str, Any]) -> bool:
     return bool(insert_new(session, _reply, [row], conflict=("provider_id",), returning="id"))
 
 
-def count_meaning(session: Session, *, question_ids: Collection[str], meaning: str) -> int:
-    """Count the replies about these questions that were taken to mean this."""
+def count_meanings(session: Session, *, question_id: str, meanings: Collection[str]) -> int:
+    """Count the replies about this question that were taken to mean any of these."""
     query = select(func.count()).where(
-        _reply.c.question_id.in_(question_ids), _reply.c.meaning == meaning
+        _reply.c.question_id == question_id, _reply.c.meaning.in_(meanings)
     )
     return session.execute(query).scalar_one()
+
+
+def closed_question(session: Session, *, roots: Collection[str], code: str) -> RowMapping | None:
+    """Give the latest question of these people that had this answer code and is closed."""
+    query = (
+        select(_question, _customer.c.root_id)
+        .join(_customer, _customer.c.id == _question.c.customer_id)
+        .where(
+            _customer.c.root_id.in_(roots),
+            _question.c.code == code,
+            _question.c.closed_at.is_not(None),
+        )
+        .order_by(_question.c.asked_at.desc())
+        .limit(1)
+    )
+    return session.execute(query).mappings().first()
 
 
 def question(session: Session, *, question_id: str) -> RowMapping | None:

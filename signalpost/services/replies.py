@@ -9,13 +9,15 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.delivery import Inbound
-from signalpost.domain.replies import Meaning, Reading, classify
+from signalpost.domain.replies import Meaning, Reply, classify
 from signalpost.record import cases, customers, questions, replies
 from signalpost.record.base import new_id
 from signalpost.services import answers, optouts
 from signalpost.services.desk import Desk
 from signalpost.services.phrases import phrase
 
+#: The meaning of a reply whose code belongs to no open case, as the record says it.
+WRONG_CODE = "wrong_code"
 #: We ask what somebody meant at most so often for one question; then a person may look.
 MOST_CLARIFICATIONS = 2
 _SHARED = "several customers share this address, and nothing tells which of them wrote"
@@ -40,10 +42,17 @@ class _Sender:
     locales: Mapping[str, str | None] = field(default_factory=dict)
     latest: str | None = None  #: of several, the one we wrote to last at this address
 
+    def asked(self, kind: str) -> list[RowMapping]:
+        """Give the open questions of a kind, oldest first."""
+        return [one for one in self.open if one["kind"] == kind]
+
     @property
     def likely(self) -> str | None:
-        """The one who wrote, as far as the address and our last message tell."""
-        return self.roots[0] if len(self.roots) == 1 else self.latest
+        """The one who wrote, as far as the address, our questions and our last message tell."""
+        asked = {one["root_id"] for one in self.open}
+        if len(self.roots) == 1 or len(asked) == 1:
+            return next(iter(asked or self.roots))
+        return self.latest
 
 
 @dataclass
@@ -53,7 +62,7 @@ class _Turn:
     session: Session
     inbound: Inbound
     sender: _Sender
-    reading: Reading
+    reading: Reply
     question: RowMapping | None
     brand: Mapping[str, str]
     now: datetime
@@ -62,6 +71,16 @@ class _Turn:
     def root(self) -> str | None:
         """The customer the reply is recorded under."""
         return self.question["root_id"] if self.question else self.sender.likely
+
+    @property
+    def too_late(self) -> bool:
+        """Whether it names a case that is closed: that never answers another one."""
+        return self.question is not None and self.question["closed_at"] is not None
+
+    @property
+    def meaning(self) -> str:
+        """What the record says it means."""
+        return WRONG_CODE if self.reading.wrong_code else self.reading.meaning.value
 
     @property
     def word(self) -> optouts.Word:
@@ -91,7 +110,7 @@ def take(session: Session, *, inbound: Inbound, desk: Desk, now: datetime) -> Ta
         inbound=inbound,
         sender=sender,
         reading=reading,
-        question=_question(reading, sender),
+        question=_question(session, reading, sender),
         brand=desk.catalogue.brand,
         now=now,
     )
@@ -100,7 +119,7 @@ def take(session: Session, *, inbound: Inbound, desk: Desk, now: datetime) -> Ta
     if reply_id is None:
         return Taken(meaning="repeat")
     woke = _act(turn, text)
-    return Taken(meaning=reading.meaning.value, reply_id=reply_id, answer=text, woke=woke)
+    return Taken(meaning=turn.meaning, reply_id=reply_id, answer=text, woke=woke)
 
 
 def _sender(session: Session, inbound: Inbound) -> _Sender:
@@ -123,18 +142,16 @@ def _sender(session: Session, inbound: Inbound) -> _Sender:
     )
 
 
-def _read(inbound: Inbound, sender: _Sender) -> Reading:
+def _read(inbound: Inbound, sender: _Sender) -> Reply:
     """Understand a reply in the light of what is open."""
-    confirms = [one for one in sender.open if one["kind"] == "confirm"]
-    scales = [one for one in sender.open if one["kind"] == "scale"]
+    confirms, scales = sender.asked("confirm"), sender.asked("scale")
     newest = sender.open[-1] if sender.open else None
-    scale = (scales[-1]["low"], scales[-1]["high"]) if scales else None
     return classify(
         inbound.body,
         locale=_locale(sender, newest),
         open_codes=[one["code"] for one in confirms],
-        expects=newest["kind"] if newest else None,
-        scale=scale,
+        expects="scale" if scales else "confirm" if confirms else None,
+        scale=(scales[-1]["low"], scales[-1]["high"]) if scales else (1, 5),
     )
 
 
@@ -143,19 +160,19 @@ def _locale(sender: _Sender, newest: RowMapping | None) -> str | None:
     return sender.locales.get(root or "")
 
 
-def _question(reading: Reading, sender: _Sender) -> RowMapping | None:
-    """Give the open question that a reply answers, or fails to answer."""
-    if reading.meaning in (Meaning.YES, Meaning.NO):
-        confirms = [one for one in sender.open if one["kind"] == "confirm"]
-        named = [one for one in confirms if one["code"] == reading.code]
-        found = named or ([] if reading.code else confirms)
-        return found[0] if len(found) == 1 else None
+def _question(session: Session, reading: Reply, sender: _Sender) -> RowMapping | None:
+    """Give the question that a reply answers, fails to answer, or is too late for."""
+    confirms, scales = sender.asked("confirm"), sender.asked("scale")
     if reading.meaning is Meaning.SCORE:
-        scales = [one for one in sender.open if one["kind"] == "scale"]
         return scales[-1] if scales else None
-    if reading.meaning is Meaning.AMBIGUOUS and sender.open:
-        confirms = [one for one in sender.open if one["kind"] == "confirm"]
-        return (confirms or sender.open)[-1]
+    if reading.wrong_code and reading.code:
+        closed = replies.closed_question(session, roots=sender.roots, code=reading.code)
+        return closed or (confirms[-1] if confirms else None)
+    if reading.meaning in (Meaning.YES, Meaning.NO):
+        named = [one for one in confirms if one["code"] == reading.code]
+        return named[0] if len(named) == 1 else None
+    if reading.meaning is Meaning.AMBIGUOUS:
+        return next(iter([*confirms[-1:], *scales[-1:]]), None)
     return None
 
 
@@ -164,11 +181,18 @@ def _text(turn: _Turn) -> str | None:
     meaning = turn.reading.meaning
     if meaning in (Meaning.STOP, Meaning.START, Meaning.HELP):
         return None if turn.inbound.answered_by_provider else _keyword_text(turn)
-    if meaning is Meaning.WRONG_CODE:
-        return turn.say("closed") if turn.sender.roots else None
-    if meaning is Meaning.AMBIGUOUS and turn.question is not None:
-        return _clarification(turn, turn.question)
-    return None
+    if turn.question is None or _stopped(turn):
+        return None
+    if turn.too_late:
+        return turn.say("closed")
+    return _clarification(turn, turn.question) if meaning is Meaning.AMBIGUOUS else None
+
+
+def _stopped(turn: _Turn) -> bool:
+    """Whether the address said STOP: then it hears from us only when it asks for help."""
+    block = turn.word.block
+    held = optouts.in_force(turn.session, [block.address])
+    return (block.channel, block.address, block.scope, block.reason) in held
 
 
 def _keyword_text(turn: _Turn) -> str | None:
@@ -176,23 +200,20 @@ def _keyword_text(turn: _Turn) -> str | None:
     if turn.reading.meaning is Meaning.HELP:
         phone = turn.brand.get("support_phone", "")
         return turn.say("help", help=f" {phone}" if phone else "")
-    block = turn.word.block
-    held = optouts.in_force(turn.session, [block.address])
-    stopped = (block.channel, block.address, block.scope, block.reason) in held
     if turn.reading.meaning is Meaning.STOP:
-        return None if stopped else turn.say("stopped")
-    return turn.say("started") if stopped else None
+        return None if _stopped(turn) else turn.say("stopped")
+    return turn.say("started") if _stopped(turn) else None
 
 
 def _clarification(turn: _Turn, question: RowMapping) -> str | None:
-    before = replies.count_meaning(
-        turn.session, question_ids=[question["id"]], meaning=Meaning.AMBIGUOUS.value
+    before = replies.count_meanings(
+        turn.session, question_id=question["id"], meanings=(Meaning.AMBIGUOUS.value, WRONG_CODE)
     )
     if before >= MOST_CLARIFICATIONS:
         return None
     if question["kind"] == "scale":
         return turn.say("scale", low=question["low"], high=question["high"])
-    codes = [one["code"] for one in turn.sender.open if one["kind"] == "confirm"]
+    codes = [one["code"] for one in turn.sender.asked("confirm")]
     name = "which" if len(codes) == 1 else "which_of_several"
     return turn.say(name, code=", ".join(codes))
 
@@ -216,8 +237,8 @@ def _keep(turn: _Turn, text: str | None) -> str | None:
             "sender": inbound.sender,
             "recipient": inbound.recipient,
             "body": inbound.body,
-            "meaning": reading.meaning.value,
-            "value": reading.value,
+            "meaning": turn.meaning,
+            "value": str(reading.value) if reading.value is not None else reading.code,
             "raw": {**inbound.raw, **({"signalpost": ours} if ours else {})},
             "at": inbound.at,
             "received_at": turn.now,
@@ -236,7 +257,7 @@ def _act(turn: _Turn, text: str | None) -> bool:
     elif meaning in (Meaning.YES, Meaning.NO, Meaning.SCORE) and turn.question is not None:
         return _answer(turn, turn.question)
     elif meaning is Meaning.AMBIGUOUS and turn.question is not None:
-        _note(turn, turn.question, asked_again=text is not None)
+        _note(turn, turn.question, answered=text)
     return False
 
 
@@ -248,16 +269,16 @@ def _answer(turn: _Turn, question: RowMapping) -> bool:
         question_id=question["id"],
         value=str(value),
         channel=turn.inbound.channel.value,
-        comment=reading.comment,
+        comment=reading.comment or None,
         now=turn.now,
     )
     return done.woke
 
 
-def _note(turn: _Turn, question: RowMapping, *, asked_again: bool) -> None:
+def _note(turn: _Turn, question: RowMapping, *, answered: str | None) -> None:
     """Let whoever works on the case see that the customer wrote, and that it was not clear."""
     held = cases.of_enrolments(turn.session, enrolment_ids=[question["enrolment_id"]])
-    detail = {"reply": "not clear", "asked_again": asked_again}
+    detail = {"reply": turn.meaning, "answered": answered}
     cases.note(
         turn.session, rows=[(case["id"], "note", dict(detail)) for case in held], at=turn.now
     )
