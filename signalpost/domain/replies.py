@@ -257,7 +257,8 @@ def _score(text: str, scale: tuple[int, int], open_codes: Sequence[str]) -> Repl
         return Reply(meaning=Meaning.AMBIGUOUS)
     comment = _UNIT.sub("", led[2] if led else "")
     spelled_out = not _DIGITS.search(text)
-    if not rated and (_NOT_RATED.match(comment) or (spelled_out and comment)):
+    in_passing = spelled_out and (comment or not led)  # "the one I ordered", "at one point"
+    if in_passing or (not rated and _NOT_RATED.match(comment)):
         return Reply(meaning=Meaning.AMBIGUOUS)
     return _in_scale(int(numbers[0][:9]), scale, comment)
 

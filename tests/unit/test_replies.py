@@ -386,7 +386,8 @@ def test_a_score_is_understood(body, value, comment):
     [
         "10", "0", "6", "-3", "4.5", "4,5", "2 5", "4-5", "4 or 5", "8/10", "not a 5", "5?", "100%",
         "3 hours of waiting", "I waited 3 minutes", "order 4 is missing", "the one I ordered was blue",
-        "3 items missing", "1st time here", "2 of us came", "$5", "не 5", "3 часа ждал", "3小時",
+        "3 items missing", "1st time here", "2 of us came", "$5", "не 5", "3 часа ждал", "3小時", "it was weird at one point",
+        "2 and a half",
         "99999999999999999999",
     ],
 )  # fmt: skip
