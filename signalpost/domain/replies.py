@@ -64,11 +64,12 @@ def classify(
     if bare in _START:
         return Reply(meaning=Meaning.START)
     confirming = expects == "confirm" or bool(open_codes)
-    if expects == "scale":
-        scored = _score(text, scale, open_codes)
-        if scored.meaning is not Meaning.TEXT or not confirming:
+    answer = _confirmation(text, _languages(locale), open_codes, asked=confirming)
+    if expects == "scale" and not answer.code:
+        scored = _score(text, scale)
+        if scored.meaning is Meaning.SCORE or answer.meaning is Meaning.TEXT:
             return scored
-    return _confirmation(text, _languages(locale), open_codes, asked=confirming)
+    return answer
 
 
 # --- one plain form for their words and ours ---
@@ -238,13 +239,11 @@ _NOT_WHOLE = re.compile(r"-\s*\d|\d\s*[.,]\s*\d|\d\s*[+%]|[$€£¥฿]\s*\d|\d\
 _DENIED = re.compile(r"\b(?:not|no|never|(?:do|did|was|is|would|ca|wo)nt|не)\b")
 
 
-def _score(text: str, scale: tuple[int, int], open_codes: Sequence[str]) -> Reply:
+def _score(text: str, scale: tuple[int, int]) -> Reply:
     """The score in the text; several numbers, or one that is no score, are for a person."""
     stars = _STARS.fullmatch(text)
     if stars:
         return _in_scale(len(stars[1]), scale, "")
-    if any(code in _DIGITS.findall(text) for code in open_codes):
-        return Reply(meaning=Meaning.TEXT)
     numbered = _with_digits(text)
     reduced = _OF_TOTAL.sub(lambda m: m[1] if int(m[2][:9]) == scale[1] else m[0], numbered)
     numbers = _DIGITS.findall(reduced)

@@ -30,7 +30,8 @@ _ME = r"(?:me|us|my (?:phone|number|cell|mobile)|this (?:phone|number))"
 _MORE = r"(?: (?:again|any ?more|ever|at all|please|now|immediately|thanks))*"
 _LEAD = (
     r"(?:(?:please|pls|plz|kindly|ok|okay|and|so|just|also|yes|no|sorry|guys|you guys"
-    r"|can you|could you|would you|will you|you need to|you must|i want you to|id like you to|i would like you to|i said"
+    r"|can you|could you|would you|will you|you need to|you must|i want you to"
+    r"|id like you to|i would like you to|i said"
     r"|for the last time|how do i|how can i|how to|i want to|i wish to|i would like to|id like to"
     r"|i need to|want to|want you to) )*"
 )
@@ -190,6 +191,7 @@ RATING_LEAD = (
 NOT_RATED = (
     r"(?:hours?|hrs?|minutes?|mins?|days?|weeks?|months?|years?|times?|people|persons?|items?"
     r"|orders?|things?|bags?|box(?:es)?|pieces?|pairs?|calls?|emails?|visits?|missing"
-    r"|pm|am|oclock|nights?|and (?:a )?half|km|kg|percent|dollars?|euros?|th|st|nd|rd|more|other|of (?:us|them|the)"
+    r"|pm|am|oclock|nights?|and (?:a )?half|km|kg|percent"
+    r"|dollars?|euros?|th|st|nd|rd|more|other|of (?:us|them|the)"
     r"|час\w*|минут\w*|д(?:ень|ня|ней)|раза?|小時|小时|分鐘|分钟|天|次|個|个|ชั่วโมง|นาที|วัน|ครั้ง)"
 )

@@ -386,7 +386,8 @@ def test_a_score_is_understood(body, value, comment):
     [
         "10", "0", "6", "-3", "4.5", "4,5", "2 5", "4-5", "4 or 5", "8/10", "not a 5", "5?", "100%",
         "3 hours of waiting", "I waited 3 minutes", "order 4 is missing", "the one I ordered was blue",
-        "3 items missing", "1st time here", "2 of us came", "$5", "не 5", "3 часа ждал", "3小時", "it was weird at one point",
+        "3 items missing", "1st time here", "2 of us came", "$5", "не 5", "3 часа ждал", "3小時",
+        "it was weird at one point",
         "2 and a half",
         "99999999999999999999",
     ],
@@ -410,6 +411,12 @@ def test_with_a_case_and_a_score_open_each_gets_its_own_answer():
     both = {"expects": "scale", "open_codes": ["4821"]}
     assert classify("4", **both).meaning is Meaning.SCORE
     assert classify("NO 4821", **both).meaning is Meaning.NO
+    assert classify("not a 5", **both).meaning is Meaning.AMBIGUOUS
+    assert classify("NO 7755", **both).wrong_code
+
+
+def test_a_late_answer_to_a_closed_case_is_no_score_either():
+    assert classify("OK 4821", expects="scale").wrong_code
 
 
 @pytest.mark.parametrize(
