@@ -46,14 +46,18 @@ class LaneWorker:
         client: PrefectClient,
         declared: Collection[Deployment],
         folder: Path,
+        patience: float | None = None,
     ) -> None:
+        """Prepare to serve ``lane``; ``patience`` is for slow machines, see ``RISK_PATIENCE``."""
         self.wake = Wake(desk.database, lane=lane)
         self.view = PrefectView(client, lane=lane, declared=[*declared], folder=folder)
         self._desk = desk
         self._lane = lane
         self._is_risk = lane == Lane.RISK
         self._client = client
-        self._runs = Runs(client, patience=RISK_PATIENCE if self._is_risk else PATIENCE)
+        self._runs = Runs(
+            client, patience=patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
+        )
         self._claims: deque[Claim] = deque()
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -72,7 +76,7 @@ class LaneWorker:
         """Run what is wanted and who is due; False when there was nothing to do."""
         worked = False
         while self.view.wanted and self.view.reachable:
-            worked |= await self._run_wanted()
+            worked |= await self.run_wanted()
         if not self._claims:
             self._claims.extend(await asyncio.to_thread(self._claim))
         while self._claims and not (stop and stop.is_set()):
@@ -121,7 +125,7 @@ class LaneWorker:
         else:
             log.warning("worker.without_prefect", claim=claim.id, people=report.people)
 
-    async def _run_wanted(self) -> bool:
+    async def run_wanted(self) -> bool:
         """Run what a person or a schedule asked for, unless it belongs to another worker."""
         flow_run = self.view.wanted.popleft()
         name = self.view.deployment_of(flow_run)
@@ -132,8 +136,8 @@ class LaneWorker:
 
     def _chores(self) -> list[Coroutine[Any, Any, None]]:
         chores: list[Coroutine[Any, Any, None]] = [
-            _every(SWEEP_EVERY, self._sweep),
-            _every(SWEEP_EVERY, self._draw),
+            _every(SWEEP_EVERY, self.sweep),
+            _every(SWEEP_EVERY, self.draw),
         ]
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
@@ -151,12 +155,14 @@ class LaneWorker:
                 policy=signals.SignalPolicy(),
             )
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """Close the flow runs of workers that were killed."""
         if self.view.reachable:
             running = {self._runs.current} if self._runs.current else set()
             await close_lost_runs(self._client, self._desk, lane=self._lane, running=running)
 
-    async def _draw(self) -> None:
+    async def draw(self) -> None:
+        """Show the lane's journeys as diagrams."""
         if self.view.reachable:
             ours = [one for one in self._desk.programs.values() if one.lane == self._lane]
             await show_diagrams(self._client, ours)

@@ -1,7 +1,7 @@
 """Closing the flow runs of workers that were killed: Prefect alone would show them running for ever."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -28,9 +28,18 @@ _MESSAGE = "The worker of this run went away. Its customers are claimed again; n
 
 
 async def close_lost_runs(
-    client: PrefectClient, desk: Desk, *, lane: str, running: Collection[UUID]
+    client: PrefectClient,
+    desk: Desk,
+    *,
+    lane: str,
+    running: Collection[UUID],
+    older_than: timedelta | None = None,
 ) -> int:
-    """Mark as crashed the lane's runs that nobody works on any more; gives how many."""
+    """Mark as crashed the lane's runs that nobody works on any more; gives how many.
+
+    A run that began less than a lease ago (or ``older_than``) is left alone, as are ``running``.
+    """
+    age = desk.lease if older_than is None else older_than
     going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
     runs = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=going_on)),
@@ -38,19 +47,22 @@ async def close_lost_runs(
         work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[lane])),
         limit=50,
     )
-    lost = [run for run in runs if run.id not in running and _is_lost(run, desk)]
+    old = [run for run in runs if run.id not in running and _age(run) >= age]
+    lost = [run for run in old if _is_lost(run, desk)]
     for run in lost:
         await client.set_flow_run_state(run.id, Crashed(message=_MESSAGE), force=True)
         log.info("prefect.run_closed", run=str(run.id))
     return len(lost)
 
 
+def _age(run: FlowRun) -> timedelta:
+    return datetime.now(UTC) - run.state.timestamp if run.state else timedelta(0)
+
+
 def _is_lost(run: FlowRun, desk: Desk) -> bool:
-    if run.state is None or datetime.now(UTC) - run.state.timestamp < desk.lease:
-        return False
     claim_id = run.parameters.get("claim_id")
     if claim_id is None:  # asked for by hand: its claim is not known here
-        return datetime.now(UTC) - run.state.timestamp > 10 * desk.lease
+        return _age(run) > 10 * desk.lease
     now = desk.clock()
     with desk.database.reading() as session:
         rows = enrolments.of_claim(session, claim_id=claim_id)

@@ -1,0 +1,154 @@
+"""A batch that fails, a Prefect that is away, a worker that was killed: nobody is lost."""
+
+import asyncio
+import socket
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+
+
+def break_decisions(house: Any, words: str) -> None:
+    """Let the record refuse every decision, in these words."""
+    with house.stage.database.writing() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER broken BEFORE INSERT ON decisions "
+                f"BEGIN SELECT RAISE(ABORT, '{words}'); END"
+            )
+        )
+
+
+def repair_decisions(house: Any) -> None:
+    """Let the record take decisions again."""
+    with house.stage.database.writing() as session:
+        session.execute(text("DROP TRIGGER broken"))
+
+
+def closed_port() -> int:
+    """Give a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_failed_batch_is_failed_in_prefect_and_tried_again_after_a_while(house):
+    """The run is Failed, the people keep their place, and after the backoff they are served."""
+    house.pickups(2)
+    break_decisions(house, "no")
+
+    async def then(worker: Any, client: Any) -> Any:
+        await worker.view.look()
+        await worker.round()
+        [failed] = await client.read_flow_runs(limit=1, sort="START_TIME_DESC")
+        repair_decisions(house)
+        assert not await worker.round(), "not at once"
+        house.stage.clock.now += timedelta(seconds=6)
+        assert await worker.round()
+        [again] = await client.read_flow_runs(limit=1, sort="START_TIME_DESC")
+        return failed, again
+
+    failed, again = house.work("service", then)
+    assert failed.state_name == "Failed"
+    assert again.state_name == "Completed"
+    assert again.id != failed.id
+    assert {one.message for one in house.stage.sent} == {"pickup_ready"}
+    assert len(house.stage.sent) == 4
+
+
+def test_fraud_goes_out_while_prefect_is_away_and_the_record_says_so(house):
+    """No flow run is named on the message; everything else happened."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    house.fraud("T-away")
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{closed_port()}/api"}):
+
+        async def then(worker: Any, client: Any) -> None:
+            del client
+            watching = asyncio.create_task(worker.view.watch())
+            await worker.view.looked()
+            await worker.round()
+            watching.cancel()
+
+        house.work("risk", then)
+    assert {one.message for one in house.stage.sent} == {"fraud_alert"}
+    assert house.run_ids() == {None}
+
+
+def test_prefect_lost_between_two_looks_delays_no_fraud(house):
+    """The worker believes Prefect to be there, and goes on without it when the run cannot begin."""
+    house.fraud("T-lost")
+
+    async def then(worker: Any, client: Any) -> None:
+        await worker.view.look()
+        client._client.base_url = f"http://127.0.0.1:{closed_port()}/api/"
+        assert await worker.round()
+        assert not worker.view.reachable
+
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        house.work("risk", then)
+    assert {one.message for one in house.stage.sent} == {"fraud_alert"}
+
+
+def test_the_other_lanes_wait_for_prefect_and_lose_nobody(house):
+    """Nobody is claimed while Prefect is away; when it is back everybody is served."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    house.pickups(2)
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{closed_port()}/api"}):
+
+        async def away(worker: Any, client: Any) -> None:
+            del client
+            watching = asyncio.create_task(worker.view.watch())
+            await worker.view.looked()
+            assert not await worker.round()
+            watching.cancel()
+
+        house.work("service", away)
+    assert house.stage.sent == []
+    assert all(row["claim_id"] is None for row in house.enrolments())
+
+    async def back(worker: Any, client: Any) -> None:
+        del client
+        await worker.view.look()
+        assert await worker.round()
+
+    house.work("service", back)
+    assert len(house.stage.sent) == 4
+
+
+def test_the_run_of_a_killed_worker_is_closed_when_its_lease_is_over(house):
+    """Prefect alone would show it running for ever; while the lease holds it is left alone."""
+
+    async def then(worker: Any, client: Any) -> Any:
+        from prefect.states import Running
+
+        from signalpost.services.claims import claim_due
+        from signalpost.worker.sweep import close_lost_runs
+
+        await worker.view.look()
+        house.pickups(2)
+        desk = house.stage.desk
+        [claim] = claim_due(desk, lane="service", now=desk.clock())
+        run = await client.create_flow_run_from_deployment(
+            worker.view.deployment_id("pickup-follow-up"),
+            parameters={"claim_id": claim.id},
+            state=Running(),
+        )
+        mine = {"lane": "service", "running": ()}
+        assert await close_lost_runs(client, desk, older_than=timedelta(0), **mine) == 0
+        house.stage.clock.now += desk.lease + timedelta(seconds=1)
+        assert await close_lost_runs(client, desk, older_than=timedelta(0), **mine) == 1
+        closed = await client.read_flow_run(run.id)
+        assert await worker.round(), "the people are claimed again"
+        return closed
+
+    closed = house.work("service", then)
+    assert closed.state_name == "Crashed"
+    assert "claimed again" in closed.state.message
+    assert len(house.stage.sent) == 4

@@ -1,0 +1,63 @@
+"""No personal data leaves the record: Prefect's API and its database file are searched for it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+
+CANARIES = ("+12065557777", "canary.person@example.com", "Canary Jewellers", "canary-name")
+
+
+def test_prefect_never_sees_whose_data_it_moves(house):
+    """A good batch, and one that fails with the customer's own words in the error."""
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    phone, email, merchant, name = CANARIES
+    house.fraud("T-canary", merchant=merchant, phone=phone)
+    house.stage.signal(
+        "fraud.signalled", user_id="u-canary", email=email, traits={"first_name": name},
+        transaction_id="T-canary-2", merchant=merchant, amount="249.00", currency="USD",
+        occurred_at=house.stage.clock().isoformat(),
+    )  # fmt: skip
+
+    async def then(worker: Any, client: Any) -> list[Any]:
+        await worker.view.look()
+        await worker.round()
+        with house.stage.database.writing() as session:
+            session.execute(
+                text(
+                    "CREATE TRIGGER nosy BEFORE INSERT ON decisions "
+                    f"BEGIN SELECT RAISE(ABORT, '{merchant} {email} {phone} {name}'); END"
+                )
+            )
+        house.fraud("T-canary-3", merchant=merchant, phone=phone)
+        await worker.round()
+        await APILogHandler.aflush()
+        return [
+            await client.read_flow_runs(),
+            await client.read_task_runs(),
+            await client.read_logs(),
+            await client.read_artifacts(),
+        ]
+
+    answers = house.work("risk", then)
+    runs, _, logs, artifacts = answers
+    assert any(run.state_name == "Failed" for run in runs)
+    assert logs
+    assert artifacts
+    said = json.dumps(
+        [[one.model_dump(mode="json") for one in answer] for answer in answers], ensure_ascii=False
+    )
+    assert "T-canary" not in said
+    for canary in CANARIES:
+        assert canary not in said
+    kept = Path(PREFECT_SERVER_DATABASE_CONNECTION_URL.value().split("///")[1])
+    stored = b"".join(one.read_bytes() for one in kept.parent.glob(kept.name + "*"))
+    assert len(stored) > 100_000
+    for canary in CANARIES:
+        assert canary.encode() not in stored
