@@ -35,7 +35,7 @@ def _events(found: record.History) -> Iterator[Entry]:
         ):
             continue  # told by the merge itself
         tone, news = _EVENT_NEWS.get(row.status, ("plain", ""))
-        why = f": {row.reason}" if row.reason and row.status == "parked" else ""
+        why = f": {row.reason.replace('_', ' ')}" if row.reason and row.status == "parked" else ""
         yield Entry(
             at=min(row.occurred_at, row.received_at),
             kind="event",

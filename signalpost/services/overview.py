@@ -137,7 +137,7 @@ def _journey(
         ],
         statuses=statuses,
         elsewhere=elsewhere,
-        exits_on=[str(rule["event"]) for rule in program.exits_on],
+        exits_on=list(dict.fromkeys(str(rule["event"]) for rule in program.exits_on)),
         diagram=mermaid(program, counts=dict(here)),
     )
 
@@ -187,3 +187,20 @@ def case_counts(session: Session) -> dict[str, int]:
 def events(session: Session, *, status: str, limit: int = 200) -> list[Event]:
     """Events of one status, the newest first."""
     return record.events(session, status=status, limit=limit)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Give an event as JSON values, without its payload."""
+    return {
+        "id": event.id,
+        "message_id": event.message_id,
+        "name": event.name,
+        "customer_id": event.customer_id,
+        "source": event.source,
+        "status": event.status,
+        "reason": event.reason,
+        "waits_for": event.parked_key,
+        "facts": event.facts,
+        "occurred_at": event.occurred_at.isoformat(),
+        "received_at": event.received_at.isoformat(),
+    }

@@ -41,13 +41,8 @@ REASONS: Mapping[str, str] = {
     "bad_fact": "a fact that it must show is not of its type: {subject}",
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
     # entry into a journey
-    "started": "its starting event came",
-    "same_key": "the customer is in it already for the same thing, so the event joined it",
     "stale_event": "the event is too old to act on",
-    "already_entered": "the customer has been in it for this before",
-    "reentry_once": "the customer has been in it before, and it is entered once",
-    "still_inside": "the customer is still in it from before",
-    "guest": "nobody is known to write to",
+    "already_entered": "the customer has entered it for the same thing before",
     # steps
     "waits": "it waits until {until}",
     "timeout": "what it waited for did not come in time",
@@ -60,7 +55,6 @@ REASONS: Mapping[str, str] = {
     "handed_off": "the case went to a person in {team}",
     "case_closed": "the case was closed",
     "called": "{hook} was called",
-    "poison": "it failed again and again and was set aside for an operator",
 }
 
 _OUTCOMES: Mapping[tuple[str, str], str] = {
@@ -70,9 +64,8 @@ _OUTCOMES: Mapping[tuple[str, str], str] = {
     ("entry", "entered"): "Entered the journey {subject}",
     ("entry", "joined"): "Joined the journey {subject}, which was running",
     ("entry", "not_entered"): "Did not enter the journey {subject}",
-    ("entry", "left"): "Left the journey {subject}",
-    ("entry", "exited"): "Left the journey {subject}",
     ("step", "wait"): "Waits in {subject}",
+    ("step", "woken"): "Woken in {subject}",
     ("step", "exited"): "Left {subject}",
     ("step", "set_aside"): "Set aside in {subject}",
     ("step", "then"): "Yes, in {subject}",
@@ -98,7 +91,7 @@ def reason(code: str, detail: Mapping[str, Any]) -> str:
     name, _, subject = code.partition(":")
     sentence = REASONS.get(code) or REASONS.get(name)
     if sentence is None:
-        return code.replace("_", " ")
+        return f"{code} came" if "." in code and " " not in code else code.replace("_", " ")
     known = {key: _shown(value) for key, value in detail.items()}
     return sentence.format_map(_Known({**known, "subject": subject}))
 
@@ -172,9 +165,19 @@ def _waiting(args: Mapping[str, Any]) -> str:
 def _question(args: Mapping[str, Any]) -> str:
     kind, _, name = args["subject"].partition(":")
     value = ", ".join(map(str, args["value"])) if isinstance(args["value"], list) else args["value"]
-    return f"{name} {kind} {args['op']} {value}?"
+    op = _OPERATORS.get(args["op"], args["op"])
+    return f"{'answer to ' if kind == 'answer' else ''}{name} {op} {value}?"
 
 
+_OPERATORS: Mapping[str, str] = {
+    "==": "is",
+    "!=": "is not",
+    "<": "below",
+    "<=": "at most",
+    ">": "above",
+    ">=": "at least",
+    "in": "one of",
+}
 _STEPS: Mapping[str, Any] = {
     "send": lambda args: f"send {args['message']} by {_chains(args['via'])}",
     "ask": lambda args: f"ask {args['message']} by {_chains(args['via'])}",

@@ -200,7 +200,7 @@ class _Teller:
                 moved_at=self.at(1),
             ),
         )
-        self.decide("entry", "fraud-alert", "entered", "started", 0.1)
+        self.decide("entry", "fraud-alert", "entered", "fraud.signalled", 0.1)
         parts = {"text": ["Did you spend ", {"slot": "s0"}, " at ", {"slot": "s1"}, "?"]}
         self.add(
             MessageVariant(

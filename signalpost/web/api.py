@@ -1,0 +1,131 @@
+"""The record as JSON, for readers with the API key."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, Field
+from sqlmodel import Session
+
+from signalpost.bootstrap import Signalpost
+from signalpost.errors import BadInputError, NotFoundError
+from signalpost.services import overview, sheet
+from signalpost.services.timeline import timeline
+from signalpost.services.why import why
+from signalpost.web import edge
+from signalpost.web.session import Doorkeeper
+
+T = TypeVar("T")
+Id = Annotated[str, Field(max_length=36)]
+Limit = Annotated[int, Query(ge=1, le=2000)]
+
+
+class Lookup(BaseModel):
+    """A key that leads to a customer; sent as a body, so that no address ends up in a log."""
+
+    kind: str = Field(max_length=32)
+    value: str = Field(max_length=512)
+
+
+def router(signalpost: Signalpost) -> APIRouter:
+    """Make the routes that read the record."""
+    door = _Door(signalpost)
+    routes = APIRouter(prefix="/v1", tags=["record"], dependencies=[Depends(door.check)])
+    routes.add_api_route("/customers/lookup", door.lookup, methods=["POST"])
+    routes.add_api_route("/customers/{customer_id}", door.customer, methods=["GET"])
+    routes.add_api_route("/customers/{customer_id}/timeline", door.timeline, methods=["GET"])
+    routes.add_api_route("/customers/{customer_id}/why", door.why, methods=["GET"])
+    routes.add_api_route("/journeys", door.journeys, methods=["GET"])
+    routes.add_api_route("/cases", door.cases, methods=["GET"])
+    routes.add_api_route("/events", door.events, methods=["GET"])
+    return routes
+
+
+class _Door:
+    """The handlers."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        self._database = signalpost.database
+        self._programs = signalpost.programs
+        self._doorkeeper = Doorkeeper.of(signalpost)
+
+    async def check(self, request: Request) -> None:
+        """Refuse whoever may not read."""
+        if not self._doorkeeper.knows(request):
+            raise HTTPException(
+                401,
+                "The API key is missing or wrong; send it as Authorization: Bearer <key>.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    async def customer(self, customer_id: Id) -> dict[str, Any]:
+        """Who a customer is, how they may be reached, what they allow and what runs."""
+        return await self._read(lambda s: sheet.sheet(s, customer_id=customer_id).to_json())
+
+    async def timeline(
+        self, customer_id: Id, limit: Limit = 500, before: datetime | None = None
+    ) -> dict[str, Any]:
+        """Everything that happened, oldest first; ``earlier`` says that there is more before."""
+        if before is not None and before.tzinfo is None:
+            raise HTTPException(400, "'before' needs a zone, such as 2026-03-02T09:30:00Z.")
+        found = await self._read(
+            lambda s: timeline(s, customer_id=customer_id, limit=limit, before=before)
+        )
+        return {
+            "customer_id": customer_id,
+            "earlier": found.earlier,
+            "entries": [entry.to_json() for entry in found.entries],
+        }
+
+    async def why(
+        self,
+        customer_id: Id,
+        about: Annotated[str | None, Query(max_length=100)] = None,
+        limit: Limit = 500,
+    ) -> dict[str, Any]:
+        """Why messages were sent or not: the decisions with their reasons, oldest first."""
+        found = await self._read(
+            lambda s: why(s, customer_id=customer_id, about=about, limit=limit)
+        )
+        return {"customer_id": customer_id, "decisions": [one.to_json() for one in found]}
+
+    async def lookup(self, wanted: Lookup) -> dict[str, str]:
+        """Find a customer by a key: id, user_id, email, phone, order_id and so on."""
+        found = await self._read(lambda s: sheet.find(s, kind=wanted.kind, value=wanted.value))
+        return {"customer_id": found}
+
+    async def journeys(self) -> dict[str, Any]:
+        """Every journey with the number of people at each step."""
+        found = await self._read(lambda s: overview.journeys(s, programs=self._programs))
+        return {"journeys": [one.to_json() for one in found]}
+
+    async def cases(
+        self,
+        status: Literal["awaiting_customer", "open", "closed"] | None = None,
+        limit: Limit = 200,
+    ) -> dict[str, Any]:
+        """Cases, the most urgent first."""
+        found = await self._read(lambda s: overview.cases(s, status=status, limit=limit))
+        return {"cases": [sheet.case_json(one) for one in found]}
+
+    async def events(
+        self,
+        status: Literal["parked", "guest", "historic", "conflict", "accepted"] = "parked",
+        limit: Limit = 200,
+    ) -> dict[str, Any]:
+        """Events of one status, the newest first; parked ones say what they wait for."""
+        found = await self._read(lambda s: overview.events(s, status=status, limit=limit))
+        return {"events": [overview.event_json(one) for one in found]}
+
+    async def _read(self, work: Callable[[Session], T]) -> T:
+        def reading() -> T:
+            with self._database.reading() as session:
+                return work(session)
+
+        try:
+            return await edge.in_transaction(reading)
+        except NotFoundError as error:
+            raise HTTPException(404, str(error)) from None
+        except BadInputError as error:
+            raise HTTPException(400, str(error)) from None

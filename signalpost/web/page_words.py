@@ -1,0 +1,84 @@
+"""How the pages put things: days, groups, and JSON that a person can read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from itertools import groupby
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from signalpost.services.sheet import Sheet
+from signalpost.services.timeline import Entry
+from signalpost.services.why import Explained
+
+UTC_ZONE = ZoneInfo("UTC")
+
+_SHOWN: Mapping[str, frozenset[str]] = {
+    "messages": frozenset(
+        {"message", "delivery", "receipt", "inbox", "question", "reply", "answer"}
+    ),
+    "events": frozenset({"event", "merge", "conflict", "consent", "suppression"}),
+    "decisions": frozenset({"decision", "journey"}),
+    "cases": frozenset({"case", "hook_call"}),
+}
+
+
+def shown(entry: Entry, show: str) -> bool:
+    """Tell whether an entry belongs to what the page was asked to show."""
+    return show == "all" or entry.kind in _SHOWN[show]
+
+
+@dataclass(frozen=True)
+class Day:
+    """The entries of one day, at the customer's place."""
+
+    day: date
+    entries: Sequence[Entry]
+
+
+def by_day(entries: Sequence[Entry], tz: tzinfo) -> list[Day]:
+    """Put entries under their days, in the order in which they come."""
+    grouped = groupby(entries, key=lambda entry: entry.at.astimezone(tz).date())
+    return [Day(day, list(some)) for day, some in grouped]
+
+
+@dataclass(frozen=True)
+class About:
+    """The decisions about one passage through a journey, or about one message outside of any."""
+
+    title: str
+    decisions: Sequence[Explained]
+    started: datetime
+
+
+def by_subject(found: Sheet) -> list[About]:
+    """Group decisions by enrolment, the latest first; those of none by what they are about."""
+    journeys = {one.id: one for one in [*found.past, *(r.enrolment for r in found.running)]}
+    groups: dict[str, list[Explained]] = {}
+    for one in found.decisions:
+        groups.setdefault(one.enrolment_id or one.subject, []).append(one)
+    made = []
+    for key, decisions in groups.items():
+        enrolment = journeys.get(key)
+        title = enrolment.journey if enrolment else decisions[0].subject
+        if enrolment and enrolment.key:
+            title = f"{title} · {enrolment.key}"
+        made.append(About(title, decisions, decisions[-1].at))
+    return sorted(made, key=lambda group: group.started, reverse=True)
+
+
+def words(code: str) -> str:
+    """A code as words."""
+    return code.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """The same with a capital at its start; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def pretty(value: Any) -> str:
+    """JSON with a line for each value."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,282 @@
+"""The pages: a customer's record, journeys, cases and parked events. A GET changes nothing."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlmodel import Session
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from signalpost.bootstrap import Signalpost
+from signalpost.domain.local_time import zone
+from signalpost.errors import NotFoundError
+from signalpost.services import overview, sheet
+from signalpost.services.why import channel_name
+from signalpost.web import edge, page_words
+from signalpost.web.session import Doorkeeper
+
+T = TypeVar("T")
+Show = Literal["all", "messages", "events", "decisions", "cases"]
+MOST_FORM_BYTES = 8 * 1024
+Order = Literal["newest", "oldest"]
+_PAGES = re.compile(r"/(?!v1/|static/|webhooks/|links/)")
+_LOCAL = re.compile(r"/[A-Za-z0-9/_-]*")
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["channel"] = channel_name
+_environment.filters["words"] = page_words.words
+_environment.filters["sentence"] = page_words.sentence
+_environment.filters["pretty"] = page_words.pretty
+_templates = Jinja2Templates(env=_environment)
+
+
+def wants_page(request: Request) -> bool:
+    """Tell whether a person with a browser asks, and not a program."""
+    accepts = request.headers.get("accept", "")
+    return "text/html" in accepts and _PAGES.match(request.url.path) is not None
+
+
+def error_page(
+    request: Request, status: int, says: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Say on a page what is wrong; nothing of what was asked for is repeated."""
+    values = {"status": status, "says": says, "signed_in": False, "here": ""}
+    return _templates.TemplateResponse(
+        request, "error.html", values, status_code=status, headers=dict(headers or {})
+    )
+
+
+def router(signalpost: Signalpost) -> APIRouter:
+    """Make the pages."""
+    door = _Door(signalpost)
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    routes.add_api_route("/", door.start, methods=["GET"])
+    routes.add_api_route("/login", door.login_page, methods=["GET"])
+    routes.add_api_route("/login", door.login, methods=["POST"])
+    routes.add_api_route("/logout", door.logout, methods=["POST"])
+    routes.add_api_route("/customers", door.customers, methods=["GET"])
+    routes.add_api_route("/customers", door.search, methods=["POST"])
+    routes.add_api_route("/customers/{customer_id}", door.customer, methods=["GET"])
+    routes.add_api_route("/customers/{customer_id}/timeline", door.timeline, methods=["GET"])
+    routes.add_api_route("/customers/{customer_id}/why", door.why, methods=["GET"])
+    routes.add_api_route("/journeys", door.journeys, methods=["GET"])
+    routes.add_api_route("/cases", door.cases, methods=["GET"])
+    routes.add_api_route("/events", door.events, methods=["GET"])
+    return routes
+
+
+class _Door:
+    """The handlers of the pages."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        self._database = signalpost.database
+        self._programs = signalpost.programs
+        self._settings = signalpost.settings
+        self._clock = signalpost.desk.clock
+        self._doorkeeper = Doorkeeper.of(signalpost)
+
+    # -- coming and going -------------------------------------------------------------------------
+
+    async def start(self, request: Request) -> Response:
+        """Lead to the customers."""
+        del request
+        return RedirectResponse("/customers", 303)
+
+    async def login_page(self, request: Request, next: str = "/customers") -> Response:  # noqa: A002
+        """Ask for the key."""
+        return self._show(request, "login.html", next=_inside(next), wrong=False, here="")
+
+    async def login(self, request: Request) -> Response:
+        """Open a session for whoever has the key or a fresh ticket."""
+        form = await _form(request)
+        where = _inside(form.get("next", ""))
+        if not self._doorkeeper.accepts(form.get("key", "").strip()):
+            return self._show(request, "login.html", status=403, next=where, wrong=True, here="")
+        response = RedirectResponse(where, 303)
+        self._doorkeeper.open(response)
+        return response
+
+    async def logout(self, request: Request) -> Response:
+        """End the session."""
+        await _form(request)
+        response = RedirectResponse("/login", 303)
+        self._doorkeeper.close(response)
+        return response
+
+    # -- customers --------------------------------------------------------------------------------
+
+    async def customers(self, request: Request) -> Response:
+        """Show the people of whom we heard last, and a field to find others."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._read(lambda s: overview.customers(s))
+        return self._show(request, "customers.html", found=found, nobody=False, here="customers")
+
+    async def search(self, request: Request) -> Response:
+        """Find a customer by any key; a POST, so that no address ends up in a URL or a log."""
+        text = (await _form(request)).get("text", "")
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        one = await self._read(lambda s: sheet.search(s, text=text[:512]))
+        if one is not None:
+            return RedirectResponse(f"/customers/{quote(one, safe='')}", 303)
+        found = await self._read(lambda s: overview.customers(s))
+        return self._show(
+            request, "customers.html", status=404, found=found, nobody=True, here="customers"
+        )
+
+    async def customer(
+        self, request: Request, customer_id: str, show: Show = "all", order: Order = "newest"
+    ) -> Response:
+        """Show one customer: the timeline, and beside it who it is and what is allowed."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._sheet(customer_id)
+        values = self._timeline_values(found, show, order)
+        return self._show(request, "customer.html", one=found, here="customers", **values)
+
+    async def timeline(
+        self,
+        request: Request,
+        customer_id: str,
+        show: Show = "all",
+        order: Order = "newest",
+        seen: Annotated[str, Query(max_length=64)] = "",
+        before: datetime | None = None,
+    ) -> Response:
+        """Give the timeline alone; 204 when it is what the page shows already."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        before = before if before is None or before.tzinfo else None
+        found = await self._sheet(customer_id, before=before)
+        values = self._timeline_values(found, show, order, before=before)
+        if seen and seen == values["seen"]:
+            return Response(status_code=204)
+        return self._show(request, "_timeline.html", one=found, here="customers", **values)
+
+    async def why(self, request: Request, customer_id: str) -> Response:
+        """Show every decision with its reason, grouped by what it was about."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._sheet(customer_id)
+        tz = zone(found.who.root.zone or "") or page_words.UTC_ZONE
+        groups = page_words.by_subject(found)
+        return self._show(request, "why.html", one=found, groups=groups, tz=tz, here="customers")
+
+    def _timeline_values(
+        self, found: sheet.Sheet, show: str, order: str, before: datetime | None = None
+    ) -> dict[str, Any]:
+        tz = zone(found.who.root.zone or "") or page_words.UTC_ZONE
+        entries = [e for e in found.timeline.entries if page_words.shown(e, show)]
+        if order == "newest":
+            entries.reverse()
+        state = repr([(e.kind, e.id, e.says, e.at) for e in entries])
+        return {
+            "days": page_words.by_day(entries, tz),
+            "count": len(entries),
+            "show": show,
+            "order": order,
+            "tz": tz,
+            "seen": hashlib.sha256(state.encode()).hexdigest()[:16],
+            "first": found.timeline.entries[0].at if found.timeline.earlier else None,
+            "older": before is not None,
+            "prefect": self._settings.prefect_url,
+        }
+
+    async def _sheet(self, customer_id: str, before: datetime | None = None) -> sheet.Sheet:
+        return await self._read(
+            lambda s: sheet.sheet(s, customer_id=customer_id[:36], limit=400, before=before)
+        )
+
+    # -- many people ------------------------------------------------------------------------------
+
+    async def journeys(self, request: Request) -> Response:
+        """Show every journey with the people at each step."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._read(lambda s: overview.journeys(s, programs=self._programs))
+        return self._show(request, "journeys.html", found=found, here="journeys")
+
+    async def cases(
+        self,
+        request: Request,
+        status: Literal["awaiting_customer", "open", "closed"] | None = None,
+    ) -> Response:
+        """Show what people of ours must see to."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._read(lambda s: overview.cases(s, status=status))
+        counts = await self._read(overview.case_counts)
+        values = {"found": found, "counts": counts, "chosen": status, "tz": page_words.UTC_ZONE}
+        return self._show(request, "cases.html", here="cases", **values)
+
+    async def events(self, request: Request) -> Response:
+        """Show what waits for an order, a time or a repair."""
+        if (away := self._sign_in_first(request)) is not None:
+            return away
+        found = await self._read(lambda s: overview.events(s, status="parked"))
+        values = {"found": found, "tz": page_words.UTC_ZONE}
+        return self._show(request, "events.html", here="events", **values)
+
+    # -- what they share --------------------------------------------------------------------------
+
+    def _sign_in_first(self, request: Request) -> Response | None:
+        """Lead whoever has no session to the sign-in page, and from there back."""
+        if self._doorkeeper.knows(request):
+            return None
+        where = f"/login?next={quote(_inside(request.url.path))}"
+        if request.headers.get("hx-request"):
+            return Response(status_code=204, headers={"HX-Redirect": where})
+        return RedirectResponse(where, 303)
+
+    async def _read(self, work: Callable[[Session], T]) -> T:
+        def reading() -> T:
+            with self._database.reading() as session:
+                return work(session)
+
+        try:
+            return await edge.in_transaction(reading)
+        except NotFoundError as error:
+            raise HTTPException(404, str(error)) from None
+
+    def _show(
+        self, request: Request, template: str, *, status: int = 200, **values: Any
+    ) -> Response:
+        values["signed_in"] = self._doorkeeper.knows(request)
+        values["now"] = self._clock()
+        return _templates.TemplateResponse(request, template, values, status_code=status)
+
+
+def _inside(path: str) -> str:
+    """A path of ours to lead back to; anything else is not followed."""
+    if _LOCAL.fullmatch(path) and not path.startswith("//"):
+        return path
+    return "/customers"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    _same_origin(request)
+    return edge.form_of(await edge.body_of(request, limit=MOST_FORM_BYTES))
+
+
+def _same_origin(request: Request) -> None:
+    """Refuse a form that another site sends; SameSite=Strict does so too, this says it again."""
+    origin = request.headers.get("origin")
+    fetched = request.headers.get("sec-fetch-site", "same-origin")
+    if fetched not in ("same-origin", "none") or (
+        origin not in (None, "null") and urlsplit(origin or "").netloc != request.url.netloc
+    ):
+        raise HTTPException(403, "This form was sent from another site.")
