@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from signalpost.errors import BadInputError
@@ -23,7 +24,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 #: Currencies (ISO 4217) whose smallest unit is not a hundredth.
 _NO_DECIMALS = ("JPY", "KRW", "VND", "CLP", "ISK", "UGX", "XAF", "XOF", "PYG")
 _THREE_DECIMALS = ("BHD", "JOD", "KWD", "OMR", "TND", "IQD", "LYD")
-_DIGITS: dict[str, int] = dict.fromkeys(_NO_DECIMALS, 0) | dict.fromkeys(_THREE_DECIMALS, 3)
+_DIGITS: dict[str, int] = {**dict.fromkeys(_NO_DECIMALS, 0), **dict.fromkeys(_THREE_DECIMALS, 3)}
 _LARGEST = Decimal(10) ** 12
 _LONGEST_NAME = 100
 _LONGEST_ID = 200
@@ -34,6 +35,7 @@ class _Wrong(Exception):  # noqa: N818  a reader's way to say why, without knowi
     """A value is not what its field holds; says what it should be."""
 
 
+@lru_cache(maxsize=4_096)
 def snake(key: str) -> str:
     """Return a key in snake_case: ``orderId`` and ``Order ID`` become ``order_id``."""
     if key.islower() and key.isidentifier():
@@ -309,10 +311,10 @@ def canonical(
 
 def _read(known: EventType, rest: dict[str, Any], reading: _Reading) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    used: set[str] = set()
+    used: list[str] = []
     for key in known.required + known.optional:
         fact = FACTS[key]
-        given = next((n for n in (key, *fact.also) if rest.get(n) not in (None, "")), None)
+        given = _given(rest, key, fact.also)
         if given is None:
             continue
         try:
@@ -321,10 +323,21 @@ def _read(known: EventType, rest: dict[str, Any], reading: _Reading) -> dict[str
             if key in known.required or given == key:
                 raise BadInputError(f"{known.name}: {given} {wrong}") from wrong
             continue  # another name's value, and no reading of it: then it was not meant
-        used.add(given)
-    for key in used - set(facts):
-        rest.pop(key, None)
+        used.append(given)
+    for key in used:
+        if key not in facts:
+            rest.pop(key, None)
     return facts
+
+
+def _given(rest: Mapping[str, Any], key: str, also: tuple[str, ...]) -> str | None:
+    """Return the name a fact comes by, its own before the others."""
+    if rest.get(key) not in (None, ""):
+        return key
+    for name in also:
+        if rest.get(name) not in (None, ""):
+            return name
+    return None
 
 
 def _check(known: EventType, facts: Mapping[str, Any]) -> None:
