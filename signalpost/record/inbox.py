@@ -86,12 +86,19 @@ def unread(session: Session, *, roots: Collection[str], now: datetime) -> dict[s
     return {root: count for root, count in rows}  # noqa: C416 - Row is not a tuple pair
 
 
-def mark(
-    session: Session, *, message_id: str, moments: Collection[str], now: datetime | None
-) -> None:
-    """Write ``now`` where nothing is written yet; None clears."""
-    values = {name: func.coalesce(_i.c[name], now) if now else None for name in moments}
-    session.execute(update(_i).where(_i.c.message_id == message_id).values(values))
+def mark(session: Session, *, message_id: str, moments: Collection[str], now: datetime) -> None:
+    """Write ``now`` where nothing is written yet."""
+    for name in moments:
+        session.execute(
+            update(_i)
+            .where(_i.c.message_id == message_id, _i.c[name].is_(None))
+            .values({name: now})
+        )
+
+
+def unarchive(session: Session, *, message_id: str) -> None:
+    """Take an item back out of the archive."""
+    session.execute(update(_i).where(_i.c.message_id == message_id).values(archived_at=None))
 
 
 def unseen(session: Session, *, root: str) -> list[str]:

@@ -95,7 +95,7 @@ def act(session: Session, *, root: str, item_id: str, action: str, now: datetime
     """
     _item(session, root, item_id, now)
     if action == "unarchive":
-        inbox.mark(session, message_id=item_id, moments=["archived_at"], now=None)
+        inbox.unarchive(session, message_id=item_id)
         return
     inbox.mark(session, message_id=item_id, moments=_WRITES[action], now=now)
     if action in _PROVES:
