@@ -7,7 +7,7 @@ takes seconds a deployment, this some milliseconds, and nothing at all when Pref
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
@@ -112,14 +113,14 @@ async def tell_prefect(
 ) -> None:
     """Make the work pool, its queues and the deployments, where Prefect does not have them yet.
 
-    What an operator paused stays paused.
+    What an operator paused stays paused, and schedules made in Prefect's pages stay.
     """
     await _ensure_pool(client)
     known = {one.name: one for one in await known_deployments(client)}
     for deployment in deployments:
         there = known.get(deployment.name)
         if there is None or there.version != deployment.version:
-            await _deploy(client, deployment, folder)
+            await _deploy(client, deployment, folder, schedules=there.schedules if there else [])
 
 
 async def known_deployments(client: PrefectClient) -> list[DeploymentResponse]:
@@ -152,7 +153,13 @@ async def _ensure_pool(client: PrefectClient) -> None:
                 continue
 
 
-async def _deploy(client: PrefectClient, deployment: Deployment, folder: Path) -> None:
+async def _deploy(
+    client: PrefectClient,
+    deployment: Deployment,
+    folder: Path,
+    *,
+    schedules: Iterable[DeploymentSchedule],
+) -> None:
     flow = deployment.load_flow()
     await client.create_deployment(
         flow_id=await client.create_flow(flow),
@@ -166,6 +173,10 @@ async def _deploy(client: PrefectClient, deployment: Deployment, folder: Path) -
         parameters=dict(deployment.parameters),
         parameter_openapi_schema=parameter_schema(flow).model_dump(),
         enforce_parameter_schema=True,
+        schedules=[  # those that somebody made in the pages; Prefect drops what is not repeated
+            DeploymentScheduleCreate(schedule=one.schedule, active=one.active, slug=one.slug)
+            for one in schedules
+        ],
         # Without a pull step a worker in a subprocess first copies its whole working directory.
         pull_steps=[
             {"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}

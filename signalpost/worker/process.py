@@ -19,19 +19,19 @@ def run(lane: str, settings: Settings) -> None:
         ConfigurationError: a setting, a journey or a deployment is wrong.
     """
     _prepare(settings, worker_environment(risk=lane == Lane.RISK))
-    thread = _LaneThread(lane, settings)
+    loop = _Loop(lane, settings)
     # Prefect's engine answers SIGTERM by crashing the run, but only in the main thread; so the
     # loop runs in another, and the main thread does nothing but wait for the signal.
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    thread.start()
-    while thread.is_alive() and not told.wait(0.2):
+    loop.thread.start()
+    while loop.thread.is_alive() and not told.wait(0.2):
         continue
-    thread.stop()
-    thread.join()
-    if thread.error is not None:
-        raise thread.error
+    loop.stop()
+    loop.thread.join()
+    if loop.error is not None:
+        raise loop.error
 
 
 def register(settings: Settings) -> None:
@@ -64,18 +64,18 @@ def _prepare(settings: Settings, more: dict[str, str]) -> None:
         sys.path.insert(0, here)
 
 
-class _LaneThread(threading.Thread):
-    """Runs the loop of a lane, and keeps what went wrong."""
+class _Loop:
+    """Runs the loop of a lane in a thread, and keeps what went wrong."""
 
     def __init__(self, lane: str, settings: Settings) -> None:
-        super().__init__(name=f"lane-{lane}")
+        self.thread = threading.Thread(target=self._run, name=f"lane-{lane}")
         self.error: BaseException | None = None
         self._lane = lane
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
-    def run(self) -> None:
+    def _run(self) -> None:
         try:
             asyncio.run(self._serve())
         except BaseException as error:
@@ -83,7 +83,7 @@ class _LaneThread(threading.Thread):
 
     def stop(self) -> None:
         """Ask the loop to end after what it is doing."""
-        if self._loop is not None and self._stop is not None and self.is_alive():
+        if self._loop is not None and self._stop is not None and self.thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
 
     async def _serve(self) -> None:

@@ -60,14 +60,17 @@ def test_a_paused_queue_stops_its_lane_and_resuming_goes_on(house):
     assert {one.message for one in house.stage.sent} == {"pickup_ready"}
 
 
-def test_telling_prefect_again_keeps_a_pause(house):
-    """A restart of ours must not undo what an operator paused."""
+def test_telling_prefect_again_keeps_a_pause_and_a_schedule(house):
+    """A restart of ours must not undo what an operator paused, or planned."""
 
-    async def then(worker: Any, client: Any) -> bool:
+    async def then(worker: Any, client: Any) -> Any:
+        from prefect.client.schemas.schedules import CronSchedule
+
         from signalpost.worker import deployments
 
         await worker.view.look()
         paused = worker.view.deployment_id("pickup-follow-up")
+        await client.create_deployment_schedules(paused, [(CronSchedule(cron="0 9 * * *"), False)])
         await client.pause_deployment(paused)
         try:
             changed = [
@@ -82,8 +85,10 @@ def test_telling_prefect_again_keeps_a_pause(house):
             )
             there = await client.read_deployment(paused)
             assert there.description == "changed"
-            return there.paused
+            return there
         finally:
             await client.resume_deployment(paused)
 
-    assert house.work("service", then) is True
+    there = house.work("service", then)
+    assert there.paused
+    assert [one.schedule.cron for one in there.schedules] == ["0 9 * * *"]
