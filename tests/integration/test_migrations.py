@@ -1,0 +1,87 @@
+"""Migrations make exactly the tables that the code uses, on both databases, and only once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from signalpost.record import migrate
+from signalpost.record.database import open_engine
+
+
+@pytest.fixture
+def engine(empty_database_url: str) -> Iterator[Engine]:
+    opened = open_engine(empty_database_url)
+    yield opened
+    opened.dispose()
+
+
+def test_an_empty_database_is_not_current_and_a_migrated_one_is(engine: Engine) -> None:
+    assert not migrate.is_current(engine)
+    migrate.migrate(engine)
+    assert migrate.is_current(engine)
+    migrate.migrate(engine)
+    assert migrate.is_current(engine)
+
+
+def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+    """When this fails: ``signalpost.record.migrate.draft("what changed")`` writes the revision."""
+    migrate.migrate(engine)
+    assert migrate.differences(engine) == []
+    made = set(inspect(engine).get_table_names()) - {"alembic_version"}
+    assert made == set(migrate.whole_metadata().tables)
+
+
+def test_indexes_and_their_conditions_are_made_too(engine: Engine) -> None:
+    migrate.migrate(engine)
+    expected = {
+        index.name for table in migrate.whole_metadata().tables.values() for index in table.indexes
+    }
+    inspector = inspect(engine)
+    made = {
+        index["name"]
+        for table in inspector.get_table_names()
+        for index in inspector.get_indexes(table)
+    }
+    assert expected <= made
+    [parked] = [i for i in inspector.get_indexes("events") if i["name"] == "ix_events_parked"]
+    assert f"{engine.dialect.name}_where" in parked.get("dialect_options", {})
+
+
+def test_processes_that_start_together_take_turns(empty_database_url: str) -> None:
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        engine = open_engine(empty_database_url)
+        try:
+            start.wait()
+            migrate.migrate(engine)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            engine.dispose()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE receipts (id TEXT)"))
+    with pytest.raises(Exception, match="receipts"):
+        migrate.migrate(engine)
+    assert inspect(engine).get_table_names() == ["receipts"]
+
+
+def test_the_migrations_are_shipped_with_the_package() -> None:
+    versions = Path(migrate.__file__).parent / "migrations" / "versions"
+    assert sorted(versions.glob("0001_*.py"))
