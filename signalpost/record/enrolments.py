@@ -99,13 +99,17 @@ def due(
 
 
 def next_due(session: Session, *, lane: str) -> datetime | None:
-    """Give when the next enrolment of the lane is due, or None."""
-    return session.execute(
+    """Give when there is next something to claim in the lane: somebody due, or a lease over."""
+    free = session.execute(
         select(_e.c.due_at)
-        .where(_e.c.lane == lane, _e.c.due_at.is_not(None))
+        .where(_e.c.lane == lane, _e.c.due_at.is_not(None), _e.c.claim_id.is_(None))
         .order_by(_e.c.due_at)
         .limit(1)
     ).scalar()
+    held = session.execute(
+        select(func.min(_e.c.lease_until)).where(_e.c.claim_id.is_not(None), _e.c.lane == lane)
+    ).scalar()
+    return min((moment for moment in (free, held) if moment is not None), default=None)
 
 
 def lease(session: Session, *, ids: Sequence[str], claim_id: str, until: datetime) -> None:
