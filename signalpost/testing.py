@@ -15,11 +15,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from signalpost import bootstrap, settings
+from signalpost.content import Catalogue
 from signalpost.domain.delivery import Handover, Inbound, Outgoing
 from signalpost.domain.journey import Journey
 from signalpost.domain.text import fill
@@ -114,6 +116,12 @@ class HookLog:
         return self.outcomes.pop(0) if self.outcomes else HookOutcome(status="done")
 
 
+@lru_cache(maxsize=8)
+def _catalogue(folder: Path) -> Catalogue:
+    """Load the message folders once; compiling them is most of what opening a stage costs."""
+    return Catalogue.load(folder)
+
+
 class Stage:
     """The product on a virtual clock."""
 
@@ -142,8 +150,10 @@ class Stage:
 
     def _open(self) -> None:
         given = settings.load(home=self._folder, templates=self._templates, database_url=self._url)
-        built = bootstrap.build(given, clock=self.clock, journeys=self._journeys)
-        built.database.close()
+        built = bootstrap.build(
+            given, clock=self.clock, journeys=self._journeys, catalogue=_catalogue(self._templates)
+        )
+        built.database.close()  # the stage's own need not wait for the disk
         self.database = Database(open_engine(self._url, durable=False))
         desk = dataclasses.replace(
             built.desk,

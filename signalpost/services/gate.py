@@ -69,12 +69,10 @@ def _blocks(
     addresses = [row.address for held in points.values() for row in held.values()]
     found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for rows in consents.suppressions(session, addresses).values():
-        for row in rows:  # oldest first: the latest word of each scope and reason stands
-            scopes = found[row.channel, row.address]
+        latest = {(row.channel, row.address, row.scope, row.reason): row for row in rows}
+        for row in latest.values():  # rows come oldest first: the latest of each reason stands
             if row.active:
-                scopes[row.scope] = row.reason
-            else:
-                scopes.pop(row.scope, None)
+                found[row.channel, row.address][row.scope] = row.reason
     return found
 
 

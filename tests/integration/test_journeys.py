@@ -25,8 +25,8 @@ FRAUD = {
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with Stage(folder=tmp_path, journeys=JOURNEYS) as opened:
+def stage(tmp_path, database_url):
+    with Stage(folder=tmp_path, journeys=JOURNEYS, database_url=database_url) as opened:
         yield opened
 
 

@@ -19,8 +19,8 @@ BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with Stage(folder=tmp_path, journeys=JOURNEYS) as opened:
+def stage(tmp_path, database_url):
+    with Stage(folder=tmp_path, journeys=JOURNEYS, database_url=database_url) as opened:
         yield opened
 
 
