@@ -43,13 +43,16 @@ def standings(
     recent = _recent(session, roots, policy, now) if marketing else {}
     repeats = _repeats(session, roots, spec, now)
     own_zones = {person.root_id: person.zone for person in people}
+    asks_the_time = marketing or spec.quiet_hours  # only then is it worth knowing where they are
     found = {}
     for root in roots:
         addresses = {
             Channel(channel): Address(row.address, row.verified_at is not None)
             for channel, row in points.get(root, {}).items()
         }
-        zones, source = _zones(own_zones[root], addresses, default_zone)
+        zones, source = (
+            _zones(own_zones[root], addresses, default_zone) if asks_the_time else ([], "not asked")
+        )
         found[root] = Standing(
             addresses=addresses,
             blocks=blocks,
