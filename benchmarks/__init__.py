@@ -1,0 +1,1 @@
+"""Our figures beside our peers', in one run: ``make bench``."""
