@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import cast
 
 import holidays
@@ -16,7 +17,7 @@ from signalpost.domain.gate import Policy
 from signalpost.domain.journey import Journey, compile_journey
 from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.errors import ConfigurationError
+from signalpost.errors import ConfigurationError, NotFoundError
 from signalpost.providers.hooks import Webhooks
 from signalpost.providers.in_app import InApp
 from signalpost.providers.sendgrid import SendGrid
@@ -27,7 +28,7 @@ from signalpost.services.desk import Desk, HookCaller
 from signalpost.services.links import Links
 from signalpost.settings import Settings, load
 
-SENDGRID_EVENTS = "/webhooks/sendgrid"
+SENDGRID_EVENTS = "/webhooks/sendgrid/events"
 TWILIO_STATUS = "/webhooks/twilio/status"
 TWILIO_INBOUND = "/webhooks/twilio/inbound"
 
@@ -72,6 +73,7 @@ def build(
     *,
     clock: Clock | None = None,
     journeys: tuple[Journey, ...] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Signalpost:
     """Wire the product by ``settings``. Opens no connection and starts nothing.
 
@@ -79,7 +81,7 @@ def build(
         ConfigurationError: a setting, a message folder or a journey is wrong.
     """
     clock = clock or clock_of(settings)
-    catalogue = Catalogue.load(settings.templates)
+    catalogue = catalogue or Catalogue.load(settings.templates)
     programs = load_programs(settings) if journeys is None else compile_all(journeys)
     check_messages(programs, catalogue)
     database = Database(open_engine(settings.database_address))
@@ -104,6 +106,22 @@ def build(
     return Signalpost(
         settings=settings, database=database, desk=desk, catalogue=catalogue, programs=programs
     )
+
+
+def open_record(settings: Settings) -> Database:
+    """Open the record alone, for those who only read it; needs no journeys and no templates.
+
+    Raises:
+        NotFoundError: it is kept in SQLite, and the file is not there yet.
+    """
+    address = settings.database_address
+    file = address.removeprefix("sqlite:///")
+    if file != address and not Path(file).is_file():
+        raise NotFoundError(
+            f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
+            "SIGNALPOST_DATABASE_URL to where it is."
+        )
+    return Database(open_engine(address))
 
 
 _current: Signalpost | None = None

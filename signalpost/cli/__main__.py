@@ -1,0 +1,5 @@
+"""``python -m signalpost.cli``."""
+
+from signalpost.cli import main
+
+main()

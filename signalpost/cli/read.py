@@ -1,0 +1,153 @@
+"""Reading the record: timelines, decisions, journeys."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from sqlmodel import Session
+
+from signalpost import bootstrap
+from signalpost.cli import say
+from signalpost.domain.diagram import mermaid as mermaid_
+from signalpost.domain.local_time import zone
+from signalpost.errors import BadInputError, NotFoundError
+from signalpost.services import overview, sheet
+from signalpost.services.timeline import Entry
+from signalpost.settings import Settings
+
+_STYLES = {"good": "green", "bad": "red", "warn": "yellow", "quiet": "dim", "plain": ""}
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[Session]:
+    database = bootstrap.open_record(settings)
+    try:
+        with database.reading() as session:
+            yield session
+    finally:
+        database.close()
+
+
+def _find(session: Session, text: str) -> str:
+    found = sheet.search(session, text=text)
+    if found is None:
+        raise NotFoundError(
+            "Nobody on the record is known by that. Give a customer id, user id, email, phone or "
+            "order id."
+        )
+    return found
+
+
+def record(settings: Settings, customer: str, *, json: bool, limit: int) -> None:
+    """Print a customer's timeline."""
+    with _reading(settings) as session:
+        found = sheet.sheet(session, customer_id=_find(session, customer), limit=limit)
+    if json:
+        entries = [entry.to_json() for entry in found.timeline.entries]
+        say.as_json(found.to_json() | {"timeline": entries, "earlier": found.timeline.earlier})
+        return
+    tz = zone(found.who.root.zone or "") or ZoneInfo("UTC")
+    say.out.print(f"[bold]{escape(found.name or 'Unnamed customer')}[/bold]  {found.id}")
+    keys = ", ".join(f"{one.kind} {one.value}" for one in found.who.identities)
+    say.out.print(f"[dim]{escape(keys)}[/dim]", soft_wrap=True)
+    for run in found.running:
+        say.out.print(f"In [bold]{run.enrolment.journey}[/bold]: {escape(run.step)}")
+    for case in found.open_cases:
+        say.out.print(f"[red]{case.kind} case[/red] with {escape(case.assignee)}: {case.reason}")
+    say.out.print()
+    if found.timeline.earlier:
+        say.out.print("[dim]There is more before; use --limit.[/dim]")
+    say.out.print(_table(found.timeline.entries, tz))
+    say.out.print(f"[dim]Times are those of {tz}.[/dim]")
+
+
+def _table(entries: Sequence[Entry], tz: tzinfo) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for entry in entries:
+        says = Text(entry.says, style=_STYLES[entry.tone])
+        if entry.kind in ("message", "reply") and entry.text:
+            shown = entry.text.get("text") or entry.text.get("body") or ""
+            head = entry.text.get("subject") or entry.text.get("title")
+            says.append("\n" + "\n".join(filter(None, (head, shown.strip()))), style="cyan")
+        table.add_row(
+            entry.at.astimezone(tz).strftime("%Y-%m-%d %H:%M:%S"),
+            entry.kind.replace("_", " "),
+            says,
+        )
+    return table
+
+
+def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> None:
+    """Print a customer's decisions with their reasons."""
+    from signalpost.services.why import why as explain
+
+    with _reading(settings) as session:
+        customer_id = _find(session, customer)
+        found = explain(session, customer_id=customer_id, about=about)
+    if json:
+        decisions = [one.to_json() for one in found]
+        say.as_json({"customer_id": customer_id, "decisions": decisions})
+        return
+    if not found:
+        say.out.print("Nothing has been decided about this.")
+    for one in found:
+        style = {"skip": "yellow", "hold": "yellow", "not_entered": "yellow"}.get(one.outcome, "")
+        line = Text(f"{one.at:%Y-%m-%d %H:%M:%S}  ", style="dim")
+        say.out.print(line.append(one.says, style=style or "default"), soft_wrap=True)
+
+
+def draw(settings: Settings, path: Path) -> None:
+    """Write a page with the diagram of every journey; needs no record."""
+    programs = bootstrap.load_programs(settings)
+    page = ["# Journeys\n\nDrawn by `signalpost journeys --write` from the journeys that run.\n"]
+    for name, program in sorted(programs.items()):
+        head = f"## {name}\n\nLane `{program.lane}`, starts on `{program.starts_on}`.\n"
+        page.append(f"{head}\n```mermaid\n{mermaid_(program)}```\n")
+    try:
+        path.write_text("\n".join(page))
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written ({error.strerror}).") from None
+    say.out.print(f"{len(programs)} journeys are drawn in {path}.")
+
+
+def journeys(settings: Settings, name: str | None, *, mermaid: bool, json: bool) -> None:
+    """Print journeys with their people."""
+    programs = bootstrap.load_programs(settings)
+    if name is not None and name not in programs:
+        known = ", ".join(sorted(programs)) or "none"
+        raise NotFoundError(f"There is no journey {name!r}; there are: {known}.")
+    chosen = {key: one for key, one in programs.items() if name in (None, key)}
+    with _reading(settings) as session:
+        found = overview.journeys(session, programs=chosen)
+    if json:
+        say.as_json({"journeys": [one.to_json() for one in found]})
+        return
+    for one in found:
+        if mermaid:
+            say.out.print(one.diagram, markup=False, soft_wrap=True)
+        else:
+            _print_journey(one)
+
+
+def _print_journey(one: overview.JourneyCount) -> None:
+    done, left = one.statuses.get("done", 0), one.statuses.get("exited", 0)
+    say.out.print(
+        f"[bold]{one.name}[/bold] ({one.lane}) starts on {one.starts_on}: "
+        f"{one.inside} inside, {done} done, {left} left early"
+    )
+    for step in one.steps:
+        way = f"{step.way}: " if step.way else ""
+        here = f"  [bold cyan]{step.people}[/bold cyan]" if step.people else ""
+        says = escape(f"{'  ' * (1 + step.depth // 2)}{way}{step.says}")
+        say.out.print(f"{says}{here}")
+    if one.elsewhere:
+        say.out.print(f"  [dim]{one.elsewhere} on an older version[/dim]")
+    say.out.print()

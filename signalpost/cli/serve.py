@@ -1,0 +1,108 @@
+"""The processes: web, worker, post office; and bringing the record up to date."""
+
+import errno
+import socket
+
+from signalpost.cli import logs, say
+from signalpost.domain.vocabulary import Lane
+from signalpost.errors import ConfigurationError
+from signalpost.settings import Settings
+
+
+def web(settings: Settings) -> None:
+    """Serve the web until SIGINT or SIGTERM."""
+    import uvicorn
+
+    from signalpost import bootstrap
+    from signalpost.web.app import create_app
+
+    logs.set_up(settings.log_level)
+    check_port(settings, "web")
+    product = bootstrap.build(settings)
+    bootstrap.use(product)
+    try:
+        uvicorn.run(
+            create_app(product),
+            host=settings.host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,  # its lines would hold addresses of links
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=3,
+        )
+    finally:
+        product.close()
+
+
+def worker(settings: Settings, lane: Lane) -> None:
+    """Serve a lane until SIGINT or SIGTERM."""
+    from signalpost import worker as workers
+
+    logs.set_up(settings.log_level)
+    workers.run(lane, settings)
+
+
+def postoffice(settings: Settings) -> None:
+    """Serve the local post office until SIGINT or SIGTERM."""
+    from signalpost.bootstrap import SENDGRID_EVENTS, TWILIO_INBOUND, clock_of
+    from signalpost.postoffice import PostOfficeConfig, serve
+
+    logs.set_up(settings.log_level)
+    check_port(settings, "postoffice")
+    keys = settings.keys
+    serve(
+        PostOfficeConfig(
+            log_path=settings.home / "postoffice.jsonl",
+            port=settings.postoffice_port,
+            host=settings.host,
+            twilio_account_sid=keys["twilio_account_sid"],
+            twilio_auth_token=keys["twilio_auth_token"],
+            sendgrid_api_key=keys["sendgrid_api_key"],
+            sendgrid_webhook_private_key=keys["sendgrid_webhook_private_key"],
+            sendgrid_events_url=settings.base_url + SENDGRID_EVENTS,
+            twilio_inbound_url=settings.base_url + TWILIO_INBOUND,
+            inbox_url=settings.web_url,
+            api_key=keys["api_key"],
+            hook_secret=keys["hook_secret"],
+            clock=clock_of(settings),
+        )
+    )
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the record to the tables of this version."""
+    from signalpost.record.database import open_engine
+    from signalpost.record.migrate import is_current
+    from signalpost.record.migrate import migrate as bring
+
+    engine = open_engine(settings.database_address)
+    was_current = is_current(engine)
+    if not was_current:
+        bring(engine)
+    engine.dispose()
+    say.out.print("The record was up to date." if was_current else "The record is up to date now.")
+
+
+def check_port(settings: Settings, name: str) -> None:
+    """Make sure that a port is free.
+
+    Raises:
+        ConfigurationError: somebody listens there already, or the host is not this machine's.
+    """
+    port = getattr(settings, f"{name}_port")
+    variable = f"SIGNALPOST_{name.upper()}_PORT"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                what = f"Port {port} ({name}) is taken. Stop what listens there, or set {variable}."
+            elif error.errno == errno.EACCES:
+                what = f"Port {port} ({name}) needs more rights; set {variable} above 1023."
+            else:
+                what = f"SIGNALPOST_HOST is not an address of this machine ({error.strerror})."
+            raise ConfigurationError(what) from None

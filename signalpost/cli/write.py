@@ -1,0 +1,207 @@
+"""Writing and checking: lint, preview, and sending one signal."""
+
+import json as json_
+import sys
+import tempfile
+import uuid
+import webbrowser
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request
+
+from rich.markup import escape
+from rich.panel import Panel
+from rich.text import Text
+
+from signalpost import bootstrap
+from signalpost.cli import say
+from signalpost.cli.reach import NO_ANSWER, reach
+from signalpost.content import Catalogue
+from signalpost.content.lint import lint as check
+from signalpost.domain.vocabulary import Channel
+from signalpost.errors import (
+    BadInputError,
+    ConfigurationError,
+    SignalpostError,
+    TransientError,
+)
+from signalpost.settings import Settings
+
+_TIMEOUT = 15  #: seconds
+
+
+def lint(settings: Settings, *, json: bool) -> None:
+    """Check messages and journeys; ends with 1 when something is wrong."""
+    catalogue = Catalogue.load(settings.templates, broken="collect")
+    problems = check(catalogue)
+    wrong: list[str] = []
+    try:
+        bootstrap.check_messages(bootstrap.load_programs(settings), catalogue)
+    except SignalpostError as error:
+        wrong.append(str(error))
+    if json:
+        listed = [
+            {"file": p.file, "line": p.line, "rule": p.rule, "says": p.says, "remedy": p.remedy}
+            for p in problems
+        ]
+        say.as_json({"messages": catalogue.names(), "problems": listed, "journeys": wrong})
+    else:
+        for problem in problems:
+            place = f"[bold]{escape(problem.file)}:{problem.line}[/bold]"
+            rule = escape(f"[{problem.rule}]")
+            line = f"{place} {rule} {escape(problem.says)}. [dim]{escape(problem.remedy)}.[/dim]"
+            say.out.print(line, soft_wrap=True)
+        for sentence in wrong:
+            say.out.print(f"[bold]journeys[/bold] {escape(sentence)}", soft_wrap=True)
+        count = len(problems) + len(wrong)
+        names = len(catalogue.names())
+        say.out.print(
+            f"{names} messages and the journeys are fine."
+            if not count
+            else f"{count} {'thing is' if count == 1 else 'things are'} wrong."
+        )
+    if problems or wrong:
+        sys.exit(say.WRONG)
+
+
+def preview(
+    settings: Settings,
+    message: str,
+    *,
+    locale: str | None,
+    channel: Channel | None,
+    browser: bool,
+    json: bool,
+) -> None:
+    """Print a message as it would be sent, with its sample facts."""
+    catalogue = Catalogue.load(settings.templates, broken="collect")
+    spec = catalogue[message]
+    channels = [channel] if channel else sorted(spec.channels)
+    shown = {str(one): catalogue.preview(message, Channel(one), locale) for one in channels}
+    if json:
+        say.as_json({"message": message, "locale": locale, "channels": shown})
+        return
+    for name, parts in shown.items():
+        body = Text()
+        for part, text in parts.items():
+            if part != "html" and text:
+                body.append(f"{part}\n", style="dim").append(text.strip() + "\n\n")
+        body.rstrip()
+        used = catalogue.variant(message, Channel(name), locale).locale
+        title = f"{message} · {name} · {used}"
+        say.out.print(Panel(body, title=title, title_align="left", border_style="dim", width=88))
+    if browser:
+        _open(message, shown)
+
+
+def _open(message: str, shown: dict[str, dict[str, str]]) -> None:
+    html = shown.get("email", {}).get("html")
+    if html is None:
+        raise BadInputError("There is no email to open; leave --channel out, or say email.")
+    folder = Path(tempfile.mkdtemp(prefix="signalpost-"))
+    path = folder / f"{message}.html"
+    path.write_text(html)
+    webbrowser.open(path.as_uri())
+    say.out.print(f"[dim]{path}[/dim]", soft_wrap=True)
+
+
+def event(
+    settings: Settings,
+    name: str,
+    properties: list[str],
+    *,
+    body: str | None,
+    event_id: str | None,
+    file: Path | None,
+) -> None:
+    """Send one signal to the running web, and say what became of it."""
+    sent = {
+        "id": event_id or str(uuid.uuid4()),
+        "source": "cli",
+        "type": name,
+        "time": datetime.now(UTC).isoformat(),
+        "data": _data(properties, body, file),
+    }
+    result = _post(settings, sent)
+    for one in result["results"]:
+        news = f"{one['status']}: {one['reason']}" if one.get("reason") else str(one["status"])
+        say.out.print(f"{escape(name)} {escape(news)}  [dim]{one.get('event_id') or ''}[/dim]")
+
+
+def _data(properties: list[str], body: str | None, file: Path | None) -> dict[str, Any]:
+    text = None
+    if file is not None:
+        try:
+            text = file.read_text()
+        except OSError as error:
+            raise BadInputError(f"{file} cannot be read ({error.strerror}).") from None
+    elif body is not None:
+        text = sys.stdin.read() if body == "-" else body
+    data: Any = {} if text is None else _parse(text, "The data")
+    if not isinstance(data, dict):
+        raise BadInputError('The data must be one JSON object, such as {"order_id": "7"}.')
+    for one in properties:
+        _put(data, one)
+    return data
+
+
+def _put(data: dict[str, Any], one: str) -> None:
+    key, sign, text = one.partition("=")
+    if not sign or not key.strip(":"):
+        raise BadInputError(f"{one!r} is not key=value; for JSON write key:=value.")
+    value = _parse(text, key) if key.endswith(":") else text
+    *path, last = key.rstrip(":").split(".")
+    place = data
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise BadInputError(f"{part!r} has a value of its own, so {key!r} cannot be put in it.")
+    place[last] = value
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return json_.loads(text)
+    except ValueError as error:
+        raise BadInputError(f"{what.rstrip(':')} is not valid JSON: {error}.") from None
+
+
+def _post(settings: Settings, sent: dict[str, Any]) -> dict[str, Any]:
+    request = Request(  # noqa: S310 - the address is a setting, http or https
+        f"{settings.web_url}/v1/events",
+        data=json_.dumps(sent).encode(),
+        headers={
+            "content-type": "application/json",
+            "authorization": f"Bearer {settings.keys['write_key']}",
+        },
+    )
+    try:
+        with reach(request, timeout=_TIMEOUT) as answer:
+            return json_.load(answer)
+    except HTTPError as error:
+        raise _refusal(error) from None
+    except NO_ANSWER as error:
+        raise TransientError(
+            f"The web does not answer at {settings.web_url}. Start it with `signalpost up`, or set "
+            "SIGNALPOST_WEB_PORT to where it listens."
+        ) from error
+
+
+def _refusal(error: HTTPError) -> SignalpostError:
+    try:
+        said = json_.load(error)
+        results = said.get("results") or [{}]
+        detail = said.get("detail") or results[0].get("reason") or "it was refused"
+    except (ValueError, AttributeError):
+        detail = f"the answer was {error.code}"
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        return ConfigurationError(
+            "The web does not know this write key. Set SIGNALPOST_WRITE_KEY to the one it runs "
+            "with, or SIGNALPOST_HOME to its state folder."
+        )
+    if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TransientError(f"The signal was not kept: {detail}.")
+    return BadInputError(f"The signal was refused: {detail}.")
