@@ -59,6 +59,7 @@ class LaneWorker:
             client, patience=patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
         )
         self._claims: deque[Claim] = deque()
+        self._waited_for: str | None = None
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until told to stop; what is going on then is finished."""
@@ -99,19 +100,36 @@ class LaneWorker:
         )
 
     async def _serve_claim(self, claim: Claim) -> bool:
-        """Take a claim to its end; False when that has to wait for Prefect."""
-        deployment_id = self.view.deployment_id(claim.journey)
-        if deployment_id is not None and self.view.reachable:
-            flow = self.view.flow_of(claim.journey)
-            outcome = await self._runs.of_claim(claim, flow=flow, deployment_id=deployment_id)
-            if outcome is not Outcome.NOT_BEGUN:
-                return True
-            self.view.lost()
-        elif self.view.reachable:
+        """Take a claim to its end; False when it has to wait for Prefect."""
+        if not self.view.is_declared(claim.journey):
             log.error("worker.no_deployment", journey=claim.journey, add_it_to="prefect.yaml")
+            await self._without_prefect(claim)
+        elif self.view.reachable:
+            return await self._with_prefect(claim)
+        elif self._is_risk:
+            await self._without_prefect(claim)
+        else:
+            return False
+        return True
+
+    async def _with_prefect(self, claim: Claim) -> bool:
+        outcome = await self._runs.of_claim(
+            claim,
+            flow=self.view.flow_of(claim.journey),
+            deployment_id=self.view.deployment_id(claim.journey),
+        )
+        if outcome is not Outcome.NOT_BEGUN:
+            return True
+        self.view.lost()
         if self._is_risk:
             await self._without_prefect(claim)
-        return self._is_risk
+        elif self._waited_for != claim.id:
+            self._waited_for = claim.id  # once more, when Prefect answers again
+            return False
+        else:
+            reason = "Prefect did not let the run begin"
+            release(self._desk, claim_id=claim.id, reason=reason, now=self._desk.clock())
+        return True
 
     async def _without_prefect(self, claim: Claim) -> None:
         """Fraud goes first, also when Prefect is away; ``run_id`` None on the record says so."""

@@ -59,9 +59,13 @@ class PrefectView:
             if deployment.lane == self._lane:
                 self.flow_of(deployment.name)
 
-    def deployment_id(self, journey: str) -> UUID | None:
-        """Give Prefect's id of a journey's deployment; None when none is declared or known."""
-        return self._ids.get(journey) if journey in self._declared else None
+    def is_declared(self, journey: str) -> bool:
+        """Whether a journey has a deployment in our file."""
+        return journey in self._declared
+
+    def deployment_id(self, journey: str) -> UUID:
+        """Give Prefect's id of a declared journey's deployment, after a good look."""
+        return self._ids[journey]
 
     def deployment_of(self, flow_run: FlowRun) -> str | None:
         """Name the declared deployment that a run belongs to."""

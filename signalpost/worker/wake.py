@@ -20,10 +20,12 @@ _LISTEN_AGAIN = 5.0
 class Wake:
     """Says when it is worth looking: now and then, and whenever somebody calls."""
 
-    def __init__(self, database: Database, *, lane: str) -> None:
+    def __init__(self, database: Database, *, lane: str, every: float | None = None) -> None:
+        """Prepare to wait ``every`` so many seconds at most; the lane's own measure when None."""
         self._database = database
         self._called = asyncio.Event()
-        self._every = (_SQLITE if database.is_sqlite else _POSTGRESQL)[lane == Lane.RISK]
+        usual = (_SQLITE if database.is_sqlite else _POSTGRESQL)[lane == Lane.RISK]
+        self.every = usual if every is None else every
 
     def call(self) -> None:
         """Look now."""
@@ -32,7 +34,7 @@ class Wake:
     async def wait(self) -> None:
         """Wait until it is worth looking again."""
         try:
-            await asyncio.wait_for(self._called.wait(), self._every)
+            await asyncio.wait_for(self._called.wait(), self.every)
         except TimeoutError:
             return
         finally:

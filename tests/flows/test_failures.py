@@ -152,3 +152,38 @@ def test_the_run_of_a_killed_worker_is_closed_when_its_lease_is_over(house):
     assert closed.state_name == "Crashed"
     assert "claimed again" in closed.state.message
     assert len(house.stage.sent) == 4
+
+
+def test_a_journey_that_somebody_forgot_to_deploy_holds_nobody_up(house):
+    """Its people are served without a flow run, and those of other journeys as ever."""
+    house.pickups(1)
+    house.purchase("buyer")
+
+    async def then(worker: Any, client: Any) -> None:
+        del client
+        await worker.view.look()
+        assert await worker.round()
+
+    house.work("service", then, without="pickup-follow-up")
+    assert {one.message for one in house.stage.sent} == {"pickup_ready", "order_confirmation"}
+    assert None in house.run_ids()
+    assert len(house.run_ids()) == 2
+
+
+def test_a_prefect_that_lost_its_database_is_told_again_and_nobody_is_lost(house):
+    """The deployment is gone between two looks: the batch waits, and runs under the new one."""
+    house.pickups(1)
+
+    async def then(worker: Any, client: Any) -> tuple[Any, Any]:
+        await worker.view.look()
+        gone = worker.view.deployment_id("pickup-follow-up")
+        await client.delete_deployment(gone)
+        assert not await worker.round()
+        assert house.stage.sent == []
+        await worker.view.look()
+        assert await worker.round()
+        return gone, worker.view.deployment_id("pickup-follow-up")
+
+    gone, again = house.work("service", then)
+    assert gone != again
+    assert len(house.stage.sent) == 2
