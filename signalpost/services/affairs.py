@@ -84,7 +84,9 @@ def _cases(found: record.History) -> Iterator[Entry]:
             says=f"{case.kind.capitalize()} case {row.what}: {_case_news(row.what, row.detail, case)}",
             tone="bad" if case.priority == "high" and row.what != "closed" else "plain",
             enrolment_id=case.enrolment_id,
-            detail=known(case_id=case.id, team=case.team, assignee=case.assignee, **row.detail),
+            detail=known(
+                **{"case_id": case.id, "team": case.team, "assignee": case.assignee, **row.detail}
+            ),
             rank=(row.id, 5),
         )
 

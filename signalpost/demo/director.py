@@ -1,0 +1,168 @@
+"""Moves the one clock of all processes from moment to moment, and waits for the product to settle."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from signalpost.clock import set_file
+from signalpost.demo import world
+from signalpost.demo.crowd import Crowd
+from signalpost.demo.people import CAST, Person
+from signalpost.demo.reading import Reading
+from signalpost.demo.telling import Teller, worth_telling
+from signalpost.errors import TransientError
+
+#: Seconds of the wall clock that the product has to settle after each step.
+PATIENCE = 60.0
+_LOOK_EVERY = 0.04
+#: The shop's tills report at these hours (UTC) at the latest; whatever else is due is done then too.
+TILL_HOURS = (1, 16)
+
+
+class StuckError(TransientError):
+    """The product did not settle in time."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the story acts through."""
+
+    shop: world.Shop
+    post: world.PostOffice
+    app: world.App
+    reading: Reading
+    teller: Teller
+
+
+Act = Callable[["Director"], None]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A moment of the story: what happens, in words and in deed."""
+
+    at: datetime
+    says: str
+    act: Act
+
+
+class Director:
+    """Plays a story. ``pause``: seconds that a step takes at least, so that a person can follow."""
+
+    def __init__(self, scene: Scene, *, clock_file: Path, crowd: Crowd, pause: float) -> None:
+        self.scene = scene
+        self.now = crowd.happenings[0].at
+        self.steps = 0
+        self._clock_file = clock_file
+        self._crowd = list(crowd.happenings)
+        self._pause = pause
+        self._told: dict[str, set[tuple[str, str]]] = {}
+
+    def play(self, beats: Sequence[Beat], *, end: datetime) -> None:
+        """Play the story up to ``end``.
+
+        Raises:
+            StuckError: the product did not settle after a step.
+            UnansweredError: a part of it does not answer.
+        """
+        waiting = sorted(beats, key=lambda beat: beat.at)
+        self.now = waiting[0].at
+        while (moment := self._next(waiting, end)) is not None:
+            begun = time.monotonic()
+            self._go_to(moment)
+            while waiting and waiting[0].at <= moment:
+                self._perform(waiting.pop(0))
+            self._report_baskets()
+            self.settle()
+            self._tell_news()
+            self.steps += 1
+            time.sleep(max(0.0, self._pause - (time.monotonic() - begun)))
+
+    def _next(self, waiting: Sequence[Beat], end: datetime) -> datetime | None:
+        """The next moment at which something happens: in the story, at the tills, or that is due."""
+        candidates = [_next_till(self.now)]
+        if waiting:
+            candidates.append(waiting[0].at)
+        if (due := self.scene.reading.next_due(CAST)) is not None:
+            candidates.append(due)
+        moment = min(candidates)
+        return max(moment, self.now) if moment <= end else None
+
+    def _go_to(self, moment: datetime) -> None:
+        self.now = moment
+        set_file(self._clock_file, moment)
+        self.scene.teller.time(moment)
+
+    def _perform(self, beat: Beat) -> None:
+        if beat.says:
+            self.scene.teller.happens(beat.says)
+        beat.act(self)
+
+    def _report_baskets(self) -> None:
+        """Post what households did up to now, in Segment batches."""
+        ready = [one for one in self._crowd if one.at <= self.now]
+        if not ready:
+            return
+        del self._crowd[: len(ready)]
+        households = len({one.person.user_id for one in ready})
+        baskets = sum(one.event == "Order Completed" for one in ready)
+        coupons = len(ready) - baskets
+        also = f", and {coupons} coupons redeemed" if coupons else ""
+        self.scene.teller.happens(
+            f"The tills report {baskets} baskets of {households} households{also}"
+        )
+        self.scene.shop.tell(
+            [
+                world.track(
+                    one.event,
+                    one.properties,
+                    message_id=one.message_id,
+                    at=one.at,
+                    person=one.person,
+                )
+                for one in ready
+            ],
+            now=self.now,
+        )
+
+    def settle(self) -> None:
+        """Wait until nobody is due and no receipt or reply is on its way."""
+        deadline = time.monotonic() + PATIENCE
+        while unrest := self._unrest():
+            if time.monotonic() > deadline:
+                raise StuckError(f"After {PATIENCE:.0f} seconds: {', '.join(unrest)}.")
+            time.sleep(_LOOK_EVERY)
+
+    def _unrest(self) -> list[str]:
+        found = self.scene.reading.unrest(self.now)
+        if not found and (owed := self.scene.post.owes()):
+            found.append(f"the post office has {owed} webhooks to deliver")
+        return found
+
+    def _tell_news(self) -> None:
+        news = self.scene.reading.news()
+        cast = {
+            customer_id: person
+            for person in CAST
+            if (customer_id := self.scene.reading.customer_id(person)) is not None
+        }
+        for customer_id in cast:
+            self._tell_person(cast[customer_id])
+        self.scene.teller.to_crowd(news, cast)
+
+    def _tell_person(self, person: Person) -> None:
+        told = self._told.setdefault(person.user_id, set())
+        for entry in self.scene.reading.timeline(person):
+            key = entry.kind, entry.id
+            if key not in told and worth_telling(entry):
+                self.scene.teller.to_person(person, entry)
+            told.add(key)
+
+
+def _next_till(now: datetime) -> datetime:
+    """The next hour at which the tills report."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    hours = [midnight + timedelta(days=day, hours=hour) for day in (0, 1) for hour in TILL_HOURS]
+    return next(moment for moment in hours if moment > now)

@@ -1,0 +1,126 @@
+"""What the demo reads of the record: whether everything is at rest, what is new, what became of whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlmodel import col
+
+from signalpost.demo.people import Person
+from signalpost.domain.vocabulary import Channel, MessageStatus
+from signalpost.record import customers, enrolments
+from signalpost.record.decisions import DecisionRow
+from signalpost.record.enrolments import Enrolment
+from signalpost.record.events import Event
+from signalpost.record.messages import Message
+from signalpost.services.desk import Desk
+from signalpost.services.entries import Entry
+from signalpost.services.timeline import timeline
+
+_ON_THE_WAY = (MessageStatus.SENDING, MessageStatus.HANDED_OVER, MessageStatus.DEFERRED)
+
+
+@dataclass(frozen=True)
+class News:
+    """What was decided and sent since somebody last looked."""
+
+    messages: Sequence[Message]
+    refusals: Sequence[DecisionRow]  #: of the gate: skipped or held
+
+    @property
+    def customer_ids(self) -> set[str]:
+        """Whom it is about."""
+        return {row.customer_id for row in (*self.messages, *self.refusals)}
+
+
+class Reading:
+    """Reads the record, and writes nothing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ids: dict[str, str] = {}
+        self._last = {"message": "", "decision": ""}
+
+    # -- at rest? ------------------------------------------------------------------------------
+
+    def unrest(self, now: datetime) -> list[str]:
+        """Say what is not at rest: people who are due or held by a worker, and messages on the way."""
+        late = select(func.count()).where(
+            or_(col(Enrolment.due_at) <= now, col(Enrolment.claim_id).is_not(None))
+        )
+        on_the_way = select(func.count()).where(
+            col(Message.status).in_(_ON_THE_WAY), col(Message.channel) != Channel.IN_APP
+        )
+        with self._desk.database.reading() as session:
+            people = session.execute(late.select_from(Enrolment)).scalar_one()
+            messages = session.execute(on_the_way.select_from(Message)).scalar_one()
+        found = {"people are due": people, "messages wait for a receipt": messages}
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+    def next_due(self, people: Sequence[Person]) -> datetime | None:
+        """Give when the next of these people is due."""
+        roots = [root for person in people if (root := self.customer_id(person))]
+        with self._desk.database.reading() as session:
+            rows = enrolments.open_of(session, roots=roots)
+        return min((row["due_at"] for row in rows if row["due_at"]), default=None)
+
+    # -- what is new ---------------------------------------------------------------------------
+
+    def news(self) -> News:
+        """Give what was decided and sent since this was last asked."""
+        with self._desk.database.reading() as session:
+            messages = session.scalars(
+                select(Message).where(col(Message.id) > self._last["message"]).order_by(Message.id)
+            ).all()
+            refusals = session.scalars(
+                select(DecisionRow)
+                .where(
+                    col(DecisionRow.id) > self._last["decision"],
+                    col(DecisionRow.kind) == "gate",
+                    col(DecisionRow.outcome).in_(("skip", "hold")),
+                )
+                .order_by(DecisionRow.id)
+            ).all()
+        for name, rows in (("message", messages), ("decision", refusals)):
+            if rows:
+                self._last[name] = rows[-1].id
+        return News(messages, refusals)
+
+    # -- who -----------------------------------------------------------------------------------
+
+    def customer_id(self, person: Person) -> str | None:
+        """Give a person's customer id, once the shop has told of them."""
+        if person.user_id not in self._ids:
+            key = ("user_id", person.user_id)
+            with self._desk.database.reading() as session:
+                found = customers.led_to(session, [key]).get(key)
+            if found is None:
+                return None
+            self._ids[person.user_id] = found
+        return self._ids[person.user_id]
+
+    def timeline(self, person: Person) -> Sequence[Entry]:
+        """Give everything that happened with a person, oldest first."""
+        customer_id = self.customer_id(person)
+        if customer_id is None:
+            return ()
+        with self._desk.database.reading() as session:
+            return timeline(session, customer_id=customer_id, limit=2000).entries
+
+    # -- everything, for the final reckoning ---------------------------------------------------
+
+    def all_messages(self) -> Sequence[Message]:
+        """Give every message."""
+        with self._desk.database.reading() as session:
+            return session.scalars(select(Message).order_by(Message.id)).all()
+
+    def all_events(self) -> Sequence[Event]:
+        """Give every event."""
+        with self._desk.database.reading() as session:
+            return session.scalars(select(Event).order_by(Event.id)).all()
+
+    def all_enrolments(self) -> Sequence[Enrolment]:
+        """Give every enrolment."""
+        with self._desk.database.reading() as session:
+            return session.scalars(select(Enrolment).order_by(Enrolment.id)).all()
