@@ -28,6 +28,7 @@ def decide(desk: Desk, group: Group, *, now: datetime) -> None:
     found already written (a retry, or a run after a crash) is taken up, never written twice.
     """
     spec = desk.catalogue[group.node.args["message"]]
+    group.drafts = []  # a try that failed half-way left its drafts, and its transaction was undone
     with desk.database.writing() as session:
         group.keep(enrolments.still_held(session, claim_id=group.claim_id, until=now + desk.lease))
         if not group.people:

@@ -76,7 +76,7 @@ def move(desk: Desk, group: Group, *, now: datetime) -> None:
         decisions.write(session, rows=turn.rows)
         _tidy_ended(session, group.people, now)
         enrolments.save(
-            session, rows=[_row(person, group.claim_id, now) for person in group.people]
+            session, rows=[_row(person, group.claim_id, now, desk.lease) for person in group.people]
         )
 
 
@@ -111,7 +111,7 @@ def _move_one(turn: Turn, person: Person) -> None:
         KINDS[node.kind](turn, person, node)
 
 
-def _row(person: Person, claim_id: str, now: datetime) -> dict[str, Any]:
+def _row(person: Person, claim_id: str, now: datetime, lease: timedelta) -> dict[str, Any]:
     """Make the row to write back; who can go on at once stays in the claim."""
     on = person.status == "active" and person.due_at is not None and person.due_at <= now
     return {
@@ -124,7 +124,7 @@ def _row(person: Person, claim_id: str, now: datetime) -> dict[str, Any]:
         "attempts": person.attempts,
         "context": person.context,
         "claim_id": claim_id if on else None,
-        "lease_until": now + timedelta(minutes=2) if on else None,
+        "lease_until": now + lease if on else None,
         "moved_at": now,
         "ended_at": person.ended_at,
     }
