@@ -11,7 +11,6 @@ from typing import Any
 from sqlmodel import Session
 
 from signalpost.record import consents as record
-from signalpost.record import customers
 from signalpost.record.base import new_id
 
 #: Strictest first.
@@ -172,76 +171,3 @@ def _bring_to(
             added.append(_row(customer_id, statement, now))
     record.add(session, added)
     return len(added)
-
-
-def suppress(
-    session: Session,
-    *,
-    channel: str,
-    address: str,
-    scope: str,
-    reason: str,
-    source: str,
-    now: datetime,
-) -> bool:
-    """Block an address on a channel; returns False when it is blocked already."""
-    return _set_suppression(session, channel, address, scope, reason, source, now, active=True)
-
-
-def lift(
-    session: Session,
-    *,
-    channel: str,
-    address: str,
-    scope: str,
-    reason: str,
-    source: str,
-    now: datetime,
-) -> bool:
-    """Lift a block; returns False when there is none."""
-    return _set_suppression(session, channel, address, scope, reason, source, now, active=False)
-
-
-def _set_suppression(
-    session: Session,
-    channel: str,
-    address: str,
-    scope: str,
-    reason: str,
-    source: str,
-    now: datetime,
-    *,
-    active: bool,
-) -> bool:
-    rows = record.suppressions(session, [address]).get(address, [])
-    same = [row for row in rows if (row.channel, row.scope) == (channel, scope)]
-    if (bool(same) and same[-1].active) == active:
-        return False
-    row = {
-        "id": new_id(),
-        "channel": channel,
-        "address": address,
-        "scope": scope,
-        "reason": reason,
-        "active": active,
-        "source": source,
-        "at": now,
-    }
-    record.add_suppressions(session, [row])
-    return True
-
-
-def suppressed(rows: Iterable[Any], *, channel: str, scopes: Iterable[str]) -> str | None:
-    """Return why an address is blocked for any of these scopes, given its rows oldest first."""
-    latest: dict[str, Any] = {}
-    for row in rows:
-        if row.channel in (channel, "*"):
-            latest[row.scope] = row
-    wanted = {"all", *scopes}
-    return next((r.reason for s, r in latest.items() if s in wanted and r.active), None)
-
-
-def for_customer(session: Session, *, customer_id: str) -> list[Any]:
-    """Return every consent statement of the whole person, oldest first."""
-    root = customers.roots(session, [customer_id]).get(customer_id, customer_id)
-    return record.statements(session, [root]).get(root, [])

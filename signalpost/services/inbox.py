@@ -1,6 +1,6 @@
 """The in-app inbox: what a person sees in our app, and what they do with it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from signalpost.domain.delivery import Receipt
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, ReceiptKind
 from signalpost.errors import ConflictError, NotFoundError
-from signalpost.record import customers, inbox, messages, questions
+from signalpost.record import customers, inbox, questions
 from signalpost.services import answers, receipts
 
 #: What each action writes; doing it again changes nothing.
@@ -146,11 +146,6 @@ def people(session: Session, *, limit: int, now: datetime) -> list[dict[str, Any
         }
         for root in roots
     ]
-
-
-def withdraw(session: Session, *, enrolment_ids: Collection[str], now: datetime) -> None:
-    """Take the offers of ended enrolments out of the inbox."""
-    messages.withdraw(session, enrolment_ids=enrolment_ids, now=now)
 
 
 def news(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
-from signalpost.record.consents import Consent, Suppression, suppressions
+from signalpost.record.consents import Consent
 from signalpost.record.database import Database
 from signalpost.services import consent, signals
 from signalpost.services.signals import Signal, SignalPolicy
@@ -133,19 +133,3 @@ def test_no_consent_is_not_a_denial(say: Say) -> None:
 def test_a_consent_that_is_no_yes_or_no_is_noted_and_ignored(say: Say) -> None:
     say("customer.identified", marketing_consent="maybe")
     assert say.rows() == []
-
-
-def test_a_suppression_is_appended_once_and_lifted_by_another_row(session: Session) -> None:
-    block = {"channel": "sms", "address": "+14155552671", "scope": "all"}
-    for expected in (True, False):
-        done = consent.suppress(session, **block, reason="stop", source="twilio", now=NOW)
-        assert done is expected
-    rows = suppressions(session, [block["address"]])[block["address"]]
-    assert consent.suppressed(rows, channel="sms", scopes=["marketing"]) == "stop"
-    assert consent.suppressed(rows, channel="email", scopes=["marketing"]) is None
-    for expected in (True, False):
-        done = consent.lift(session, **block, reason="start", source="twilio", now=NOW)
-        assert done is expected
-    rows = suppressions(session, [block["address"]])[block["address"]]
-    assert consent.suppressed(rows, channel="sms", scopes=["marketing"]) is None
-    assert len(list(session.exec(select(Suppression)))) == 2

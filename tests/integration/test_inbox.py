@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import uvicorn
 
+from signalpost.record import messages
 from signalpost.record.database import Database, open_engine
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import InAppItem, Message
 from signalpost.record.receipts import Answer, Question, ReceiptRow
-from signalpost.services import inbox as inbox_service
 from tests.integration.what_comes_back import NOW, Shop
 
 
@@ -90,7 +90,7 @@ def test_what_is_withdrawn_expired_or_archived_is_left_out(shop: Shop) -> None:
         customer, purpose="marketing", enrolment_id=(enrolment := shop.enrolment(customer))
     )
     with shop.database.writing() as session:
-        inbox_service.withdraw(session, enrolment_ids=[enrolment], now=NOW)
+        messages.withdraw(session, enrolment_ids=[enrolment], now=NOW)
     archived = shop.in_app(customer)
     app = App(shop, customer)
     app.post(f"{archived}/archive")
