@@ -31,6 +31,7 @@ RISK_LIMIT, LIMIT = 10, 500
 #: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
 RISK_PATIENCE, PATIENCE = 1.0, 30.0
 
+RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
 
@@ -69,9 +70,17 @@ class LaneWorker:
             log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
             async with self._beside(*self._chores()):
                 while not stop.is_set():
-                    if not await self.round(stop):
-                        await self.wake.wait()
+                    await self._round_or_rest(stop)
+        self.wake.close()
         log.info("worker.stopped", lane=self._lane, left=len(self._claims))
+
+    async def _round_or_rest(self, stop: asyncio.Event) -> None:
+        try:
+            if not await self.round(stop):
+                await self.wake.wait()
+        except Exception as error:  # the record is away: its people keep their places in it
+            log.warning("worker.round_failed", lane=self._lane, error=type(error).__name__)
+            await asyncio.sleep(RECORD_AWAY)
 
     async def round(self, stop: asyncio.Event | None = None) -> bool:
         """Run what is wanted and who is due; False when there was nothing to do."""

@@ -18,7 +18,7 @@ from signalpost.worker.deployments import POOL, Deployment
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 1.5  #: seconds; a pause in the UI holds after at most this
+LOOK_EVERY = 2.0  #: seconds; a pause in the UI holds after at most this
 HEARTBEAT_EVERY = 30.0
 _SLOWEST = 10.0  #: seconds between looks while Prefect is away
 

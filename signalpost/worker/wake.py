@@ -1,8 +1,10 @@
-"""When to look for due people again: PostgreSQL calls us, SQLite has to be asked."""
+"""When to look for due people again: PostgreSQL calls us, SQLite counts its commits."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
+from sqlalchemy.pool import PoolProxiedConnection
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.record.database import Database
@@ -11,21 +13,25 @@ log = structlog.get_logger()
 
 CHANNEL = "signalpost_wake"  #: what the record notifies when somebody becomes due
 
-#: Seconds between looks, by whether the lane is ``risk``. Finding nobody due costs one indexed query.
-_SQLITE = {True: 0.04, False: 0.4}
-_POSTGRESQL = {True: 0.25, False: 1.0}  # for those whose time comes; the rest is notified
+#: Seconds between looks for those whose time comes, by whether the lane is ``risk``.
+_EVERY = {True: 0.25, False: 0.5}
+#: Seconds between glances at SQLite's counter of commits, which takes some microseconds.
+_GLANCE = {True: 0.02, False: 0.1}
 _LISTEN_AGAIN = 5.0
 
 
 class Wake:
-    """Says when it is worth looking: now and then, and whenever somebody calls."""
+    """Says when it is worth looking: when the record changed or somebody calls, and now and then."""
 
     def __init__(self, database: Database, *, lane: str, every: float | None = None) -> None:
         """Prepare to wait ``every`` so many seconds at most; the lane's own measure when None."""
+        is_risk = lane == Lane.RISK
+        self._every = _EVERY[is_risk] if every is None else every
+        self._glance = _GLANCE[is_risk] if database.is_sqlite else self._every
         self._database = database
         self._called = asyncio.Event()
-        usual = (_SQLITE if database.is_sqlite else _POSTGRESQL)[lane == Lane.RISK]
-        self.every = usual if every is None else every
+        self._counter: PoolProxiedConnection | None = None
+        self._seen = 0
 
     def call(self) -> None:
         """Look now."""
@@ -33,12 +39,30 @@ class Wake:
 
     async def wait(self) -> None:
         """Wait until it is worth looking again."""
-        try:
-            await asyncio.wait_for(self._called.wait(), self.every)
-        except TimeoutError:
-            return
-        finally:
-            self._called.clear()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._every
+        while (left := end - loop.time()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._called.wait(), min(self._glance, left))
+            if self._called.is_set() or self._changed():
+                break
+        self._called.clear()
+
+    def _changed(self) -> bool:
+        """Whether anybody committed to SQLite since the last time we asked."""
+        if not self._database.is_sqlite:
+            return False
+        if self._counter is None:
+            self._counter = self._database.engine.raw_connection()
+        before = self._seen
+        self._seen = self._counter.cursor().execute("PRAGMA data_version").fetchone()[0]
+        return self._seen != before
+
+    def close(self) -> None:
+        """Let go of the record."""
+        if self._counter is not None:
+            self._counter.close()
+            self._counter = None
 
     async def listen(self) -> None:
         """Turn PostgreSQL's notifications into calls; with SQLite there is nothing to listen to."""

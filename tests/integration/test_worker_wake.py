@@ -1,6 +1,7 @@
 """When a worker looks for due people."""
 
 import asyncio
+import sqlite3
 
 import pytest
 from sqlalchemy import text
@@ -48,9 +49,36 @@ def test_a_call_in_the_process_wakes_the_worker(tmp_path):
     database.close()
 
 
-def test_without_anybody_calling_sqlite_is_looked_at_every_few_milliseconds(tmp_path):
-    """A fraud signal waits for a look at most 50 ms, anything else half a second."""
+def test_a_commit_of_another_process_wakes_the_worker(tmp_path):
+    """A signal that the web commits to SQLite is noticed at once, though nobody calls."""
+    path = tmp_path / "signalpost.db"
+    database = Database(open_engine(f"sqlite:///{path}"))
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE signals (id INTEGER)")
+
+    async def story() -> None:
+        wake = Wake(database, lane="risk", every=FOREVER)
+        await asyncio.wait_for(wake.wait(), 5)  # the first glance finds a record it did not know
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wake.wait(), 0.1)
+        with sqlite3.connect(path) as other:
+            other.execute("INSERT INTO signals VALUES (1)")
+        await asyncio.wait_for(wake.wait(), 5)
+        wake.close()
+
+    asyncio.run(story())
+    database.close()
+
+
+def test_those_whose_time_comes_are_looked_for_now_and_then(tmp_path):
+    """Time passes without a commit; the waiting ends all the same."""
     database = Database(open_engine(f"sqlite:///{tmp_path / 'signalpost.db'}"))
-    assert Wake(database, lane="risk").every <= 0.05
-    assert Wake(database, lane="service").every <= 0.5
+
+    async def story() -> None:
+        wake = Wake(database, lane="service", every=0.2)
+        await asyncio.wait_for(wake.wait(), 5)
+        await asyncio.wait_for(wake.wait(), 5)
+        wake.close()
+
+    asyncio.run(story())
     database.close()
