@@ -5,7 +5,6 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import cast
 
 import holidays
@@ -17,7 +16,7 @@ from signalpost.domain.gate import Policy
 from signalpost.domain.journey import Journey, compile_journey
 from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.errors import ConfigurationError, NotFoundError
+from signalpost.errors import ConfigurationError
 from signalpost.providers.hooks import Webhooks
 from signalpost.providers.in_app import InApp
 from signalpost.providers.sendgrid import SendGrid
@@ -106,22 +105,6 @@ def build(
     return Signalpost(
         settings=settings, database=database, desk=desk, catalogue=catalogue, programs=programs
     )
-
-
-def open_record(settings: Settings) -> Database:
-    """Open the record alone, for those who only read it; needs no journeys and no templates.
-
-    Raises:
-        NotFoundError: it is kept in SQLite, and the file is not there yet.
-    """
-    address = settings.database_address
-    file = address.removeprefix("sqlite:///")
-    if file != address and not Path(file).is_file():
-        raise NotFoundError(
-            f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
-            "SIGNALPOST_DATABASE_URL to where it is."
-        )
-    return Database(open_engine(address))
 
 
 _current: Signalpost | None = None

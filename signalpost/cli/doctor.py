@@ -63,16 +63,22 @@ def examine() -> Iterator[Check]:
         return
     yield _settings(settings)
     yield from _unknown_settings()
-    looks: tuple[Callable[[Settings], Check], ...] = (
-        _state, _record, _messages, _journeys, _sendgrid, _twilio, _public_address, _zones,
-    )  # fmt: skip
-    for look in looks:
-        yield _careful(look, settings)
+    looks: dict[str, Callable[[Settings], Check]] = {
+        "state": _state,
+        "record": _record,
+        "messages": _messages,
+        "journeys": _journeys,
+        "SendGrid": _sendgrid,
+        "Twilio": _twilio,
+        "public address": _public_address,
+        "time zones": _zones,
+    }
+    for name, look in looks.items():
+        yield _careful(name, look, settings)
     yield from _processes(settings)
 
 
-def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
-    name = look.__name__.strip("_").replace("_", " ")
+def _careful(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
     try:
         return look(settings)
     except SignalpostError as error:

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 from sqlmodel import Session
 
-from signalpost import bootstrap
 from signalpost.cli import say
 from signalpost.domain.diagram import mermaid as mermaid_
 from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record.database import Database, open_engine
 from signalpost.services import overview, sheet
 from signalpost.services.timeline import Entry
 from signalpost.settings import Settings
@@ -23,9 +23,25 @@ from signalpost.settings import Settings
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "quiet": "dim", "plain": ""}
 
 
+def _open_record(settings: Settings) -> Database:
+    """Open the record alone, for reading.
+
+    Raises:
+        NotFoundError: it is kept in SQLite, and the file is not there yet.
+    """
+    address = settings.database_address
+    file = address.removeprefix("sqlite:///")
+    if file != address and not Path(file).is_file():
+        raise NotFoundError(
+            f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
+            "SIGNALPOST_DATABASE_URL to where it is."
+        )
+    return Database(open_engine(address))
+
+
 @contextmanager
 def _reading(settings: Settings) -> Iterator[Session]:
-    database = bootstrap.open_record(settings)
+    database = _open_record(settings)
     try:
         with database.reading() as session:
             yield session
@@ -106,7 +122,9 @@ def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> 
 
 def draw(settings: Settings, path: Path) -> None:
     """Write a page with the diagram of every journey; needs no record."""
-    programs = bootstrap.load_programs(settings)
+    from signalpost.bootstrap import load_programs
+
+    programs = load_programs(settings)
     page = ["# Journeys\n\nDrawn by `signalpost journeys --write` from the journeys that run.\n"]
     for name, program in sorted(programs.items()):
         head = f"## {name}\n\nLane `{program.lane}`, starts on `{program.starts_on}`.\n"
@@ -120,7 +138,9 @@ def draw(settings: Settings, path: Path) -> None:
 
 def journeys(settings: Settings, name: str | None, *, mermaid: bool, json: bool) -> None:
     """Print journeys with their people."""
-    programs = bootstrap.load_programs(settings)
+    from signalpost.bootstrap import load_programs
+
+    programs = load_programs(settings)
     if name is not None and name not in programs:
         known = ", ".join(sorted(programs)) or "none"
         raise NotFoundError(f"There is no journey {name!r}; there are: {known}.")

@@ -1,7 +1,7 @@
 """How the command line speaks: tables and sentences on stdout, what went wrong on stderr."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -24,24 +24,22 @@ _CODES: Mapping[type[errors.SignalpostError], int] = {
 }
 
 
-def run(app: Any) -> NoReturn:
+def run(app: Any, words: Sequence[str] | None = None) -> NoReturn:
     """Run the commands; expected errors become a sentence and an exit code."""
-    from sqlalchemy.exc import DBAPIError, NoSuchModuleError
-
     try:
-        app()
+        app(words)
     except errors.SignalpostError as error:
         fail(str(error), code=_code(error))
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg":
-            raise
-        fail("The record is on PostgreSQL; install its driver: signalpost[postgres].", SETTINGS)
-    except (DBAPIError, NoSuchModuleError) as error:
-        fail(_about_database(error), code=AWAY)
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except BrokenPipeError:  # the reader of a pipe has had enough
         sys.stderr.close()
+    except Exception as error:
+        if type(error).__module__.startswith("sqlalchemy."):
+            fail(_about_database(error), code=AWAY)
+        if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+            fail("The record is on PostgreSQL; install its driver: signalpost[postgres].", SETTINGS)
+        raise
     sys.exit(0)
 
 

@@ -16,11 +16,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
-from signalpost import bootstrap
 from signalpost.cli import say
 from signalpost.cli.reach import NO_ANSWER, reach
-from signalpost.content import Catalogue
-from signalpost.content.lint import lint as check
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import (
     BadInputError,
@@ -35,6 +32,10 @@ _TIMEOUT = 15  #: seconds
 
 def lint(settings: Settings, *, json: bool) -> None:
     """Check messages and journeys; ends with 1 when something is wrong."""
+    from signalpost import bootstrap
+    from signalpost.content import Catalogue
+    from signalpost.content.lint import lint as check
+
     catalogue = Catalogue.load(settings.templates, broken="collect")
     problems = check(catalogue)
     wrong: list[str] = []
@@ -77,6 +78,8 @@ def preview(
     json: bool,
 ) -> None:
     """Print a message as it would be sent, with its sample facts."""
+    from signalpost.content import Catalogue
+
     catalogue = Catalogue.load(settings.templates, broken="collect")
     spec = catalogue[message]
     channels = [channel] if channel else sorted(spec.channels)
