@@ -5,6 +5,8 @@
 ``client``       the one client that all runs of the process share
 ``runs``         one flow run, in this process
 ``prefect_view`` what Prefect says now: paused, asked for by hand, away
+``sweep``        closing the runs of workers that were killed
+``diagrams``     each journey drawn, for Prefect's pages
 ``wake``         when to look for due people again
 ``lane``         the loop that joins these
 ``process``      the process around the loop
