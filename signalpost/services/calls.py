@@ -6,6 +6,7 @@ from typing import Any
 
 from signalpost.record import cases, enrolments
 from signalpost.record.base import new_id
+from signalpost.services import claims
 from signalpost.services.desk import Desk
 from signalpost.services.people import Group, Person
 
@@ -13,7 +14,8 @@ from signalpost.services.people import Group, Person
 async def make(desk: Desk, group: Group, *, now: datetime) -> None:
     """Call the hook once for everybody in the group who was not called for yet."""
     rows = await asyncio.to_thread(_intend, desk, group, now)
-    await asyncio.gather(*(_call(desk, row) for row in rows))
+    async with claims.renewed(desk, claim_id=group.claim_id):
+        await asyncio.gather(*(_call(desk, row) for row in rows))
 
 
 def _intend(desk: Desk, group: Group, now: datetime) -> list[dict[str, Any]]:

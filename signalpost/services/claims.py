@@ -1,9 +1,13 @@
 """Claims: a worker's hold, for a while, on people who are due."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.record import enrolments
@@ -58,6 +62,29 @@ def claim_due(
             enrolments.lease(session, ids=ids, claim_id=claim.id, until=now + desk.lease)
             claims.append(claim)
         return claims
+
+
+@asynccontextmanager
+async def renewed(desk: Desk, *, claim_id: str) -> AsyncIterator[None]:
+    """Keep the lease alive while something slow is awaited: a short lease, yet never a lost one."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(desk.lease.total_seconds() / 3)
+            await asyncio.to_thread(_renew, desk, claim_id)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        with suppress(asyncio.CancelledError, SQLAlchemyError):
+            await renewing  # a renewal that failed is found out when the claim is next asked for
+
+
+def _renew(desk: Desk, claim_id: str) -> None:
+    with desk.database.writing() as session:
+        enrolments.still_held(session, claim_id=claim_id, until=desk.clock() + desk.lease)
 
 
 def backoff(attempts: int) -> timedelta:

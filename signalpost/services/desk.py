@@ -45,4 +45,4 @@ class Desk:
     default_zone: str = "UTC"
     on_call: str = "on-call"  #: who gets a case when the customer has no agent of their own
     holidays: frozenset[date] = field(default_factory=frozenset)
-    lease: timedelta = timedelta(minutes=2)
+    lease: timedelta = timedelta(seconds=45)  #: how long people wait when their worker is killed

@@ -27,7 +27,7 @@ from signalpost.domain.vocabulary import (
 )
 from signalpost.record import consents, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services.claims import SET_ASIDE_AFTER, backoff
+from signalpost.services import claims
 from signalpost.services.desk import Desk
 from signalpost.services.people import Draft, Group
 
@@ -91,7 +91,8 @@ async def deliver(desk: Desk, group: Group, *, now: datetime) -> None:
         _hand_over(desk.providers[channel], drafts)
         for channel, drafts in _loads(desk, group.drafts)
     ]
-    await asyncio.gather(*calls)
+    async with claims.renewed(desk, claim_id=group.claim_id):
+        await asyncio.gather(*calls)
 
 
 def _intend(desk: Desk, group: Group, now: datetime) -> None:
@@ -262,10 +263,10 @@ def _settled(group: Group, draft: Draft, now: datetime) -> tuple[dict[str, Any],
 def _again_later(draft: Draft, handover: Handover, now: datetime) -> MessageStatus:
     """Have the person come back, with growing gaps; after many tries they are set aside."""
     person = draft.person
-    if person.attempts + 1 >= SET_ASIDE_AFTER and handover.fault is not FaultClass.OURS:
+    if person.attempts + 1 >= claims.SET_ASIDE_AFTER and handover.fault is not FaultClass.OURS:
         person.set_aside = f"provider_refuses:{handover.code or handover.status}"
         return MessageStatus.FAILED
-    wait = handover.retry_after or backoff(person.attempts + 1)
+    wait = handover.retry_after or claims.backoff(person.attempts + 1)
     person.hold_until = min(person.hold_until or now + wait, now + wait)
     person.retrying = True
     return MessageStatus.QUEUED

@@ -1,6 +1,7 @@
 """Never twice, never lost: the send protocol under refusals, silence and death."""
 
 import asyncio
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -49,25 +50,23 @@ class Dead(BaseException):
     """The worker was killed."""
 
 
-class DiesBefore(Direct):
-    """Units that die before one of them."""
+async def dies(_group):
+    raise Dead
 
-    def __init__(self, desk, unit):
-        super().__init__(desk)
-        self._unit = unit
 
-    def __getattribute__(self, name):
-        if name in ("decide", "render", "deliver", "settle", "move"):
-            if name == object.__getattribute__(self, "_unit"):
-                raise Dead
-        return object.__getattribute__(self, name)
+def units_that_die_before(stage, unit):
+    units = Direct(stage.desk)
+    setattr(units, unit, dies)
+    return units
 
 
 def die_before(stage, unit):
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
     with pytest.raises(Dead):
         asyncio.run(
-            advance(stage.desk, claim_id=claim.id, units=DiesBefore(stage.desk, unit), run_id=None)
+            advance(
+                stage.desk, claim_id=claim.id, units=units_that_die_before(stage, unit), run_id=None
+            )
         )
 
 
@@ -214,3 +213,25 @@ def test_somebody_who_left_while_a_worker_held_them_gets_nothing(stage):
     assert stage.sent == []
     [enrolment] = rows(stage, Enrolment)
     assert enrolment.status == "exited"
+
+
+def test_a_slow_provider_does_not_cost_the_lease(stage):
+    """The lease is short, so that a killed worker is soon replaced; waiting renews it."""
+    stage.desk = dataclasses.replace(stage.desk, lease=timedelta(seconds=0.3))
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
+    hand_over = stage.outbox.hand_over
+
+    async def slowly(batch):
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                stage.clock.now += timedelta(seconds=0.2)
+                while rows(stage, Enrolment)[0].lease_until < stage.clock.now + timedelta(
+                    seconds=0.3
+                ):
+                    await asyncio.sleep(0.02)  # until it was renewed
+        return await hand_over(batch)
+
+    stage.outbox.hand_over = slowly
+    asyncio.run(advance(stage.desk, claim_id=claim.id, units=Direct(stage.desk), run_id=None))
+    assert {m.status for m in rows(stage, Message)} == {"handed_over", "delivered"}
