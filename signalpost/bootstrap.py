@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -47,8 +48,10 @@ class Signalpost:
     programs: Mapping[str, Program]
 
     def close(self) -> None:
-        """Let go of every connection; call it outside an event loop."""
-        asyncio.run(self._close())
+        """Let go of every connection; wherever it is called, it has a loop of its own."""
+        closing = threading.Thread(target=lambda: asyncio.run(self._close()))
+        closing.start()
+        closing.join()
 
     async def aclose(self) -> None:
         """Let go of every connection, from inside the event loop that used them."""

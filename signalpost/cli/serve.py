@@ -67,6 +67,7 @@ def postoffice(settings: Settings) -> None:
             api_key=keys["api_key"],
             hook_secret=keys["hook_secret"],
             clock=clock_of(settings),
+            delay=settings.postoffice_delay,
         )
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 MOST_RESTARTS = 4  #: within ``WITHIN`` seconds; then a child is given up
 WITHIN = 60.0
+FIRST_PAUSE = 0.5  #: seconds before the first restart; then twice as long each time
 LISTENS = 12.0  #: seconds that a child has to end by itself
 _TAIL = 12  #: lines of a log that are shown
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
@@ -60,7 +61,10 @@ class GivenUpError(Exception):
 class Supervisor:
     """Starts children and keeps them going until it is told to stop."""
 
-    def __init__(self, *, logs: Path, tell: Callable[[News], None]) -> None:
+    def __init__(
+        self, *, logs: Path, tell: Callable[[News], None], pause: float = FIRST_PAUSE
+    ) -> None:
+        self._pause = pause
         self._logs = logs
         self._tell = tell
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -145,7 +149,7 @@ class Supervisor:
                     raise GivenUpError(child)
                 return
             self._tell(News("died", child, detail=_how(code)))
-            await asyncio.sleep(0.5 * 2 ** (len(deaths) - 1))
+            await asyncio.sleep(self._pause * 2 ** (len(deaths) - 1))
 
     async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
         path = self._log(child)
