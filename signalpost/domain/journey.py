@@ -341,8 +341,8 @@ class Journey:
     """A per-customer sequence of steps.
 
     ``key``: the event fact that tells one entry from another and that later events are matched by.
-    Re-entry: one entry for each key; without a key, ``reentry`` says ``once`` or ``after_exit``.
-    A second starting event with the same key joins the first.
+    ``reentry``: ``once`` for each key (without a key: ever), and a second starting event joins the
+    first entry; or ``after_exit``: again whenever the customer is not inside.
     """
 
     name: str

@@ -35,10 +35,18 @@ class Journeys:
         if open_now:
             self._pin(session, {row["version"] for rows in open_now.values() for row in rows})
         notes: list[dict[str, Any]] = []
+        left: set[str] = set()
         for arrival in relevant:
             for row in open_now.get(arrival.customer_id, ()):
-                self._touch(session, arrival, row, now, notes)
-        self._start(session, relevant, now, notes)
+                if row["id"] not in left and self._touch(session, arrival, row, now, notes):
+                    left.add(row["id"])
+        inside = {
+            (row["root_id"], row["journey"])
+            for rows in open_now.values()
+            for row in rows
+            if row["id"] not in left
+        }
+        self._start(session, relevant, inside, now, notes)
         decisions.write(session, rows=notes)
 
     def _pin(self, session: Session, versions: set[str]) -> None:
@@ -57,26 +65,28 @@ class Journeys:
         row: RowMapping,
         now: datetime,
         notes: list[dict[str, Any]],
-    ) -> None:
-        """Let one event act on one open enrolment of its customer."""
+    ) -> bool:
+        """Let one event act on one open enrolment of its customer; say whether it ended it."""
         program = self._pinned[row["version"]]
         for rule in program.exits_on:
             if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
                 enrolments.leave(session, enrolment_ids=[row["id"]], reason=rule["reason"], now=now)
                 messages.withdraw(session, enrolment_ids=[row["id"]], now=now)
                 notes.append(_note(arrival, row, program, "exited", rule["reason"], now))
-                return
+                return True
         if row["wait_for"] == f"event:{arrival.name}" and _same_key(arrival, row, program):
             woke = enrolments.wake(
                 session, enrolment_ids=[row["id"]], wait_for=row["wait_for"], now=now
             )
             if woke:
                 notes.append(_note(arrival, row, program, "woken", arrival.name, now))
+        return False
 
     def _start(
         self,
         session: Session,
         arrivals: Iterable[Arrival],
+        inside: set[tuple[str, str]],
         now: datetime,
         notes: list[dict[str, Any]],
     ) -> None:
@@ -87,9 +97,10 @@ class Journeys:
             for program in self.current.values():
                 if program.starts_on != arrival.name:
                     continue
-                if not arrival.fresh:
-                    notes.append(_entry(arrival, program, None, "not_entered", "stale_event", now))
+                if reason := _kept_out(arrival, program, inside):
+                    notes.append(_entry(arrival, program, None, "not_entered", reason, now))
                     continue
+                inside.add((arrival.customer_id, program.journey))
                 row = _enrolment(arrival, program, now)
                 rows.append(row)
                 causes.append((arrival, program, row))
@@ -170,14 +181,23 @@ def _enrolment(arrival: Arrival, program: Program, now: datetime) -> dict[str, A
     }
 
 
+def _kept_out(arrival: Arrival, program: Program, inside: set[tuple[str, str]]) -> str | None:
+    """Say why this event starts nothing, if so."""
+    if not arrival.fresh:
+        return "stale_event"
+    if program.reentry == "after_exit" and (arrival.customer_id, program.journey) in inside:
+        return "still_inside"
+    return None
+
+
 def _entry_key(arrival: Arrival, program: Program, key: str | None) -> str:
     """Say what makes this entry one and not two.
 
     The key alone would let one sender's order 1001 shadow another customer's; the customer is in it.
     """
-    if key is not None:
-        return f"{arrival.customer_id}:{program.key}:{key}"
-    return f"{arrival.customer_id}:once"
+    which = "once" if key is None else f"{program.key}:{key}"
+    again = f":{arrival.event_id}" if program.reentry == "after_exit" else ""
+    return f"{arrival.customer_id}:{which}{again}"
 
 
 def _matches(match: Mapping[str, str], arrival: Arrival, row: RowMapping, program: Program) -> bool:

@@ -43,6 +43,7 @@ REASONS: Mapping[str, str] = {
     # entry into a journey
     "stale_event": "the event is too old to act on",
     "already_entered": "the customer has entered it for the same thing before",
+    "still_inside": "the customer is inside already",
     # steps
     "waits": "it waits until {until}",
     "timeout": "what it waited for did not come in time",
