@@ -74,13 +74,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".signalpost")  #: state: the record, keys, logs
-    clock_file: Path | None = (
-        None  #: says what time it is, in rehearsals (``signalpost.clock``)
-    )
+    clock_file: Path | None = None  #: says what time it is, in rehearsals (``signalpost.clock``)
     host: str = "127.0.0.1"  #: what the servers listen on
     web_port: Port = 8000
     prefect_port: Port = 4200
     postoffice_port: Port = 8025
+    postoffice_delay: float = Field(default=0.2, ge=0, le=60)  #: seconds a message takes a step
     public_url: Url | None = None  #: how customers and vendors reach the web, https in production
     database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
     templates: Path = Path("templates")
@@ -180,8 +179,10 @@ class Settings(BaseSettings):
 
     @property
     def hook_urls(self) -> Mapping[str, str]:
-        """Where each webhook out goes; the local post office takes the demo's unless told."""
-        return {"block_card": f"{self.postoffice_url}/hooks/block-card", **self.hooks}
+        """Where each webhook out goes; while the post office stands in, it takes the demo's."""
+        if self.local_sendgrid or self.local_twilio:
+            return {"block_card": f"{self.postoffice_url}/hooks/block-card", **self.hooks}
+        return dict(self.hooks)
 
 
 def _reachable(host: str) -> str:

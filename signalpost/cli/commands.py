@@ -9,15 +9,21 @@ import typer
 from signalpost import settings as settings_
 from signalpost.domain.vocabulary import Channel, Lane
 
-HELP = """
-Signals in, messages out, every step on the customer's record.
-
-Start with [bold]signalpost up[/bold]: everything on this machine, in one terminal, with a local post
-office in place of SendGrid and Twilio. [bold]signalpost doctor[/bold] says what is wrong and what to do.
-
-Settings are variables SIGNALPOST_*; state is kept in .signalpost (SIGNALPOST_HOME).
-Exit codes: 0 fine, 1 something is wrong, 2 usage, 3 settings, 4 not found, 5 not reachable.
-"""
+HELP = "\n\n".join(
+    [
+        "Signals in, messages out, every step on the customer's record.",
+        (
+            "Start with [bold]signalpost up[/bold]: everything on this machine, in one terminal, with a "
+            "local post office in place of SendGrid and Twilio. [bold]signalpost doctor[/bold] says "
+            "what is wrong and what to do."
+        ),
+        "Settings are variables SIGNALPOST_*; state is kept in .signalpost (SIGNALPOST_HOME).",
+        (
+            "Exit codes: 0 fine, 1 something is wrong, 2 usage, 3 settings, 4 not found, "
+            "5 not reachable."
+        ),
+    ]
+)
 
 app = typer.Typer(
     help=HELP,
@@ -189,7 +195,7 @@ def event(
         typer.Option(help="A file that holds the data as one JSON object."),
     ] = None,
 ) -> None:
-    """Send one signal to the running web: signalpost event order.placed order_id=7 user_id=ann"""
+    """Send one signal to the running web, such as order.ready_for_pickup order_id=7 user_id=ann."""
     from signalpost.cli.write import event as run
 
     run(settings_.load(), name, properties or [], body=body, event_id=id_, file=file)

@@ -70,6 +70,7 @@ def examine() -> Iterator[Check]:
         "journeys": _journeys,
         "SendGrid": _sendgrid,
         "Twilio": _twilio,
+        "hooks": _hooks,
         "public address": _public_address,
         "time zones": _zones,
     }
@@ -190,6 +191,18 @@ def _twilio(settings: Settings) -> Check:
         return Check("Twilio", OK, f"the local post office, {settings.postoffice_url}")
     sender = given.messaging_service_sid or given.sender
     return Check("Twilio", OK, f"{given.base_url or 'Twilio'}, from {sender}")
+
+
+def _hooks(settings: Settings) -> Check:
+    from signalpost import bootstrap
+
+    programs = bootstrap.load_programs(settings).values()
+    nodes = [node for program in programs for node in program.nodes.values()]
+    called = {node.args["hook"] for node in nodes if node.kind == "call"}
+    if missing := sorted(called - settings.hook_urls.keys()):
+        says = f"Journeys call {', '.join(missing)}, and no address is set."
+        return Check("hooks", WRONG, says, 'Set SIGNALPOST_HOOKS, JSON such as {"name": "url"}.')
+    return Check("hooks", OK, ", ".join(f"{k} to {v}" for k, v in settings.hook_urls.items()))
 
 
 def _public_address(settings: Settings) -> Check:

@@ -137,8 +137,8 @@ def _pages(settings: Settings) -> None:
             else ""
         )
         + f"  [bold]Prefect[/bold]      {settings.prefect_url}/\n\n"
-        "  Send a signal:  signalpost event order.placed user_id=ann email=ann@example.com "
-        "order_id=1\n"
+        "  Send a signal:  signalpost event order.ready_for_pickup order_id=7 user_id=ann "
+        "email=ann@example.com\n"
         "  Ctrl-C stops everything.",
         soft_wrap=True,
     )

@@ -47,6 +47,7 @@ def test_half_a_vendor_account_is_wrong(tmp_path: Path) -> None:
     assert found["SendGrid"]["state"] == found["Twilio"]["state"] == "wrong"
     assert "SIGNALPOST_TWILIO_SENDER" in found["Twilio"]["says"]
     assert "not-a-key" not in json.dumps(found)
+    assert "block_card" in found["hooks"]["says"]  # no post office stands in any more
 
 
 def test_keys_that_others_may_read_are_noticed(tmp_path: Path) -> None:

@@ -1,14 +1,22 @@
 """The command line as a person meets it: help, and sentences instead of tracebacks."""
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from signalpost.cli.reach import reach
 from tests.cli_harness import signalpost
+
+#: Free ones, most likely: nothing here starts on them.
+PORTS = {"web_port": "40811", "postoffice_port": "40812", "prefect_port": "40813"}
 
 
 def test_help_lists_every_command_with_what_it_does(tmp_path: Path) -> None:
@@ -72,6 +80,29 @@ def test_a_signal_that_is_written_wrongly_is_refused_before_it_is_sent(
     result = signalpost(tmp_path, "event", *words)
     assert result.code == 2
     assert sentence in result.err
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("up", "web_port"),
+        ("up", "prefect_port"),
+        ("web", "web_port"),
+        ("postoffice", "postoffice_port"),
+    ],
+)
+def test_a_port_that_is_taken_is_said_before_anything_is_started(
+    tmp_path: Path, command: str, setting: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = signalpost(tmp_path, command, **(PORTS | {setting: str(port)}))
+    assert result.code == 3
+    assert f"Port {port}" in result.err
+    assert f"SIGNALPOST_{setting.upper()}" in result.err
+    assert not (tmp_path / "state" / "signalpost.db").exists()
 
 
 def test_an_unknown_lane_or_message_says_what_there_is(tmp_path: Path) -> None:
@@ -145,3 +176,36 @@ def test_a_process_of_its_own_ends_with_the_same_sentence_and_code(tmp_path: Pat
     assert done.returncode == 4
     assert done.stderr.startswith("✗ There is no record at")
     assert "Traceback" not in done.stderr
+
+
+def test_the_web_starts_serves_and_stops_when_told(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"SIGNALPOST_HOME": str(tmp_path), "SIGNALPOST_WEB_PORT": str(port)}
+    assert signalpost(tmp_path, "migrate", home=str(tmp_path)).code == 0
+    web = subprocess.Popen([sys.executable, "-m", "signalpost.cli", "web"], env=os.environ | given)
+    try:
+        until_ready(f"http://127.0.0.1:{port}/readyz")
+        known = {"home": str(tmp_path), "web_port": str(port)}
+        ready = ["order.ready_for_pickup", "order_id=7", "user_id=ann"]
+        sent = signalpost(tmp_path, "event", *ready, **known)
+        assert (sent.code, "ready_for_pickup accepted" in sent.out) == (0, True)
+        assert "order.ready_for_pickup" in signalpost(tmp_path, "record", "ann", **known).out
+        wrong = signalpost(tmp_path, "event", "order.placed", write_key="wrong", **known)
+        assert wrong.code == 3
+        assert "SIGNALPOST_WRITE_KEY" in wrong.err
+        refused = signalpost(tmp_path, "event", "not..a..name", **known)
+        assert refused.code == 2
+    finally:
+        web.terminate()
+        assert web.wait(20) in (0, -signal.SIGTERM)
+
+
+def until_ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), reach(url, timeout=2):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the web did not become ready")
