@@ -1,7 +1,7 @@
 """Moves the one clock of all processes from moment to moment, and waits for the product to settle."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,9 +16,9 @@ from signalpost.errors import TransientError
 
 #: Seconds of the wall clock that the product has to settle after each step.
 PATIENCE = 60.0
-_LOOK_EVERY = 0.04
-#: The shop's tills report at these hours (UTC) at the latest; whatever else is due is done then too.
-TILL_HOURS = (1, 16)
+_LOOK_EVERY = 0.05
+#: The shop's tills report at least so often; what is due for anybody is done then too.
+TILLS_EVERY = timedelta(hours=12)
 
 
 class StuckError(TransientError):
@@ -46,6 +46,7 @@ class Beat:
     at: datetime
     says: str
     act: Act
+    who: Person | None = None  #: whose record it changes, if of somebody with a part in the story
 
 
 class Director:
@@ -72,17 +73,19 @@ class Director:
         while (moment := self._next(waiting, end)) is not None:
             begun = time.monotonic()
             self._go_to(moment)
+            acting = set[Person | None]()
             while waiting and waiting[0].at <= moment:
+                acting.add(waiting[0].who)
                 self._perform(waiting.pop(0))
             self._report_baskets()
             self.settle()
-            self._tell_news()
+            self._tell_news(acting)
             self.steps += 1
             time.sleep(max(0.0, self._pause - (time.monotonic() - begun)))
 
     def _next(self, waiting: Sequence[Beat], end: datetime) -> datetime | None:
         """The next moment at which something happens: in the story, at the tills, or that is due."""
-        candidates = [_next_till(self.now)]
+        candidates = [self.now + TILLS_EVERY]
         if waiting:
             candidates.append(waiting[0].at)
         if (due := self.scene.reading.next_due(CAST)) is not None:
@@ -141,15 +144,17 @@ class Director:
             found.append(f"the post office has {owed} webhooks to deliver")
         return found
 
-    def _tell_news(self) -> None:
+    def _tell_news(self, acting: Collection[Person | None]) -> None:
         news = self.scene.reading.news()
         cast = {
             customer_id: person
             for person in CAST
             if (customer_id := self.scene.reading.customer_id(person)) is not None
         }
-        for customer_id in cast:
-            self._tell_person(cast[customer_id])
+        touched = news.customer_ids
+        for customer_id, person in cast.items():
+            if customer_id in touched or person in acting:
+                self._tell_person(person)
         self.scene.teller.to_crowd(news, cast)
 
     def _tell_person(self, person: Person) -> None:
@@ -159,10 +164,3 @@ class Director:
             if key not in told and worth_telling(entry):
                 self.scene.teller.to_person(person, entry)
             told.add(key)
-
-
-def _next_till(now: datetime) -> datetime:
-    """The next hour at which the tills report."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    hours = [midnight + timedelta(days=day, hours=hour) for day in (0, 1) for hour in TILL_HOURS]
-    return next(moment for moment in hours if moment > now)

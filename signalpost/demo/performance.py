@@ -34,7 +34,7 @@ def run(
         ConfigurationError: the demo's folder cannot be used.
     """
     teller = Teller(Console(highlight=False))
-    demo = theatre.settings_of(settings)
+    demo = theatre.settings_of(settings, delay=0.02 if exit_when_done else 0.2)
     theatre.wipe(demo)
     shown = crowd.gather(baskets.load(), first_day=story.FIRST_DAY, days=story.DAYS)
     beats = story.beats(shown)

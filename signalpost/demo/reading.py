@@ -26,12 +26,19 @@ class News:
     """What was decided and sent since somebody last looked."""
 
     messages: Sequence[Message]
-    refusals: Sequence[DecisionRow]  #: of the gate: skipped or held
+    decisions: Sequence[DecisionRow]
 
     @property
     def customer_ids(self) -> set[str]:
         """Whom it is about."""
-        return {row.customer_id for row in (*self.messages, *self.refusals)}
+        return {row.customer_id for row in (*self.messages, *self.decisions)}
+
+    @property
+    def refusals(self) -> list[DecisionRow]:
+        """Messages that the gate skipped or held."""
+        return [
+            row for row in self.decisions if row.kind == "gate" and row.outcome in ("skip", "hold")
+        ]
 
 
 class Reading:
@@ -73,19 +80,15 @@ class Reading:
             messages = session.scalars(
                 select(Message).where(col(Message.id) > self._last["message"]).order_by(Message.id)
             ).all()
-            refusals = session.scalars(
+            decisions = session.scalars(
                 select(DecisionRow)
-                .where(
-                    col(DecisionRow.id) > self._last["decision"],
-                    col(DecisionRow.kind) == "gate",
-                    col(DecisionRow.outcome).in_(("skip", "hold")),
-                )
+                .where(col(DecisionRow.id) > self._last["decision"])
                 .order_by(DecisionRow.id)
             ).all()
-        for name, rows in (("message", messages), ("decision", refusals)):
+        for name, rows in (("message", messages), ("decision", decisions)):
             if rows:
                 self._last[name] = rows[-1].id
-        return News(messages, refusals)
+        return News(messages, decisions)
 
     # -- who -----------------------------------------------------------------------------------
 

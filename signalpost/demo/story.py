@@ -64,7 +64,7 @@ def _opening(crowd: Crowd) -> list[Beat]:
         events = [world.identify(person, at=director.now) for person in everybody]
         director.scene.shop.tell(events, now=director.now)
 
-    at = datetime(2026, 3, 2, 6, tzinfo=UTC)
+    at = datetime(2026, 3, 2, 7, tzinfo=UTC)
     return [Beat(at, f"The shop introduces {len(CAST) + len(crowd.members)} customers", introduce)]
 
 
@@ -155,8 +155,9 @@ def _early_bird() -> list[Beat]:
             _on(STEVE, 5, "09:42"),
             "Steve opens the mail, and the personal link in the SMS: he wants his agent",
             asks_for_agent,
+            STEVE,
         ),
-        Beat(_on(STEVE, 6, "12:00"), "Steve redeems his early-bird code", redeems),
+        Beat(_on(STEVE, 6, "12:00"), "Steve redeems his early-bird code", redeems, STEVE),
     ]
 
 
@@ -195,7 +196,7 @@ def _pickups() -> list[Beat]:
             _orders(MEI, "S-1004", "Tea set", "58.00"),
         ),
         Beat(_on(MEI, 4, "10:00"), "Mei's order is ready for pickup", _is_ready(MEI, "S-1004")),
-        Beat(_on(MEI, 4, "10:10"), "Mei answers: STOP", _writes(MEI, "STOP")),
+        Beat(_on(MEI, 4, "10:10"), "Mei answers: STOP", _writes(MEI, "STOP"), MEI),
         Beat(_on(MEI, 5, "18:00"), "Mei picks it up", _is_taken(MEI, "S-1004")),
     ]
 

@@ -30,6 +30,7 @@ _FOLLOWED = (
     "journeys",
     "log_level",
 )
+_OWN = ("home", "clock_file", "postoffice_delay")
 _OPENING = 180.0  #: seconds
 _CLOSING = 20.0
 _libc = ctypes.CDLL(None)
@@ -39,17 +40,19 @@ class DidNotOpenError(TransientError):
     """The system did not start."""
 
 
-def settings_of(given: Settings) -> Settings:
-    """Give the demo's settings: the defaults, with the ports and folders that somebody chose."""
+def settings_of(given: Settings, *, delay: float) -> Settings:
+    """Give the demo's settings: the defaults, with the ports and folders that somebody chose.
+
+    ``delay``: seconds that a message takes for each step of its life in the post office.
+    """
     defaults = {
         name: field.get_default(call_default_factory=True)
         for name, field in Settings.model_fields.items()
     }
     home = (given.home / FOLDER).resolve()
-    followed = {name: getattr(given, name) for name in _FOLLOWED}
-    return settings_.load(
-        **(defaults | followed | {"home": home, "clock_file": home / "clock.json"})
-    )
+    chosen = {name: getattr(given, name) for name in _FOLLOWED}
+    chosen |= {"home": home, "clock_file": home / "clock.json", "postoffice_delay": delay}
+    return settings_.load(**(defaults | chosen))
 
 
 def environment(demo: Settings, around: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +60,7 @@ def environment(demo: Settings, around: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value for name, value in around.items() if not name.startswith((PREFIX, "PREFECT_"))
     }
-    ours = {name: getattr(demo, name) for name in (*_FOLLOWED, "home", "clock_file")}
+    ours = {name: getattr(demo, name) for name in (*_FOLLOWED, *_OWN)}
     return kept | {PREFIX + name.upper(): str(value) for name, value in ours.items()}
 
 
