@@ -13,6 +13,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     update,
 )
 from sqlmodel import Field, Session
@@ -73,6 +74,9 @@ class Enrolment(Table, table=True):
 _e = table_of(Enrolment)
 _v = table_of(JourneyVersion)
 _c = table_of(Customer)
+
+#: Where PostgreSQL's workers listen.
+WAKE_CHANNEL = "signalpost_wake"
 
 #: Enrolments that can still move.
 OPEN = ("active", "waiting")
@@ -161,7 +165,16 @@ def save(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def enter(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Enter people into journeys; gives the ids of those who were not in already."""
-    return insert_new(session, _e, rows, conflict=("journey", "entry_key"), returning="id")
+    entered = insert_new(session, _e, rows, conflict=("journey", "entry_key"), returning="id")
+    if entered:
+        announce(session)
+    return entered
+
+
+def announce(session: Session) -> None:
+    """Tell the workers, once this is committed, that somebody is due (PostgreSQL; others look)."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SELECT pg_notify('{WAKE_CHANNEL}', '')"))
 
 
 def by_entry(session: Session, *, keys: Sequence[tuple[str, str]]) -> list[RowMapping]:
@@ -196,7 +209,10 @@ def wake(session: Session, *, enrolment_ids: Sequence[str], wait_for: str, now: 
         )
         .values(status="active", due_at=now)
     )
-    return result.rowcount  # type: ignore[attr-defined]
+    woke: int = result.rowcount  # type: ignore[attr-defined]
+    if woke:
+        announce(session)
+    return woke
 
 
 def leave(session: Session, *, enrolment_ids: Sequence[str], reason: str, now: datetime) -> None:

@@ -14,8 +14,9 @@ from signalpost.record import enrolments
 from signalpost.record.base import new_id
 from signalpost.services.desk import Desk
 
-#: A batch that failed this often is no accident: its people are tried one by one.
-ALONE_AFTER = 2
+#: A batch that failed is tried in smaller and smaller parts, until whoever spoils it stands alone:
+#: failures so far → most people together; after more failures everybody is alone.
+TOGETHER = {0: 500, 1: 500, 2: 50, 3: 5}
 #: Somebody who failed this often is set aside, where an operator sees them.
 SET_ASIDE_AFTER = 6
 
@@ -40,8 +41,8 @@ def claim_due(
 ) -> list[Claim]:
     """Claim up to ``limit`` people who are due in the lane, the longest due first.
 
-    People of one journey share a claim; in lane ``risk``, and after failures, everyone has their own,
-    so that nobody waits for, or fails with, another.
+    People of one journey share a claim; in lane ``risk`` everyone has their own, so that nobody waits
+    for another, and after failures the parts grow smaller, so that nobody fails with another.
     """
     with desk.database.reading() as session:
         if not enrolments.due(
@@ -52,15 +53,17 @@ def claim_due(
         rows = enrolments.due(
             session, lane=lane, now=now, limit=limit, except_journeys=except_journeys
         )
-        together: dict[tuple[str, str], list[str]] = defaultdict(list)
+        alike: dict[tuple[str, int], list[str]] = defaultdict(list)
         for row in rows:
-            alone = lane == Lane.RISK or row["attempts"] >= ALONE_AFTER
-            together[row["journey"], row["id"] if alone else ""].append(row["id"])
+            size = 1 if lane == Lane.RISK else TOGETHER.get(row["attempts"], 1)
+            alike[row["journey"], size].append(row["id"])
         claims = []
-        for (journey, _), ids in together.items():
-            claim = Claim(id=new_id(), journey=journey, lane=lane, size=len(ids))
-            enrolments.lease(session, ids=ids, claim_id=claim.id, until=now + desk.lease)
-            claims.append(claim)
+        for (journey, size), ids in alike.items():
+            for start in range(0, len(ids), size):
+                part = ids[start : start + size]
+                claim = Claim(id=new_id(), journey=journey, lane=lane, size=len(part))
+                enrolments.lease(session, ids=part, claim_id=claim.id, until=now + desk.lease)
+                claims.append(claim)
         return claims
 
 

@@ -8,10 +8,10 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.record.database import Database
+from signalpost.record.enrolments import WAKE_CHANNEL
 
 log = structlog.get_logger()
 
-CHANNEL = "signalpost_wake"  #: what the record notifies when somebody becomes due
 
 #: Seconds between looks for those whose time comes, by whether the lane is ``risk``.
 _EVERY = {True: 0.25, False: 0.5}
@@ -81,6 +81,6 @@ class Wake:
         url = self._database.engine.url.set(drivername="postgresql")
         address = url.render_as_string(hide_password=False)
         async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {WAKE_CHANNEL}")
             async for _ in connection.notifies():
                 self.call()

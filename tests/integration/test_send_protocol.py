@@ -164,7 +164,7 @@ def test_our_own_fault_never_burns_the_list(stage):
 
 
 def test_one_person_whose_facts_are_missing_is_set_aside_and_the_others_get_theirs(stage):
-    """`order.placed` without a total cannot be confirmed; the batch goes on."""
+    """Nobody can be reminded of an order in no store; the batch goes on."""
     from signalpost.domain.journey import IN_APP, Journey, Send, first
     from signalpost.domain.vocabulary import Lane
 
@@ -191,17 +191,29 @@ def test_one_person_whose_facts_are_missing_is_set_aside_and_the_others_get_thei
     assert [(e.key, e.reason) for e in aside] == [("7", "missing_fact:store")]
 
 
-def test_a_batch_that_fails_comes_back_later_and_its_people_are_then_tried_one_by_one(stage):
-    for number in range(3):
+def test_a_batch_that_fails_comes_back_later_in_smaller_parts_until_everybody_is_alone(stage):
+    for number in range(7):
         stage.signal("order.ready_for_pickup", user_id=f"u{number}", order_id=str(number))
     sizes = []
-    for _ in range(3):
+    for _ in range(5):
         claims = claim_due(stage.desk, lane="service", now=stage.clock())
         sizes.append(sorted(claim.size for claim in claims))
         for claim in claims:
             release(stage.desk, claim_id=claim.id, reason="boom", now=stage.clock())
         stage.clock.now += timedelta(minutes=5)
-    assert sizes == [[3], [3], [1, 1, 1]]
+    assert sizes == [[7], [7], [7], [2, 5], [1, 1, 1, 1, 1, 1, 1]]
+
+
+def test_somebody_who_spoils_every_batch_is_set_aside_alone(stage):
+    """Six failures: an operator must look; the reason is on the record."""
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    for _ in range(6):
+        [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
+        release(stage.desk, claim_id=claim.id, reason="boom", now=stage.clock())
+        stage.clock.now += timedelta(hours=1)
+    assert claim_due(stage.desk, lane="service", now=stage.clock()) == []
+    [enrolment] = rows(stage, Enrolment)
+    assert (enrolment.status, enrolment.reason) == ("set_aside", "boom")
 
 
 def test_somebody_who_left_while_a_worker_held_them_gets_nothing(stage):

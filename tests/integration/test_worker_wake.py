@@ -4,10 +4,10 @@ import asyncio
 import sqlite3
 
 import pytest
-from sqlalchemy import text
 
+from signalpost.record import enrolments
 from signalpost.record.database import Database, open_engine
-from signalpost.worker.wake import CHANNEL, Wake
+from signalpost.worker.wake import Wake
 
 FOREVER = 60.0
 
@@ -23,7 +23,7 @@ def test_a_notification_of_postgresql_wakes_the_worker(postgres_home):
         waiting = asyncio.create_task(wake.wait())
         for _ in range(200):  # until LISTEN has reached the server
             with database.writing() as session:
-                session.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+                enrolments.announce(session)
             done, _ = await asyncio.wait({waiting}, timeout=0.05)
             if done:
                 break
