@@ -10,7 +10,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from signalpost.content.errors import ContentError, MissingFact, RenderFailed
-from signalpost.content.facts import Fact, Place, read, text
+from signalpost.content.facts import Fact, FactType, Place, read, text
 from signalpost.content.formats import Row
 from signalpost.content.loader import CUSTOMER, LINKS, Loaded, Loader
 from signalpost.content.locales import fallbacks, normalise
@@ -158,7 +158,7 @@ class Catalogue:
 
 def read_fact(spec: MessageSpec, fact: Fact, value: Any, place: Place) -> Any:
     """Return a fact as templates see it, None for an optional one that is not there."""
-    if value is None or value == "":
+    if value is None or value == "" or (value == [] and fact.type is FactType.LIST):
         if fact.required:
             raise MissingFact(fact.name)
         return None

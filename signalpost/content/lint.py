@@ -174,6 +174,7 @@ class _Linter:
             yield from self._length(page)
         if page.spec.question and page.spec.question.kind == "confirm":
             yield from self._answers(page)
+        yield from self._answer_link(page)
         if page.spec.purpose is Purpose.MARKETING:
             yield from self._way_out(page)
         if page.spec.purpose is Purpose.SECURITY and page.channel is not Channel.IN_APP:
@@ -213,6 +214,21 @@ class _Linter:
                     says = f"{page.channel} {part} does not say when to answer {answer}"
                     remedy = f"name the answer {answer} in Latin letters, in every language"
                     yield self._at(page.files[part], 1, "answer", says, remedy)
+
+    def _answer_link(self, page: Page) -> Found:
+        """A score is given by link in an email, since none reads replies; nothing else is."""
+        scale = page.spec.question is not None and page.spec.question.kind == "scale"
+        wanted = scale and page.channel is Channel.EMAIL
+        for part, text in page.readings.items():
+            linked = self._catalogue.sample_links()["answer"] in text
+            if wanted and not linked:
+                says = f"an email asks for a number, and its {part} has no link to give it by"
+                yield self._at(page.files[part], 1, "answer", says, "link to {{ links.answer }}")
+            if linked and not scale:
+                line = _line_with(page.files[part], r"links\.answer")
+                says = "a link to answer by stands where no number is asked for"
+                remedy = "a confirmation is answered in the app or by text message, never by link"
+                yield self._at(page.files[part], line, "answer", says, remedy)
 
     def _way_out(self, page: Page) -> Found:
         if page.channel in _TEXTS:

@@ -236,8 +236,8 @@ EVENT_TYPES: dict[str, EventType] = {
         # orders
         EventType(
             "order.placed",
-            ("order_id", "total"),
-            ("items", "product", "placed_at", "store", "coupon"),
+            ("order_id",),  # Segment's specification lets an order come without a total
+            ("total", "items", "product", "placed_at", "store", "coupon"),
         ),
         EventType("order.updated", ("order_id",), ("total", "items", "product", "store", "coupon")),
         EventType(
@@ -270,7 +270,6 @@ EVENT_TYPES: dict[str, EventType] = {
 }
 
 _REMEDY = {
-    "total": 'give "total", such as 12.50, or items with prices',
     "occurred_at": 'give "occurred_at", the time of the transaction, such as 2026-03-01T10:00:00Z',
     "amount": 'give "amount", such as 12.50, and "currency"',
 }

@@ -21,7 +21,8 @@ def message_behind(session: Session, *, message_id: str) -> RowMapping | None:
     query = (
         select(
             _m.c.id, _m.c.customer_id, _c.c.root_id, _m.c.enrolment_id, _m.c.message,
-            _m.c.channel, _m.c.address, _m.c.topic, _m.c.created_at, _v.c.parts,
+            _m.c.channel, _m.c.address, _m.c.topic, _m.c.locale, _m.c.slots, _m.c.created_at,
+            _v.c.parts,
         )
         .join(_c, _c.c.id == _m.c.customer_id)
         .outerjoin(_v, _v.c.id == _m.c.variant_id)

@@ -31,6 +31,17 @@ def open_now(session: Session, *, roots: Collection[str]) -> dict[str, list[RowM
     return dict(found)
 
 
+def asked_by(session: Session, *, enrolment_id: str, by: datetime) -> RowMapping | None:
+    """Give what a message of this enrolment asked: the latest question that was there ``by`` then."""
+    query = (
+        select(_q)
+        .where(_q.c.enrolment_id == enrolment_id, _q.c.asked_at <= by)
+        .order_by(_q.c.asked_at.desc(), _q.c.id.desc())
+        .limit(1)
+    )
+    return session.execute(query).mappings().first()
+
+
 def add(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
     """Open questions."""
     insert_rows(session, _q, rows)
@@ -58,7 +69,9 @@ def close_of(
         )
 
 
-def answers(session: Session, *, enrolment_ids: Collection[str]) -> dict[str, dict[str, RowMapping]]:
+def answers(
+    session: Session, *, enrolment_ids: Collection[str]
+) -> dict[str, dict[str, RowMapping]]:
     """Give the answers by enrolment and question name."""
     rows = session.execute(select(_a).where(_a.c.enrolment_id.in_(enrolment_ids))).mappings()
     found: dict[str, dict[str, RowMapping]] = defaultdict(dict)

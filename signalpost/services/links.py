@@ -18,6 +18,7 @@ class BadLinkError(PermanentError):
 #: How long a link of each purpose works. CAN-SPAM asks 30 days of an unsubscribe link; ours is longer.
 LIFETIME: Mapping[str, timedelta] = {
     "agent": timedelta(days=14),
+    "answer": timedelta(days=30),
     "unsubscribe": timedelta(days=400),
     "preferences": timedelta(days=400),
     "inbox": timedelta(days=30),
@@ -71,6 +72,7 @@ class Links:
         claims = {"c": customer_id, "m": message_id}
         makers = {
             "agent": lambda: self.url("agent", now=now, **claims),
+            "answer": lambda: self.url("answer", now=now, **claims),
             "unsubscribe": lambda: self.url("unsubscribe", now=now, **claims, t=topic),
             "preferences": lambda: self.url("preferences", now=now, **claims),
             "home": lambda: website,

@@ -61,7 +61,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
     )
     app.include_router(webhooks.router(signalpost, on_commit=on_commit))
     app.include_router(inbox.router(signalpost, on_commit=on_commit))
-    app.include_router(links.router(signalpost))
+    app.include_router(links.router(signalpost, on_commit=on_commit))
     app.include_router(api.router(signalpost))
     app.include_router(pages.router(signalpost))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

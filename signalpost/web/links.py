@@ -1,4 +1,4 @@
-"""The pages behind links in our messages: unsubscribe, preferences, and the way to one's agent.
+"""The pages behind links in our messages: unsubscribe, preferences, answers, the way to one's agent.
 
 Scanners open links, so GET changes nothing; a button does. Every link is signed for one purpose and
 one customer, and leads nowhere but here.
@@ -16,9 +16,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
-from signalpost.services import agents, unsubscribe
+from signalpost.errors import BadInputError
+from signalpost.services import agents, answer_links, unsubscribe
+from signalpost.services.answers import Answered
 from signalpost.services.links import BadLinkError
 from signalpost.web import edge
+from signalpost.web.answer_words import answer_words
 
 _HERE = Path(__file__).parent
 _STYLE = _HERE / "static" / "links.css"
@@ -31,9 +34,13 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-def router(signalpost: Signalpost) -> APIRouter:
-    """Make the pages behind links."""
-    door = _Door(signalpost)
+def _nothing() -> None:
+    """Nobody to wake: the worker polls."""
+
+
+def router(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothing) -> APIRouter:
+    """Make the pages behind links; ``on_commit`` is called when an answer made an enrolment due."""
+    door = _Door(signalpost, on_commit)
     routes = APIRouter(prefix="/links", include_in_schema=False)
     looking = ["GET", "HEAD"]
     routes.add_api_route("/style.css", door.style, methods=looking)
@@ -41,6 +48,7 @@ def router(signalpost: Signalpost) -> APIRouter:
         ("unsubscribe", door.show_unsubscribe, door.do_unsubscribe),
         ("preferences", door.show_preferences, door.choose),
         ("agent", door.show_agent, door.contact),
+        ("answer", door.show_question, door.answer),
     ):
         path = f"/{purpose}/{{token}}"
         routes.add_api_route(path, look, methods=looking)
@@ -51,7 +59,8 @@ def router(signalpost: Signalpost) -> APIRouter:
 class _Door:
     """The pages, with what they need."""
 
-    def __init__(self, signalpost: Signalpost) -> None:
+    def __init__(self, signalpost: Signalpost, on_commit: Callable[[], None]) -> None:
+        self._on_commit = on_commit
         self._desk = signalpost.desk
         self._database = signalpost.database
         self._pages = Environment(
@@ -151,6 +160,65 @@ class _Door:
         )
         log.info("link.agent_contacted", message_id=claims.get("m"))
         return self._meeting(found, asked=True)
+
+    async def show_question(self, token: str) -> Response:
+        """Show what a message asked; what is closed and what was never ours look the same."""
+        claims = self._claims("answer", token)
+        return self._question(await self._asked(claims) if claims is not None else None)
+
+    async def answer(self, request: Request, token: str) -> Response:
+        """Take the answer; the first valid one counts, whichever channel it came by."""
+        form = edge.form_of(await edge.body_of(request, limit=_MOST_BYTES))
+        claims = self._claims("answer", token)
+        if claims is None:
+            return self._question(None)
+        asked = await self._asked(claims)
+        if asked is None:
+            return self._question(None)
+
+        def work(session: Session) -> Answered:
+            return answer_links.take(
+                session,
+                customer_id=claims["c"],
+                message_id=claims.get("m", ""),
+                value=form.get("value", ""),
+                comment=form.get("comment", ""),
+                now=self._desk.clock(),
+            )
+
+        try:
+            done = await self._writing(work)
+        except BadInputError:
+            return self._question(asked, comment=form.get("comment", ""), status=400)
+        if not done.accepted:
+            return self._question(None)
+        if done.woke:
+            self._on_commit()
+        log.info("link.answered", message_id=claims.get("m"))
+        words = answer_words(asked.locale)
+        return self._page("links_answer.html", state="done", words=words, lang=words["lang"])
+
+    async def _asked(self, claims: dict[str, str]) -> answer_links.Asked | None:
+        return await self._reading(
+            lambda session: answer_links.asked(
+                session, customer_id=claims["c"], message_id=claims.get("m", "")
+            )
+        )
+
+    def _question(
+        self, asked: answer_links.Asked | None, *, comment: str = "", status: int = 200
+    ) -> Response:
+        words = answer_words(asked.locale if asked else self._desk.catalogue.default_locale)
+        return self._page(
+            "links_answer.html",
+            status=status,
+            state="open" if asked else "closed",
+            asked=asked,
+            comment=comment[: answer_links.MOST_COMMENT],
+            most=answer_links.MOST_COMMENT,
+            words=words,
+            lang=words["lang"],
+        )
 
     def _choices(self, found: unsubscribe.Preferences | None, *, saved: bool) -> Response:
         if found is None:

@@ -54,7 +54,7 @@ class Shop:
         api = FastAPI()
         api.include_router(webhooks.router(self.app, on_commit=self._committed))
         api.include_router(inbox.router(self.app, on_commit=self._committed))
-        api.include_router(links.router(self.app))
+        api.include_router(links.router(self.app, on_commit=self._committed))
         self.api = api
         self.client = TestClient(api, base_url=PUBLIC, raise_server_exceptions=False)
 

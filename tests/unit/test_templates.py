@@ -123,6 +123,52 @@ def test_the_denial_is_confirmed_with_the_promised_date_and_the_advice_of_sc05(l
         assert "Open our app yourself and ask us there" in email
 
 
+BARE = [
+    (name, channel)
+    for name in ("order_confirmation", "purchase_thanks", "early_bird")
+    for channel in sorted(CATALOGUE[name].channels)
+]
+
+
+@pytest.mark.parametrize(("name", "channel"), BARE)
+def test_an_order_of_which_only_the_number_is_known_reads_well(name, channel):
+    """No total, no items, no product: nothing stands empty, and every sentence is whole."""
+    nothing = {"total": None, "items": [], "product": None}
+    facts = {fact: nothing[fact] for fact in nothing if fact in CATALOGUE[name].facts}
+    for part, text in CATALOGUE.preview(name, channel, "en", facts=facts, customer={}).items():
+        if part != "html":
+            assert not re.search(
+                r"[^\n] {2,}|\n{3,}| [,.:?](\s|$)|\.\.|None|Total|the (has|is|for|was)\b|£", text
+            ), text
+            assert not re.search(r"\.[A-Z]|:-", text), text
+        else:
+            assert "Total" not in text
+            assert "<li>" not in text
+
+
+def test_the_lists_of_a_confirmation_stand_on_lines_of_their_own():
+    for channel, part in ((Channel.IN_APP, "body"), (Channel.EMAIL, "text")):
+        lines = CATALOGUE.preview("order_confirmation", channel, "en")[part].splitlines()
+        assert "- 1 x Walnut serving board" in lines
+
+
+ASKING = [
+    (name, locale)
+    for name in ("pickup_csat", "purchase_thanks")
+    for locale in sorted(CATALOGUE[name].locales[Channel.EMAIL])
+]
+
+
+@pytest.mark.parametrize(("name", "locale"), ASKING)
+def test_an_email_that_asks_for_a_number_has_the_link_to_give_it_by(name, locale):
+    """R-48: a reply to the email reaches nobody, so it is not asked for."""
+    email = CATALOGUE.preview(name, Channel.EMAIL, locale)
+    link = CATALOGUE.sample_links()["answer"]
+    assert f'href="{link}"' in email["html"]
+    assert link in email["text"]
+    assert not re.search("reply|отв.*на это письмо|回复|回覆|ตอบกลับ", email["text"].lower())
+
+
 def test_one_promotion_is_the_same_on_every_channel():
     """SC-08: the same code, percentage and expiry by email and in-app."""
     for channel in (Channel.EMAIL, Channel.IN_APP):
