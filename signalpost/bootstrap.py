@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import cast
 
 import holidays
 
@@ -24,7 +23,7 @@ from signalpost.providers.sendgrid import SendGrid
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
 from signalpost.providers.twilio import Twilio, TwilioSettings
 from signalpost.record.database import Database, open_engine
-from signalpost.services.desk import Desk, HookCaller
+from signalpost.services.desk import Desk
 from signalpost.services.links import Links
 from signalpost.settings import Settings, load
 
@@ -97,7 +96,7 @@ def build(
         catalogue=catalogue,
         programs=programs,
         providers=_providers(settings, catalogue),
-        hooks=cast(HookCaller, hooks),
+        hooks=hooks,
         links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),
         policy=policy(settings),
         clock=clock,
@@ -184,7 +183,9 @@ def check_messages(programs: Mapping[str, Program], catalogue: Catalogue) -> Non
 
 def policy(settings: Settings) -> Policy:
     """The house rules of sending, as set."""
-    return Policy(holdout=settings.holdout)
+    return Policy(
+        window=settings.send_window, caps=settings.marketing_caps, holdout=settings.holdout
+    )
 
 
 def _providers(settings: Settings, catalogue: Catalogue) -> dict[Channel, Provider]:

@@ -6,6 +6,7 @@ text messages go to the local post office.
 
 import re
 from collections.abc import Mapping
+from datetime import time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from signalpost import keys
+from signalpost.domain.gate import Cap, Policy
+from signalpost.domain.local_time import Window
 from signalpost.errors import ConfigurationError
 
 PREFIX = "SIGNALPOST_"
@@ -55,6 +58,34 @@ def _listed(value: Any) -> Any:
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _window(value: Any) -> Any:
+    """Read "08:00-21:00", the local hours in which marketing may go out."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", value.strip())
+    try:
+        opens, closes = map(time.fromisoformat, found.groups() if found else ())
+    except ValueError:
+        raise ValueError("is no time of day to send in; write it like 08:00-21:00") from None
+    if opens >= closes:
+        raise ValueError("is no time of day to send in; write it like 08:00-21:00")
+    return Window(opens, closes)
+
+
+def _caps(value: Any) -> Any:
+    """Read "2/1d,6/7d": so many in so many days (d) or hours (h)."""
+    if not isinstance(value, str):
+        return value
+    caps = []
+    for part in _listed(value):
+        found = re.fullmatch(r"(\d{1,4})/(\d{1,4})([dh])", part)
+        if not found or int(found[2]) == 0:
+            raise ValueError("is no list of caps; write it like 2/1d,6/7d")
+        hours = int(found[2]) * (24 if found[3] == "d" else 1)
+        caps.append(Cap(int(found[1]), timedelta(hours=hours)))
+    return tuple(caps)
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -117,6 +148,9 @@ class Settings(BaseSettings):
     default_zone: Zone = "UTC"  #: of customers whose zone nothing tells
     on_call: str = "on-call"  #: who gets a case when the customer has no agent
     holidays: Texts = ()  #: countries whose holidays are no working days: "US,DE-BY"
+    send_window: Annotated[Window, NoDecode, BeforeValidator(_window)] = Window()  #: else quiet hours
+    marketing_caps: Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_caps)] = Policy().caps
+    """"2/1d,6/7d": messages on one channel in a rolling period; empty means no cap"""
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of customers without marketing
 
     @cached_property

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from signalpost import bootstrap, settings
 from signalpost.content import Catalogue
-from signalpost.domain.delivery import Handover, Inbound, Outgoing
+from signalpost.domain.delivery import Handover, HookOutcome, Inbound, Outgoing
 from signalpost.domain.journey import Journey
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Lane
@@ -32,7 +32,7 @@ from signalpost.record.migrate import whole_metadata
 from signalpost.services import replies, signals
 from signalpost.services.advance import Direct, Report, advance
 from signalpost.services.claims import claim_due, next_due
-from signalpost.services.desk import Desk, HookOutcome
+from signalpost.services.desk import Desk
 from signalpost.services.enrolling import Journeys
 
 EPOCH = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  #: a Monday morning
@@ -258,7 +258,9 @@ class Stage:
         self.run_due()
         while (due := self._next_due()) is not None and due <= moment:
             if due < self.clock.now:
-                raise RuntimeError("somebody is due and cannot be claimed; the clock would stand still")
+                raise RuntimeError(
+                    "somebody is due and cannot be claimed; the clock would stand still"
+                )
             self.clock.now = due
             self.run_due()
         self.clock.now = moment

@@ -85,6 +85,22 @@ class Inbound:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HookOutcome:
+    """How a webhook out ended: ``done``, ``retry`` (surely not processed), ``failed``, ``unknown``."""
+
+    status: str
+    detail: str | None = None
+
+
+class HookCaller(Protocol):
+    """Calls another system of ours by a signed webhook."""
+
+    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> HookOutcome:
+        """Post ``body``; the id is the same on every attempt, so that the receiver can tell."""
+        ...
+
+
 class Provider(Protocol):
     """A vendor that carries messages. ``docs/adding-a-provider.md`` walks through one."""
 

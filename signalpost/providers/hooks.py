@@ -6,7 +6,6 @@ The id is the same on every attempt, so the receiver can tell a repeat from a se
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,18 +14,8 @@ import aiohttp
 import orjson
 from standardwebhooks import Webhook
 
+from signalpost.domain.delivery import HookOutcome
 from signalpost.errors import ConfigurationError
-
-
-@dataclass(frozen=True, kw_only=True)
-class HookAnswer:
-    """How a call ended: ``done``, ``retry`` (surely not processed), ``failed`` or ``unknown``.
-
-    The same shape as ``services.desk.HookOutcome``, which this room may not see.
-    """
-
-    status: str
-    detail: str | None = None
 
 
 class Webhooks:
@@ -60,11 +49,11 @@ class Webhooks:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> HookAnswer:
+    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> HookOutcome:
         """Post ``body`` to the hook's address. Never raises for what the network does."""
         url = self._urls.get(hook)
         if url is None:
-            return HookAnswer(
+            return HookOutcome(
                 status="failed",
                 detail=f"no address is set for {hook!r}; add it to SIGNALPOST_HOOKS",
             )
@@ -73,13 +62,13 @@ class Webhooks:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 return await self._post(url, call_id, data)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            return HookAnswer(status="retry", detail="no connection")
+            return HookOutcome(status="retry", detail="no connection")
         except TimeoutError:
-            return HookAnswer(status="unknown", detail="no answer in time")
+            return HookOutcome(status="unknown", detail="no answer in time")
         except (aiohttp.ClientError, OSError) as error:
-            return HookAnswer(status="unknown", detail=f"connection lost ({type(error).__name__})")
+            return HookOutcome(status="unknown", detail=f"connection lost ({type(error).__name__})")
 
-    async def _post(self, url: str, call_id: str, data: bytes) -> HookAnswer:
+    async def _post(self, url: str, call_id: str, data: bytes) -> HookOutcome:
         now = self._clock().astimezone(UTC)
         headers = {
             "content-type": "application/json",
@@ -107,12 +96,12 @@ class Webhooks:
         self._session = None
 
 
-def _judge(status: int, *, waits: bool) -> HookAnswer:
+def _judge(status: int, *, waits: bool) -> HookOutcome:
     detail = f"answered {status}"
     if 200 <= status < 300:
-        return HookAnswer(status="done", detail=detail)
+        return HookOutcome(status="done", detail=detail)
     if status == 429 or (status == 503 and waits):
-        return HookAnswer(status="retry", detail=detail)
+        return HookOutcome(status="retry", detail=detail)
     if status >= 500:
-        return HookAnswer(status="unknown", detail=detail)
-    return HookAnswer(status="failed", detail=detail)
+        return HookOutcome(status="unknown", detail=detail)
+    return HookOutcome(status="failed", detail=detail)

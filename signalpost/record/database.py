@@ -43,7 +43,11 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
         ConfigurationError: the address is malformed or names another kind of database.
     """
     address = _address(url)
-    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    options: dict[str, Any] = {
+        "json_serializer": _dumps,
+        "json_deserializer": orjson.loads,
+        "hide_parameters": True,  # an error's text must not carry anybody's data into a log
+    }
     if make_url(address).get_backend_name() == "sqlite":
         if path := make_url(address).database:
             Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -45,17 +45,18 @@ def phone(value: str, region: str = "US") -> str:
         number = phonenumbers.parse(value, region)
     except phonenumbers.NumberParseException as error:
         raise problem from error
-    if not phonenumbers.is_possible_number(number) or not _plausible(number):
+    if not phonenumbers.is_possible_number(number) or not _plausible(number, value):
         raise problem
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _plausible(number: phonenumbers.PhoneNumber) -> bool:
-    """Accept valid numbers, and those kept for fiction and tests (+1 …555-01xx)."""
-    if phonenumbers.is_valid_number(number):
-        return True
-    national = str(number.national_number)
-    return number.country_code == 1 and len(national) == 10 and national[3:8] == "55501"
+def _plausible(number: phonenumbers.PhoneNumber, value: str) -> bool:
+    """Accept valid numbers; with a country code, possible ones too.
+
+    Ranges are handed out faster than tables are updated, and some are kept for fiction and tests. A
+    carrier that knows better says so, and the number is then marked bad.
+    """
+    return phonenumbers.is_valid_number(number) or value.strip().startswith("+")
 
 
 def region_of(*, country: object, locale: object, default: str) -> str:

@@ -3,31 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
 
 from signalpost.content import Catalogue
-from signalpost.domain.delivery import Provider
+from signalpost.domain.delivery import HookCaller, Provider
 from signalpost.domain.gate import Policy
 from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import Channel
 from signalpost.record.database import Database
 from signalpost.services.links import Links
-
-
-class HookCaller(Protocol):
-    """Calls another system by a signed webhook (``providers.hooks``)."""
-
-    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> "HookOutcome":
-        """Post ``body``; the id is the same on every attempt, so that the receiver can tell."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class HookOutcome:
-    """How a webhook out ended: ``done``, ``retry`` (surely not processed), ``failed``, ``unknown``."""
-
-    status: str
-    detail: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

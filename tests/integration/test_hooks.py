@@ -11,15 +11,16 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
+from signalpost.domain.delivery import HookOutcome
 from signalpost.errors import ConfigurationError
-from signalpost.providers.hooks import HookAnswer, Webhooks
+from signalpost.providers.hooks import Webhooks
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = {"card": "card-1", "reason": "fraud"}
 
 
-def call(url: str, *, times: int = 1, seconds: float = 5) -> list[HookAnswer]:
-    async def whole() -> list[HookAnswer]:
+def call(url: str, *, times: int = 1, seconds: float = 5) -> list[HookOutcome]:
+    async def whole() -> list[HookOutcome]:
         hooks = Webhooks(
             urls={"block_card": url}, secret=SECRET, timeout=timedelta(seconds=seconds)
         )
@@ -94,7 +95,7 @@ def until_released():
 
 
 def test_a_hook_without_an_address_says_which_setting_to_set() -> None:
-    async def whole() -> HookAnswer:
+    async def whole() -> HookOutcome:
         return await Webhooks(urls={}, secret=SECRET).call(hook="ring", call_id="1", body={})
 
     answer = asyncio.run(whole())

@@ -6,13 +6,12 @@ import pytest
 from sqlmodel import select
 
 from flows import JOURNEYS
-from signalpost.domain.delivery import Handover
+from signalpost.domain.delivery import Handover, HookOutcome
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.record.cases import Case, CaseEntry
 from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import InAppItem, Message
-from signalpost.services.desk import HookOutcome
 from signalpost.testing import Stage
 
 ANN = {"user_id": "ann", "phone": "+12065550100", "email": "ann@example.com"}

@@ -145,3 +145,22 @@ def test_a_journey_that_sends_an_unknown_message_is_refused_at_the_start(tmp_pat
 def test_a_missing_journeys_module_says_what_to_set(module: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         bootstrap.load_programs(load(journeys=module))
+
+
+def test_the_send_window_and_caps_are_read_and_a_wrong_one_says_how_to_write_it(monkeypatch):
+    from datetime import time, timedelta
+
+    from signalpost.errors import ConfigurationError
+    from signalpost.settings import load
+
+    monkeypatch.setenv("SIGNALPOST_SEND_WINDOW", "09:30-20:00")
+    monkeypatch.setenv("SIGNALPOST_MARKETING_CAPS", "1/12h, 3/7d")
+    found = load()
+    assert (found.send_window.opens, found.send_window.closes) == (time(9, 30), time(20))
+    periods = [(cap.count, cap.period) for cap in found.marketing_caps]
+    assert periods == [(1, timedelta(hours=12)), (3, timedelta(days=7))]
+    for name, wrong in (("SEND_WINDOW", "21:00-08:00"), ("MARKETING_CAPS", "two a day")):
+        monkeypatch.setenv(f"SIGNALPOST_{name}", wrong)
+        with pytest.raises(ConfigurationError, match=f"SIGNALPOST_{name} is no .*; write it like"):
+            load()
+        monkeypatch.delenv(f"SIGNALPOST_{name}")
