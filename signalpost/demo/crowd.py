@@ -81,14 +81,14 @@ def _order(person: Person, basket: Basket, shift: timedelta) -> Happening:
         event="Order Completed",
         properties={
             "order_id": f"B-{basket.number}",
-            "total": str(basket.total),
+            "total": f"{basket.total:.2f}",
             "currency": "USD",
             "store": f"Larkfield {_TOWNS[basket.store % len(_TOWNS)]}",
             "products": [
                 {
                     "name": line.name,
                     "quantity": line.quantity,
-                    "price": str(round(line.value / line.quantity, 2)),
+                    "price": f"{line.value / line.quantity:.2f}",
                 }
                 for line in basket.lines
             ],

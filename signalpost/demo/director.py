@@ -11,7 +11,7 @@ from signalpost.demo import world
 from signalpost.demo.crowd import Crowd
 from signalpost.demo.people import CAST, Person
 from signalpost.demo.reading import Reading
-from signalpost.demo.telling import Teller, worth_telling
+from signalpost.demo.telling import Teller, counted, worth_telling
 from signalpost.errors import TransientError
 
 #: Seconds of the wall clock that the product has to settle after each step.
@@ -50,7 +50,7 @@ class Beat:
 
 
 class Director:
-    """Plays a story. ``pause``: seconds that a step takes at least, so that a person can follow."""
+    """Plays a story. ``pause``: seconds after each step, so that a person can follow."""
 
     def __init__(self, scene: Scene, *, clock_file: Path, crowd: Crowd, pause: float) -> None:
         self.scene = scene
@@ -71,7 +71,6 @@ class Director:
         waiting = sorted(beats, key=lambda beat: beat.at)
         self.now = waiting[0].at
         while (moment := self._next(waiting, end)) is not None:
-            begun = time.monotonic()
             self._go_to(moment)
             acting = set[Person | None]()
             while waiting and waiting[0].at <= moment:
@@ -81,7 +80,7 @@ class Director:
             self.settle()
             self._tell_news(acting)
             self.steps += 1
-            time.sleep(max(0.0, self._pause - (time.monotonic() - begun)))
+            time.sleep(self._pause)
 
     def _next(self, waiting: Sequence[Beat], end: datetime) -> datetime | None:
         """The next moment at which something happens: in the story, at the tills, or that is due."""
@@ -112,10 +111,9 @@ class Director:
         households = len({one.person.user_id for one in ready})
         baskets = sum(one.event == "Order Completed" for one in ready)
         coupons = len(ready) - baskets
-        also = f", and {coupons} coupons redeemed" if coupons else ""
-        self.scene.teller.happens(
-            f"The tills report {baskets} baskets of {households} households{also}"
-        )
+        things = {"basket": baskets, "redeemed coupon": coupons}
+        said = " and ".join(counted(count, name) for name, count in things.items() if count)
+        self.scene.teller.happens(f"The tills report {said} of {counted(households, 'household')}")
         self.scene.shop.tell(
             [
                 world.track(

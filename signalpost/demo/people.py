@@ -58,6 +58,11 @@ class Person:
         return f"{self.first_name} {self.last_name}"
 
     @property
+    def called(self) -> str:
+        """How the story calls somebody, in Latin letters."""
+        return self.user_id.capitalize() if self.household is None else self.name
+
+    @property
     def tz(self) -> ZoneInfo:
         """The zone they live in."""
         return ZoneInfo(self.zone)

@@ -19,7 +19,7 @@ from signalpost.errors import TransientError
 from signalpost.settings import Settings
 from signalpost.web.session import login_link
 
-PAUSE = 1.6  #: seconds a step takes at least when somebody watches
+PAUSE = 1.3  #: seconds after each step when somebody watches
 
 
 def run(
@@ -139,7 +139,7 @@ def _play(
         checks = outcome.reckon(scene, shown)
         _epilogue(teller, director, checks, time.monotonic() - begun)
         who = [(one, scene.reading.customer_id(one)) for one in (STEVE, ANN, JANE, SOMCHAI)]
-        customers = [(f"{one.first_name}'s record", id_) for one, id_ in who if id_]
+        customers = [(f"{one.called}'s record", id_) for one, id_ in who if id_]
         teller.pages(_pages(demo, customers))
         if not exit_when_done:
             _stay(teller, demo)

@@ -56,8 +56,7 @@ class Teller:
             self._message(person, entry)
             return
         colour = _COLOURS.get(entry.tone, "white")
-        name = escape(person.first_name)
-        self._line(f"       [{colour}]{name}: {escape(_short(entry.says))}[/]")
+        self._line(f"       [{colour}]{person.called}: {escape(_short(entry.says))}[/]")
 
     def _message(self, person: Person, entry: Entry) -> None:
         text = entry.text
@@ -65,7 +64,7 @@ class Teller:
         mark = _MARKS.get(Channel(entry.channel or "sms"), entry.channel or "")
         name = entry.says.partition(" by ")[0]
         self._line(
-            f"    → [magenta]{mark:<4}[/] {escape(person.name)}: [bright_black]{name}[/] "
+            f"    → [magenta]{mark:<4}[/] {person.called}: [bright_black]{name}[/] "
             f"{escape(_short(words))}"
         )
 
@@ -75,7 +74,8 @@ class Teller:
         if sent:
             people = len({row.customer_id for row in sent})
             what = Counter(f"{row.message} by {channel_name(row.channel)}" for row in sent)
-            self._line(f"    → {len(sent)} messages to {people} customers: {_counted(what)}")
+            head = f"{counted(len(sent), 'message')} to {counted(people, 'household')}"
+            self._line(f"    → {head}: {_counted(what)}")
         left = [row for row in news.refusals if row.customer_id not in cast]
         if left:
             why = Counter(f"{row.subject} {row.outcome}: {row.reason}" for row in left)
@@ -83,9 +83,7 @@ class Teller:
 
     def reckoning(self, checks: Sequence[tuple[str, bool, str]]) -> None:
         """Show what was promised and whether it holds."""
-        table = Table(title="What the journeys say, and what happened", title_justify="left")
-        table.add_column("")
-        table.add_column("")
+        table = Table(show_header=False, title="What the journeys say, and whether it is so")
         for sentence, holds, found in checks:
             mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
             told = escape(sentence) if holds else f"{escape(sentence)}\n[red]{escape(found)}[/]"
@@ -108,6 +106,11 @@ def worth_telling(entry: Entry) -> bool:
     if entry.kind == "decision":
         return entry.tone in ("warn", "bad")
     return entry.kind == "message" or entry.kind in _TOLD
+
+
+def counted(count: int, thing: str) -> str:
+    """Say how many: ``1 basket``, ``2 baskets``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _counted(what: Counter[str]) -> str:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from signalpost import settings as settings_
 from signalpost.demo import world
 from signalpost.errors import ConfigurationError, TransientError
 from signalpost.settings import PREFIX, Settings
@@ -45,14 +44,21 @@ def settings_of(given: Settings, *, delay: float) -> Settings:
 
     ``delay``: seconds that a message takes for each step of its life in the post office.
     """
-    defaults = {
-        name: field.get_default(call_default_factory=True)
-        for name, field in Settings.model_fields.items()
-    }
     home = (given.home / FOLDER).resolve()
     chosen = {name: getattr(given, name) for name in _FOLLOWED}
-    chosen |= {"home": home, "clock_file": home / "clock.json", "postoffice_delay": delay}
-    return settings_.load(**(defaults | chosen))
+    return _AsGiven(**chosen, home=home, clock_file=home / "clock.json", postoffice_delay=delay)
+
+
+class _AsGiven(Settings):
+    """Settings that look at no environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: Any, init_settings: Any, *others: Any, **more: Any
+    ) -> tuple[Any, ...]:
+        """Take what is given, and no more."""
+        del settings_cls, others, more
+        return (init_settings,)
 
 
 def environment(demo: Settings, around: Mapping[str, str]) -> dict[str, str]:
