@@ -62,8 +62,8 @@ class Standing:
     consents: Mapping[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     """(channel, topic), either may be ``*`` → the latest status and its time."""
     recent: dict[Channel, list[Sent]] = field(default_factory=dict)
-    repeats: Mapping[str, datetime] = field(default_factory=dict)
-    """message name → when it was last sent."""
+    repeats: dict[str, datetime] = field(default_factory=dict)
+    """cause → when this same message was last sent for it."""
     zones: Sequence[ZoneInfo] = ()
     zone_source: str = "default"  #: customer | phone | default
     held_out: bool = False
@@ -80,6 +80,7 @@ class Proposal:
     quiet_hours: bool = False  #: asked for by the message; marketing always keeps them
     repeat_window: timedelta | None = None
     expires_at: datetime | None = None
+    cause: str | None = None  #: the enrolment: its own other channels are no repetition
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def holdout(
 def repeat(proposal: Proposal, standing: Standing, policy: Policy, now: datetime) -> Verdict | None:
     """The same message does not come again within its repeat window."""
     del policy
-    last = standing.repeats.get(proposal.message)
+    others = [at for cause, at in standing.repeats.items() if cause != proposal.cause]
+    last = max(others, default=None)
     if proposal.repeat_window and last and now - last < proposal.repeat_window:
         return _skip("duplicate", last_sent=last.isoformat())
     return None

@@ -143,10 +143,10 @@ def recent_marketing(
 
 def last_sent(
     session: Session, *, roots: Collection[str], message: str, since: datetime
-) -> dict[str, datetime]:
-    """Give when each of these people was last sent this message, after ``since``."""
-    rows = session.execute(
-        select(_c.c.root_id, func.max(_m.c.created_at))
+) -> list[RowMapping]:
+    """Give when each of these people was last sent this message, after ``since``, by enrolment."""
+    query = (
+        select(_c.c.root_id, _m.c.enrolment_id, func.max(_m.c.created_at).label("at"))
         .join(_c, _c.c.id == _m.c.customer_id)
         .where(
             _c.c.root_id.in_(roots),
@@ -154,9 +154,9 @@ def last_sent(
             _m.c.created_at > since,
             _m.c.status.not_in(NOT_SENT),
         )
-        .group_by(_c.c.root_id)
+        .group_by(_c.c.root_id, _m.c.enrolment_id)
     )
-    return {root: at for root, at in rows}  # noqa: C416 - Row is not a tuple pair
+    return list(session.execute(query).mappings())
 
 
 def plan(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -96,8 +96,10 @@ def _repeats(
     if spec.repeat_window is None:
         return {}
     since = now - spec.repeat_window
-    last = messages.last_sent(session, roots=list(roots), message=spec.name, since=since)
-    return {root: {spec.name: at} for root, at in last.items()}
+    found: dict[str, dict[str, datetime]] = defaultdict(dict)
+    for row in messages.last_sent(session, roots=list(roots), message=spec.name, since=since):
+        found[row["root_id"]][row["enrolment_id"] or ""] = row["at"]
+    return found
 
 
 def _zones(

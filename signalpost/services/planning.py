@@ -129,6 +129,7 @@ class Planner:
         )
         self.group.drafts.append(draft)
         standing.recent.setdefault(channel, []).append(Sent(draft.message_id, self.now))
+        standing.repeats[person.id] = self.now
         self.note(person, channel, verdict, draft)
         return True
 
@@ -140,7 +141,6 @@ class Planner:
         standing.recent[channel] = [
             one for one in standing.recent.get(channel, []) if one.message_id != row["id"]
         ]
-        standing.repeats = {}  # this message is what the repeat window would find
         verdict = judge(proposal, standing, self.desk.policy, self.now)
         draft = Draft(
             message_id=row["id"],
@@ -174,6 +174,7 @@ class Planner:
             quiet_hours=spec.quiet_hours,
             repeat_window=spec.repeat_window,
             expires_at=expires_at,
+            cause=person.id,
         )
 
     def hold(self, person: Person, verdict: Verdict) -> None:

@@ -59,7 +59,7 @@ REASONS: Mapping[str, str] = {
 }
 
 _OUTCOMES: Mapping[tuple[str, str], str] = {
-    ("gate", "send"): "Sent {subject}{by}",
+    ("gate", "send"): "Decided to send {subject}{by}",
     ("gate", "skip"): "Did not send {subject}{by}",
     ("gate", "hold"): "Held {subject}{by}",
     ("entry", "entered"): "Entered the journey {subject}",

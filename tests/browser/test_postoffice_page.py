@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -22,14 +22,6 @@ from tests.integration.postoffice_harness import (
 )
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 HOSTILE = (
     "<script>parent.document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 )
@@ -72,14 +64,6 @@ class AppInbox:
                 Route("/v1/inbox/{id}/{act}", act, methods=["POST"]),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -421,3 +421,22 @@ def test_an_old_event_is_kept_and_starts_nothing_and_says_so(stage):
     stage.run_due()
     assert stage.sent == []
     assert [d.reason for d in decisions(stage, kind="entry")] == ["stale_event"]
+
+
+def test_an_offer_that_is_held_for_the_night_on_one_channel_still_goes_there(tmp_path):
+    """The in-app part went at once; its repeat window does not swallow the email of the morning."""
+    night = datetime(2026, 3, 2, 23, 0, tzinfo=UTC)
+    with Stage(folder=tmp_path, journeys=JOURNEYS, start=night) as stage:
+        purchase(stage, marketing_consent=True, preferred_channel="in_app")
+        stage.run_for(days=3, hours=12)
+        offers = {one.channel: one.at.hour for one in stage.sent if one.message == "purchase_offer"}
+        assert offers == {"in_app": 23, "email": 8}
+
+
+def test_two_orders_of_one_person_are_thanked_for_once(stage):
+    """The same question twice on one day would be a nuisance; the record says why it was left out."""
+    purchase(stage)
+    stage.signal("order.placed", user_id="ann", order_id="8", total=5, products=[{"name": "Cup"}])
+    stage.run_for(days=4)
+    assert [m for m, _ in stage.messages()].count("purchase_thanks") == 1
+    assert "duplicate" in {d.reason for d in decisions(stage, subject="purchase_thanks")}

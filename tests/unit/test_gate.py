@@ -127,5 +127,11 @@ def test_what_would_expire_before_morning_is_not_held_for_it():
 
 def test_a_message_does_not_come_again_within_its_window():
     more = {"repeat_window": timedelta(days=14)}
-    assert reason(more=more, repeats={"offer": NOON - timedelta(days=13)}) == "duplicate"
-    assert reason(more=more, repeats={"offer": NOON - timedelta(days=15)}) == "allowed"
+    assert reason(more=more, repeats={"e1": NOON - timedelta(days=13)}) == "duplicate"
+    assert reason(more=more, repeats={"e1": NOON - timedelta(days=15)}) == "allowed"
+
+
+def test_another_channel_of_the_same_cause_is_no_repetition():
+    """In-app went at night; the email that was held until morning still goes."""
+    more = {"repeat_window": timedelta(days=14), "cause": "e1"}
+    assert reason(more=more, repeats={"e1": NOON - timedelta(hours=9)}) == "allowed"
