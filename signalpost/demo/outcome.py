@@ -26,7 +26,7 @@ from signalpost.demo.people import (
 from signalpost.demo.story import END, FRAUD, GUEST_ORDER
 from signalpost.domain.vocabulary import Purpose
 from signalpost.record.messages import Message
-from signalpost.services.entries import Entry
+from signalpost.services.reading.entries import Entry
 
 Check = tuple[str, bool, str]  #: the sentence, whether it holds, what was found
 Rule = Callable[["Evidence"], Any]

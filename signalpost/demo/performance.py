@@ -77,17 +77,18 @@ def _started(demo: Settings, teller: Teller, command: Sequence[str]) -> Iterator
 
 @contextmanager
 def _politely_stopped() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, so that nothing is left running."""
+    """Let SIGTERM end the demo as Ctrl-C does, also where a shell ignores that for what it starts."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _prologue(teller: Teller, demo: Settings, shown: crowd.Crowd, seconds: float) -> None:

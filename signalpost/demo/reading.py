@@ -15,8 +15,8 @@ from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
 from signalpost.record.messages import Message
 from signalpost.services.desk import Desk
-from signalpost.services.entries import Entry
-from signalpost.services.timeline import timeline
+from signalpost.services.reading.entries import Entry
+from signalpost.services.reading.timeline import timeline
 
 _ON_THE_WAY = (MessageStatus.SENDING, MessageStatus.HANDED_OVER, MessageStatus.DEFERRED)
 

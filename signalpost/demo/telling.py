@@ -11,8 +11,8 @@ from rich.table import Table
 from signalpost.demo.people import Person
 from signalpost.demo.reading import News
 from signalpost.domain.vocabulary import Channel
-from signalpost.services.entries import Entry
-from signalpost.services.why import channel_name
+from signalpost.services.reading.entries import Entry
+from signalpost.services.reading.why import channel_name
 
 _MARKS = {Channel.SMS: "SMS", Channel.EMAIL: "mail", Channel.IN_APP: "app"}
 _LONGEST = 240
