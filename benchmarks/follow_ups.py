@@ -12,9 +12,9 @@ from flows import JOURNEYS
 from signalpost.domain.delivery import Handover, Outgoing
 from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record.database import open_engine
-from signalpost.services import signals
-from signalpost.services.advance import Direct, advance
-from signalpost.services.claims import claim_due
+from signalpost.services.intake import signals
+from signalpost.services.journeys.advance import Direct, advance
+from signalpost.services.journeys.claims import claim_due
 from signalpost.testing import Stage
 
 PEOPLE = 5_000
@@ -81,9 +81,10 @@ def run() -> list[dict[str, object]]:
     """Measure, on SQLite that waits for the disk, with a null provider."""
     import dataclasses
 
-    with tempfile.TemporaryDirectory() as folder, Stage(
-        folder=Path(folder), journeys=JOURNEYS
-    ) as stage:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Stage(folder=Path(folder), journeys=JOURNEYS) as stage,
+    ):
         _enrol(stage, PEOPLE)
         stage.database.close()
         durable = type(stage.database)(open_engine(f"sqlite:///{folder}/stage.db"))

@@ -94,7 +94,7 @@ def _intake(place: str) -> Any:
 
     from signalpost.record.database import Database, open_engine
     from signalpost.record.migrate import whole_metadata
-    from signalpost.services.signals import SignalPolicy
+    from signalpost.services.intake.signals import SignalPolicy
     from signalpost.web import intake
 
     engine = open_engine(f"sqlite:///{place}/signalpost.db")

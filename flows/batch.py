@@ -1,7 +1,7 @@
 """What every journey's flow does: take a batch of people as far as they can go now.
 
 The order of the steps is the journey's; which units of work a step is made of is in
-``signalpost.services.advance``; each unit is a task (``tasks.units``).
+``signalpost.services.journeys.advance``; each unit is a task (``tasks.units``).
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from prefect.settings import get_current_settings
 
 from signalpost import bootstrap
 from signalpost.domain.journey import Journey
-from signalpost.services.advance import Direct, Report, advance
-from signalpost.services.claims import claim_due, release
 from signalpost.services.desk import Desk
+from signalpost.services.journeys.advance import Direct, Report, advance
+from signalpost.services.journeys.claims import claim_due, release
 from signalpost.worker import runs
 from tasks.artifacts import show
 from tasks.quiet import UnitFailedError, quiet

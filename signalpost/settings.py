@@ -148,7 +148,9 @@ class Settings(BaseSettings):
     default_zone: Zone = "UTC"  #: of customers whose zone nothing tells
     on_call: str = "on-call"  #: who gets a case when the customer has no agent
     holidays: Texts = ()  #: countries whose holidays are no working days: "US,DE-BY"
-    send_window: Annotated[Window, NoDecode, BeforeValidator(_window)] = Window()  #: else quiet hours
+    send_window: Annotated[Window, NoDecode, BeforeValidator(_window)] = (
+        Window()
+    )  #: else quiet hours
     marketing_caps: Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_caps)] = Policy().caps
     """"2/1d,6/7d": messages on one channel in a rolling period; empty means no cap"""
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of customers without marketing

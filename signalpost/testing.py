@@ -29,11 +29,12 @@ from signalpost.domain.vocabulary import Channel, DeliveryStatus, Lane
 from signalpost.record.base import new_id
 from signalpost.record.database import Database, open_engine
 from signalpost.record.migrate import whole_metadata
-from signalpost.services import replies, signals
-from signalpost.services.advance import Direct, Report, advance
-from signalpost.services.claims import claim_due, next_due
 from signalpost.services.desk import Desk
-from signalpost.services.enrolling import Journeys
+from signalpost.services.inbound import replies
+from signalpost.services.intake import signals
+from signalpost.services.journeys.advance import Direct, Report, advance
+from signalpost.services.journeys.claims import claim_due, next_due
+from signalpost.services.journeys.enrolling import Journeys
 
 EPOCH = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  #: a Monday morning
 

@@ -9,7 +9,7 @@ from prefect.artifacts import TableArtifact
 from prefect.context import AsyncClientContext
 
 from signalpost import bootstrap
-from signalpost.services.advance import Report
+from signalpost.services.journeys.advance import Report
 
 #: More links than this help nobody; the record finds everybody.
 _MOST_LINKS = 20

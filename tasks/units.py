@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from signalpost.errors import TransientError
-from signalpost.services.advance import Units
-from signalpost.services.people import Group
+from signalpost.services.journeys.advance import Units
+from signalpost.services.journeys.people import Group
 from tasks.quiet import quiet
 
 

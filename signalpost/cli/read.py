@@ -16,8 +16,8 @@ from signalpost.domain.diagram import mermaid as mermaid_
 from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record.database import Database, open_engine
-from signalpost.services import overview, sheet
-from signalpost.services.timeline import Entry
+from signalpost.services.reading import overview, sheet
+from signalpost.services.reading.timeline import Entry
 from signalpost.settings import Settings
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "quiet": "dim", "plain": ""}
@@ -103,7 +103,7 @@ def _table(entries: Sequence[Entry], tz: tzinfo) -> Table:
 
 def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> None:
     """Print a customer's decisions with their reasons."""
-    from signalpost.services.why import why as explain
+    from signalpost.services.reading.why import why as explain
 
     with _reading(settings) as session:
         customer_id = _find(session, customer)

@@ -120,9 +120,13 @@ def _text(value: object, _: _Reading) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _Wrong("must be a text")
     text = plain(str(value))
-    if not text or len(text) > _LONGEST_TEXT:
-        raise _Wrong(f"must have 1 to {_LONGEST_TEXT} characters")
+    if not _visible(text) or len(text) > _LONGEST_TEXT:
+        raise _Wrong(f"must have 1 to {_LONGEST_TEXT} characters that can be seen")
     return text
+
+
+def _visible(text: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in text)
 
 
 def _money(value: object, reading: _Reading) -> dict[str, str]:

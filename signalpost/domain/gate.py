@@ -1,8 +1,9 @@
 """The gate: the one place that says send, skip or hold, with a reason.
 
 The purpose of a message decides which rules it must pass (``RULES``). What is known about a person
-arrives as a ``Standing``, gathered by one query a rule for the whole batch (``services.gate``); the
-rules themselves are plain functions, in the order in which a person would want to hear the reason.
+arrives as a ``Standing``, gathered by one query a rule for the whole batch (by
+``services.journeys.gate``); the rules are plain functions, in the order in which a person would want
+to hear the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence

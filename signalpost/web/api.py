@@ -10,9 +10,9 @@ from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError, NotFoundError
-from signalpost.services import overview, sheet
-from signalpost.services.timeline import timeline
-from signalpost.services.why import why
+from signalpost.services.reading import overview, sheet
+from signalpost.services.reading.timeline import timeline
+from signalpost.services.reading.why import why
 from signalpost.web import edge
 from signalpost.web.session import Doorkeeper
 

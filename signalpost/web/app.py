@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record.migrate import is_current
-from signalpost.services.enrolling import Journeys
-from signalpost.services.signals import SignalPolicy
+from signalpost.services.intake.signals import SignalPolicy
+from signalpost.services.journeys.enrolling import Journeys
 from signalpost.web import api, edge, inbox, intake, links, pages, webhooks
 from signalpost.web.committer import Committer
 from signalpost.web.errors import Problem, problem

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import re
 import zlib
 from typing import Any
 
@@ -13,6 +14,12 @@ from signalpost.web.errors import Problem
 _GZIP, _ZLIB = 31, 15  #: zlib's window bits for the two wrappings
 _DEEPEST = 200
 _SPARE = 254 - _DEEPEST
+#: Every escape of a JSON text in turn: a pair of surrogates, half of one, or any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 async def read(request: Request, *, limit: int) -> bytes:
@@ -58,17 +65,29 @@ def _unpack(body: bytes, window: int, limit: int, too_large: Problem) -> bytes:
 
 
 def parse(body: bytes) -> Any:
-    """Parse JSON.
+    """Parse JSON; half a character becomes U+FFFD.
+
+    JavaScript cuts an emoji in two with ``slice`` and sends ``\\ud83d`` without complaint; a whole
+    batch must not be lost for it.
 
     Raises:
         Problem: 400, for what is no JSON.
     """
     try:
-        value = orjson.loads(body)
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            whole = _ESCAPE.sub(_whole, body)
+            if whole == body:
+                raise
+            return orjson.loads(whole)
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Problem(400, f"the body is not valid JSON: {error.msg}", where=where) from error
-    return value
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape["half"] else escape[0]
 
 
 def packed(value: Any) -> bytes:

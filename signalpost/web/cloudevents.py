@@ -13,6 +13,7 @@ with its own ``code``, and the others are kept.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -31,7 +32,7 @@ from starlette.routing import BaseRoute, Route
 from signalpost.domain.events import canonical, moment, snake
 from signalpost.domain.identity import KINDS
 from signalpost.errors import BadInputError, ConfigurationError
-from signalpost.services.signals import Accepted, Signal
+from signalpost.services.intake.signals import Accepted, Signal
 from signalpost.web import bodies
 from signalpost.web.committer import Committer
 from signalpost.web.errors import Problem
@@ -43,6 +44,7 @@ _LONGEST_ID = 250
 _STRUCTURED = "application/cloudevents+json"
 _BATCHED = "application/cloudevents-batch+json"
 _OURS = {"customer", "traits"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _Result = dict[str, Any]
 
 
@@ -265,7 +267,10 @@ def _text(event: Mapping[str, Any], key: str) -> str:
         raise Problem(400, f"{key} is missing; every event needs one", where=key)
     if len(value) > _LONGEST_ID:
         raise Problem(400, f"{key} is longer than {_LONGEST_ID} characters", where=key)
-    return value.strip()
+    text = value.strip()
+    if _CONTROL.search(text):  # the specification forbids them, and no database keeps NUL
+        raise Problem(400, f"{key} holds control characters", where=key)
+    return text
 
 
 def _time(event: Mapping[str, Any], now: datetime) -> datetime:

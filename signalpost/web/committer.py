@@ -15,8 +15,8 @@ from datetime import datetime
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from signalpost.record.database import Database
-from signalpost.services import signals
-from signalpost.services.signals import Accepted, Signal, SignalPolicy
+from signalpost.services.intake import signals
+from signalpost.services.intake.signals import Accepted, Signal, SignalPolicy
 from signalpost.web.errors import Problem
 
 Answer = list[Accepted]

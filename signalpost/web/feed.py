@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from signalpost.content import Catalogue
 from signalpost.record import inbox as record
 from signalpost.record.database import Database
-from signalpost.services import inbox
+from signalpost.services.inbound import inbox
 
 EVERY = 1.0  #: seconds between looks
 #: A listener that does not read is let go; its page connects again and starts afresh.

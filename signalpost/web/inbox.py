@@ -17,7 +17,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.services import inbox
+from signalpost.services.inbound import inbox
 from signalpost.services.links import LIFETIME, BadLinkError
 from signalpost.web import bodies, edge
 from signalpost.web.feed import Feed

@@ -17,8 +17,8 @@ from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError
-from signalpost.services import agents, answer_links, unsubscribe
-from signalpost.services.answers import Answered
+from signalpost.services.inbound import agents, answer_links, unsubscribe
+from signalpost.services.inbound.answers import Answered
 from signalpost.services.links import BadLinkError
 from signalpost.web import edge
 from signalpost.web.answer_words import answer_words

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from signalpost.services.sheet import Sheet
-from signalpost.services.timeline import Entry
-from signalpost.services.why import Explained
+from signalpost.services.reading.sheet import Sheet
+from signalpost.services.reading.timeline import Entry
+from signalpost.services.reading.why import Explained
 
 UTC_ZONE = ZoneInfo("UTC")
 

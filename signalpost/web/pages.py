@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.local_time import zone
 from signalpost.errors import NotFoundError
-from signalpost.services import overview, sheet
-from signalpost.services.why import channel_name
+from signalpost.services.reading import overview, sheet
+from signalpost.services.reading.why import channel_name
 from signalpost.web import edge, page_words
 from signalpost.web.session import Doorkeeper
 

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from signalpost.domain.events import moment, snake, well_formed
 from signalpost.record.base import new_id
-from signalpost.services.signals import Signal
+from signalpost.services.intake.signals import Signal
 from signalpost.web import bodies
 from signalpost.web.committer import Committer
 from signalpost.web.errors import Problem

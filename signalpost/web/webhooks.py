@@ -22,7 +22,7 @@ from signalpost.bootstrap import (
 from signalpost.domain.delivery import Inbound, Receipt
 from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
-from signalpost.services import receipts, replies
+from signalpost.services.inbound import receipts, replies
 from signalpost.web import edge
 
 #: SendGrid sends up to 30 seconds of events; Twilio's forms are small.

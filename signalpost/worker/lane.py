@@ -11,11 +11,11 @@ import structlog
 from prefect.client.orchestration import PrefectClient
 
 from signalpost.domain.vocabulary import Lane
-from signalpost.services import signals
-from signalpost.services.advance import Direct, advance
-from signalpost.services.claims import Claim, claim_due, release
 from signalpost.services.desk import Desk
-from signalpost.services.enrolling import Journeys
+from signalpost.services.intake import signals
+from signalpost.services.journeys.advance import Direct, advance
+from signalpost.services.journeys.claims import Claim, claim_due, release
+from signalpost.services.journeys.enrolling import Journeys
 from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
 from signalpost.worker.diagrams import show_diagrams

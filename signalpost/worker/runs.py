@@ -20,7 +20,7 @@ from prefect.flow_engine import run_flow_async
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 
-from signalpost.services.claims import Claim
+from signalpost.services.journeys.claims import Claim
 
 log = structlog.get_logger()
 

@@ -128,7 +128,7 @@ def test_the_run_of_a_killed_worker_is_closed_when_its_lease_is_over(house):
     async def then(worker: Any, client: Any) -> Any:
         from prefect.states import Running
 
-        from signalpost.services.claims import claim_due
+        from signalpost.services.journeys.claims import claim_due
         from signalpost.worker.sweep import close_lost_runs
 
         await worker.view.look()

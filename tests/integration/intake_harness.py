@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from signalpost.record.database import Database
 from signalpost.record.events import Event
-from signalpost.services.signals import Arrival, SignalPolicy
+from signalpost.services.intake.signals import Arrival, SignalPolicy
 from signalpost.web import intake
 
 WRITE_KEY = "write-key"

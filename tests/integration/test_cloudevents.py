@@ -252,7 +252,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(database: Database) ->
     import asyncio
     import threading
 
-    from signalpost.services.signals import Signal, SignalPolicy
+    from signalpost.services.intake.signals import Signal, SignalPolicy
     from signalpost.web.intake import Committer, Unavailable
 
     gate, inside = threading.Event(), threading.Event()

@@ -11,8 +11,8 @@ from sqlmodel import Session, select
 
 from signalpost.record.consents import Consent
 from signalpost.record.database import Database
-from signalpost.services import consent, signals
-from signalpost.services.signals import Signal, SignalPolicy
+from signalpost.services.intake import consent, signals
+from signalpost.services.intake.signals import Signal, SignalPolicy
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 

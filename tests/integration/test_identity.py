@@ -13,8 +13,8 @@ from sqlmodel import Session, select
 from signalpost.record.customers import ContactPoint, Customer, Identity, IdentityConflict, Merge
 from signalpost.record.database import Database
 from signalpost.record.events import Event
-from signalpost.services import identity, signals
-from signalpost.services.signals import Accepted, Arrival, Signal, SignalPolicy
+from signalpost.services.intake import identity, signals
+from signalpost.services.intake.signals import Accepted, Arrival, Signal, SignalPolicy
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from signalpost.record.consents import Consent
 from signalpost.record.customers import ContactPoint, Customer, Merge
 from signalpost.record.database import Database
 from signalpost.record.events import Event
-from signalpost.services import consent, identity
-from signalpost.services.consent import Statement
+from signalpost.services.intake import consent, identity
+from signalpost.services.intake.consent import Statement
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 T1, T2, T3 = (T0 + timedelta(days=n) for n in (1, 2, 3))

@@ -12,8 +12,8 @@ from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message
-from signalpost.services.advance import Direct, advance
-from signalpost.services.claims import claim_due, release
+from signalpost.services.journeys.advance import Direct, advance
+from signalpost.services.journeys.claims import claim_due, release
 from signalpost.testing import Stage
 
 BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}

@@ -11,8 +11,8 @@ from signalpost.record import customers
 from signalpost.record.customers import ContactPoint, Customer, Identity
 from signalpost.record.database import Database
 from signalpost.record.events import Event
-from signalpost.services import signals
-from signalpost.services.signals import Accepted, Arrival, Signal, SignalPolicy
+from signalpost.services.intake import signals
+from signalpost.services.intake.signals import Accepted, Arrival, Signal, SignalPolicy
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 POLICY = SignalPolicy()

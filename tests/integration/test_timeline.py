@@ -6,9 +6,9 @@ import pytest
 
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record.decisions import DecisionRow
-from signalpost.services import overview, sheet
-from signalpost.services.timeline import timeline
-from signalpost.services.why import REASONS, reason, sentence, why
+from signalpost.services.reading import overview, sheet
+from signalpost.services.reading.timeline import timeline
+from signalpost.services.reading.why import REASONS, reason, sentence, why
 from tests.integration.story import PROGRAM, START, Story, open_record, tell
 
 

@@ -27,9 +27,9 @@ from signalpost.domain.vocabulary import (
 )
 from signalpost.record import consents, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services import claims
 from signalpost.services.desk import Desk
-from signalpost.services.people import Draft, Group
+from signalpost.services.journeys import claims
+from signalpost.services.journeys.people import Draft, Group
 
 log = structlog.get_logger(__name__)
 

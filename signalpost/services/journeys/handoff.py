@@ -9,7 +9,7 @@ from sqlmodel import Session
 from signalpost.record import cases
 from signalpost.record.base import new_id
 from signalpost.services.desk import Desk
-from signalpost.services.people import Person
+from signalpost.services.journeys.people import Person
 
 _Entry = tuple[str, str, dict[str, Any]]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from signalpost.record import cases, enrolments
 from signalpost.record.base import new_id
-from signalpost.services import claims
 from signalpost.services.desk import Desk
-from signalpost.services.people import Group, Person
+from signalpost.services.journeys import claims
+from signalpost.services.journeys.people import Group, Person
 
 
 async def make(desk: Desk, group: Group, *, now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from signalpost.domain.program import Program
 from signalpost.record import cases, customers, decisions, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services.signals import Arrival
+from signalpost.services.intake.signals import Arrival
 
 
 @dataclass

@@ -9,7 +9,8 @@ from sqlmodel import Session
 from signalpost.content import Catalogue
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import consents, customers, links
-from signalpost.services import consent, optouts
+from signalpost.services.inbound import optouts
+from signalpost.services.intake import consent
 
 UNSUBSCRIBE = "unsubscribe"
 PREFERENCE_CENTRE = "preference centre"

@@ -13,8 +13,8 @@ import orjson
 from signalpost.domain.events import plain, snake
 from signalpost.domain.identity import LONGEST_VALUE
 from signalpost.errors import BadInputError
-from signalpost.services import addresses
-from signalpost.services.consent import TRAITS, Statement
+from signalpost.services.intake import addresses
+from signalpost.services.intake.consent import TRAITS, Statement
 
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,4}")
 _KEY = re.compile(r"[^\W\d]\w{0,63}")

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from signalpost.record import consents
 from signalpost.record.base import new_id
-from signalpost.services import consent
+from signalpost.services.intake import consent
 
 STOP = "stop"
 #: The source of consents that came as a message to us; START finds by it what a STOP denied.

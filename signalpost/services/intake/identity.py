@@ -12,7 +12,7 @@ from signalpost.record import customers as record
 from signalpost.record import events
 from signalpost.record.base import new_id
 from signalpost.record.customers import Merge
-from signalpost.services import consent
+from signalpost.services.intake import consent
 
 SOURCE = "signalpost"
 

@@ -15,9 +15,9 @@ from signalpost.record.cases import Case
 from signalpost.record.consents import Consent, Suppression
 from signalpost.record.customers import ContactPoint, IdentityConflict, Merge
 from signalpost.record.enrolments import Enrolment
-from signalpost.services import addresses
-from signalpost.services.timeline import Timeline, assemble
-from signalpost.services.why import Explained, describe, explain_all
+from signalpost.services.intake import addresses
+from signalpost.services.reading.timeline import Timeline, assemble
+from signalpost.services.reading.why import Explained, describe, explain_all
 
 
 @dataclass(frozen=True, kw_only=True)

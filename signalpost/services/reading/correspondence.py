@@ -6,8 +6,8 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import MessageStatus, ReceiptKind
 from signalpost.record import timeline as record
 from signalpost.record.messages import Message, MessageVariant
-from signalpost.services.entries import Entry, known
-from signalpost.services.why import channel_name
+from signalpost.services.reading.entries import Entry, known
+from signalpost.services.reading.why import channel_name
 
 
 def entries(found: record.History) -> Iterator[Entry]:

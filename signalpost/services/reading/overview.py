@@ -12,7 +12,7 @@ from signalpost.domain.program import Program
 from signalpost.record import overview as record
 from signalpost.record.cases import Case
 from signalpost.record.events import Event
-from signalpost.services.why import describe
+from signalpost.services.reading.why import describe
 
 
 @dataclass(frozen=True, kw_only=True)

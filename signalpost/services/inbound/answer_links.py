@@ -12,8 +12,8 @@ from sqlmodel import Session
 
 from signalpost.domain.text import fill
 from signalpost.record import customers, links, questions
-from signalpost.services import answers
-from signalpost.services.unsubscribe import topic_label
+from signalpost.services.inbound import answers
+from signalpost.services.inbound.unsubscribe import topic_label
 
 MOST_COMMENT = 1_000  #: characters
 _MOST_TITLE = 200

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from signalpost.record import cases, customers, links
 from signalpost.record.base import new_id
-from signalpost.services.unsubscribe import topic_label
+from signalpost.services.inbound.unsubscribe import topic_label
 
 KIND = "conversation"
 EVENT = "agent.contacted"

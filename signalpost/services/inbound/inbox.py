@@ -14,7 +14,7 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, ReceiptKind
 from signalpost.errors import ConflictError, NotFoundError
 from signalpost.record import customers, inbox, questions
-from signalpost.services import answers, receipts
+from signalpost.services.inbound import answers, receipts
 
 #: What each action writes; doing it again changes nothing.
 _WRITES: Mapping[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ from signalpost.content import MessageSpec
 from signalpost.errors import ConfigurationError
 from signalpost.record import questions
 from signalpost.record.base import new_id
-from signalpost.services.people import Group
+from signalpost.services.journeys.people import Group
 
 
 def ask(session: Session, *, group: Group, spec: MessageSpec, now: datetime) -> None:

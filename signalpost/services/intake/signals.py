@@ -16,9 +16,17 @@ from signalpost.domain.identity import Book, Claim, Conflict, Key
 from signalpost.errors import ConflictError, NotFoundError
 from signalpost.record import events as record
 from signalpost.record.base import new_id
-from signalpost.services import consent, identity, profiles
-from signalpost.services.drafts import Draft, Signal, SignalPolicy, again, held, prepare, storable
-from signalpost.services.profiles import Change
+from signalpost.services.intake import consent, identity, profiles
+from signalpost.services.intake.drafts import (
+    Draft,
+    Signal,
+    SignalPolicy,
+    again,
+    held,
+    prepare,
+    storable,
+)
+from signalpost.services.intake.profiles import Change
 
 __all__ = ["Accepted", "Arrival", "Signal", "SignalPolicy", "accept", "redrive", "release_parked"]
 

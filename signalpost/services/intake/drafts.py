@@ -12,8 +12,8 @@ import orjson
 from signalpost.domain import events as names
 from signalpost.domain.identity import KINDS, LONGEST_VALUE, PERSON_KINDS, Claim
 from signalpost.errors import BadInputError
-from signalpost.services import addresses, traits
-from signalpost.services.consent import Statement
+from signalpost.services.intake import addresses, traits
+from signalpost.services.intake.consent import Statement
 
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")

@@ -12,9 +12,9 @@ from signalpost.domain.delivery import Inbound
 from signalpost.domain.replies import Meaning, Reply, classify
 from signalpost.record import cases, customers, questions, replies
 from signalpost.record.base import new_id
-from signalpost.services import answers, optouts
 from signalpost.services.desk import Desk
-from signalpost.services.phrases import phrase
+from signalpost.services.inbound import answers, optouts
+from signalpost.services.inbound.phrases import phrase
 
 #: The meaning of a reply whose code belongs to no open case, as the record says it.
 WRONG_CODE = "wrong_code"

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from signalpost.domain.program import Program
 from signalpost.record import enrolments
-from signalpost.services import calls, planning, sending, steps
 from signalpost.services.desk import Desk
-from signalpost.services.people import Group, Person, load
+from signalpost.services.journeys import calls, planning, sending, steps
+from signalpost.services.journeys.people import Group, Person, load
 
 #: A chain has at most this many channels to fall back on.
 _MOST_ROUNDS = 5

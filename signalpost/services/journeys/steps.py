@@ -20,11 +20,11 @@ from signalpost.domain.vocabulary import Channel
 from signalpost.errors import ConfigurationError
 from signalpost.record import cases, customers, decisions, enrolments, events, messages, questions
 from signalpost.record.base import new_id
-from signalpost.services import handoff
-from signalpost.services.claims import SET_ASIDE_AFTER
 from signalpost.services.desk import Desk
-from signalpost.services.gate import home_zone
-from signalpost.services.people import Group, Person
+from signalpost.services.journeys import handoff
+from signalpost.services.journeys.claims import SET_ASIDE_AFTER
+from signalpost.services.journeys.gate import home_zone
+from signalpost.services.journeys.people import Group, Person
 
 
 @dataclass

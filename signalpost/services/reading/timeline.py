@@ -8,8 +8,8 @@ from sqlmodel import Session
 
 from signalpost.errors import NotFoundError
 from signalpost.record import timeline as record
-from signalpost.services import affairs, correspondence
-from signalpost.services.entries import Entry
+from signalpost.services.reading import affairs, correspondence
+from signalpost.services.reading.entries import Entry
 
 __all__ = ["Entry", "Timeline", "assemble", "timeline"]
 

@@ -17,7 +17,8 @@ from signalpost.domain.delivery import Receipt
 from signalpost.domain.vocabulary import Channel, MessageStatus, ReceiptKind
 from signalpost.record import receipts
 from signalpost.record.base import new_id
-from signalpost.services import consent, optouts
+from signalpost.services.inbound import optouts
+from signalpost.services.intake import consent
 
 #: Suppressions that a kind of receipt means by itself; a bounce of a phone number is a bad address.
 _MEANS: Mapping[ReceiptKind, str] = {

@@ -18,7 +18,7 @@ from signalpost.domain.gate import Address, Policy, Sent, Standing
 from signalpost.domain.local_time import zone
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import consents, customers, messages
-from signalpost.services.people import Person
+from signalpost.services.journeys.people import Person
 
 
 def standings(

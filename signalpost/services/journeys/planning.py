@@ -13,9 +13,9 @@ from signalpost.domain.gate import Proposal, Sent, Verdict, judge
 from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
 from signalpost.record import customers, decisions, enrolments, events, messages
 from signalpost.record.base import new_id
-from signalpost.services import gate, questions
 from signalpost.services.desk import Desk
-from signalpost.services.people import Draft, Group, Person
+from signalpost.services.journeys import gate, questions
+from signalpost.services.journeys.people import Draft, Group, Person
 
 #: Statuses after which the next channel of the chain is tried.
 _WENT_WRONG = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.BOUNCED)

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from signalpost.record import customers as record
 from signalpost.record.base import new_id
-from signalpost.services.traits import MOST_ATTRIBUTES, Profile
+from signalpost.services.intake.traits import MOST_ATTRIBUTES, Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from signalpost.record import timeline as record
-from signalpost.services.entries import Entry, known
-from signalpost.services.why import channel_name, explain_all
+from signalpost.services.reading.entries import Entry, known
+from signalpost.services.reading.why import channel_name, explain_all
 
 
 def entries(found: record.History) -> Iterator[Entry]:

@@ -1,0 +1,1 @@
+"""What comes back: receipts, replies, answers, the inbox, and people who opt out."""

@@ -1,0 +1,1 @@
+"""The record read back: one timeline, why, and the lists that operators look at."""
