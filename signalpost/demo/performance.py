@@ -139,10 +139,10 @@ def _play(
         director.play(beats, end=story.END)
         checks = outcome.reckon(scene, shown)
         _epilogue(teller, director, checks, time.monotonic() - begun)
-        who = [(one, scene.reading.customer_id(one)) for one in (STEVE, ANN, JANE, SOMCHAI)]
-        customers = [(f"{one.called}'s record", id_) for one, id_ in who if id_]
-        teller.pages(_pages(demo, customers))
-        if not exit_when_done:
+        if not exit_when_done:  # the pages are there as long as the demo is
+            who = [(one, scene.reading.customer_id(one)) for one in (STEVE, ANN, JANE, SOMCHAI)]
+            customers = [(f"{one.called}'s record", id_) for one, id_ in who if id_]
+            teller.pages(_pages(demo, customers))
             _stay(teller, demo)
         return 0 if all(holds for _, holds, _ in checks) else 1
     finally:
