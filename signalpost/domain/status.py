@@ -76,6 +76,9 @@ ODD: Mapping[tuple[MessageStatus, MessageStatus], str] = {
     (MessageStatus.SENDING, MessageStatus.QUEUED): (
         "The provider certainly did not process the call, so it may be made again."
     ),
+    (MessageStatus.FAILED, MessageStatus.QUEUED): (
+        "It failed before any provider had it, and an operator had it tried again."
+    ),
     (MessageStatus.UNKNOWN, MessageStatus.HANDED_OVER): (
         "The answer to our call was lost; the receipt proves that the provider took the message."
     ),
@@ -135,9 +138,13 @@ def settle(
 
 
 def allowed(before: MessageStatus, after: MessageStatus) -> bool:
-    """Whether a message may move so: upwards in rank, or back to the queue from ``sending``."""
-    back_to_queue = (MessageStatus.SENDING, MessageStatus.QUEUED)
-    return RANK[after] > RANK[before] or (before, after) == back_to_queue
+    """Whether a message may move so: upwards in rank, or back to the queue.
+
+    Back from ``sending`` when the call was surely not processed; from ``failed`` when an operator
+    resumes the person and no provider ever had it.
+    """
+    back = after is MessageStatus.QUEUED and before in (MessageStatus.SENDING, MessageStatus.FAILED)
+    return back or RANK[after] > RANK[before]
 
 
 def explain(before: MessageStatus, after: MessageStatus) -> str | None:

@@ -78,8 +78,8 @@ _c = table_of(Customer)
 #: Where PostgreSQL's workers listen.
 WAKE_CHANNEL = "signalpost_wake"
 
-#: Enrolments that can still move.
-OPEN = ("active", "waiting")
+#: Enrolments that can still move; somebody set aside does when an operator resumes them.
+OPEN = ("active", "waiting", "set_aside")
 
 
 def due(
@@ -240,6 +240,53 @@ def give_back(session: Session, *, claim_id: str, due_at: datetime, set_aside: s
     if set_aside:
         values |= {"status": "set_aside", "reason": set_aside, "due_at": None}
     session.execute(update(_e).where(_e.c.claim_id == claim_id).values(values))
+
+
+def status_of(session: Session, *, enrolment_id: str) -> str | None:
+    """Give the status of an enrolment, or None when there is none by that id."""
+    return session.execute(select(_e.c.status).where(_e.c.id == enrolment_id)).scalar()
+
+
+def set_aside(
+    session: Session, *, journey: str | None = None, limit: int | None = None
+) -> list[RowMapping]:
+    """Give who is set aside, the longest first; in one journey, or in all of them."""
+    query = (
+        select(_e.c.id, _e.c.customer_id, _e.c.journey, _e.c.step, _e.c.reason, _e.c.moved_at)
+        .where(_e.c.status == "set_aside")
+        .order_by(_e.c.moved_at, _e.c.id)
+        .limit(limit)
+    )
+    if journey is not None:
+        query = query.where(_e.c.journey == journey)
+    return list(session.execute(query).mappings())
+
+
+def lock_set_aside(session: Session, *, ids: Collection[str]) -> list[RowMapping]:
+    """Lock those of the enrolments that are set aside, and give them."""
+    return list(
+        session.execute(
+            select(_e.c.id, _e.c.customer_id, _e.c.journey, _e.c.step, _e.c.reason, _e.c.context)
+            .where(_e.c.id.in_(ids), _e.c.status == "set_aside")
+            .order_by(_e.c.id)
+            .with_for_update()
+        ).mappings()
+    )
+
+
+def resume(session: Session, *, ids: Collection[str], now: datetime) -> None:
+    """Make enrolments that are set aside due again, with no failed tries behind them."""
+    session.execute(
+        update(_e)
+        .where(_e.c.id.in_(ids), _e.c.status == "set_aside")
+        .values(status="active", reason=None, due_at=now, attempts=0, moved_at=now)
+    )
+    announce(session)
+
+
+def set_context(session: Session, *, enrolment_id: str, context: Mapping[str, Any]) -> None:
+    """Write what an enrolment knows; whoever calls has it locked."""
+    session.execute(update(_e).where(_e.c.id == enrolment_id).values(context=context))
 
 
 def keep_versions(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:

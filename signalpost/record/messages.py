@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index, RowMapping, bindparam, func, select, update
 from sqlmodel import Field, Session
 
-from signalpost.domain.vocabulary import MessageStatus, Purpose
+from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus, Purpose
 from signalpost.record.base import (
     Id,
     Table,
@@ -112,12 +112,12 @@ NOT_SENT = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.EXPIRED)
 
 
 def of_enrolments(session: Session, *, enrolment_ids: Collection[str]) -> list[RowMapping]:
-    """Give key, channel, status and id of the messages of these enrolments."""
+    """Give id, key, channel, status and purpose of the messages of these enrolments."""
     return list(
         session.execute(
             select(
                 _m.c.id, _m.c.idempotency_key, _m.c.enrolment_id, _m.c.channel, _m.c.address,
-                _m.c.status, _m.c.expires_at,
+                _m.c.status, _m.c.purpose, _m.c.expires_at,
             ).where(_m.c.enrolment_id.in_(enrolment_ids))
         ).mappings()
     )  # fmt: skip
@@ -183,6 +183,8 @@ def intend(
         .where(_m.c.id == bindparam("row_id"))
         .values(
             status=MessageStatus.SENDING.value,
+            version=bindparam("new_version"),
+            address=bindparam("new_address"),
             variant_id=bindparam("new_variant"),
             locale=bindparam("new_locale"),
             slots=bindparam("new_slots"),
@@ -272,6 +274,24 @@ def close_unsent(
             .values(status=status.value, reason=bindparam("new_reason"), updated_at=now),
             [{"row_id": message_id, "new_reason": reason} for message_id, reason in rows],
         )
+
+
+def never_handed_over(session: Session, *, message_ids: Collection[str]) -> set[str]:
+    """Give those of the messages that no provider can have: none was called, or each surely refused."""
+    perhaps = select(_d.c.message_id).where(
+        _d.c.message_id.in_(message_ids),
+        _d.c.status.not_in((DeliveryStatus.RETRY, DeliveryStatus.REJECTED)),
+    )
+    return set(message_ids) - set(session.execute(perhaps).scalars())
+
+
+def requeue(session: Session, *, message_ids: Collection[str], now: datetime) -> None:
+    """Put messages that failed by our own fault back to where they were decided on."""
+    session.execute(
+        update(_m)
+        .where(_m.c.id.in_(message_ids), _m.c.status == MessageStatus.FAILED)
+        .values(status=MessageStatus.QUEUED.value, reason=None, updated_at=now)
+    )
 
 
 def put_in_inbox(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -102,7 +102,7 @@ def merge(session: Session, *, kept: str, merged: str, reason: str, now: datetim
     known = record.roots(session, [kept, merged])
     for customer_id in (kept, merged):
         if customer_id not in known:
-            raise NotFoundError(f"there is no customer {customer_id}")
+            raise NotFoundError(f"There is no customer {customer_id}.")
     kept_id, merged_id = known[kept], known[merged]
     if kept_id == merged_id:
         return None
@@ -133,9 +133,9 @@ def unmerge(session: Session, *, merge_id: str, now: datetime) -> Merge:
     """
     row = session.get(Merge, merge_id)
     if row is None:
-        raise NotFoundError(f"there is no merge {merge_id}")
+        raise NotFoundError(f"There is no merge {merge_id}.")
     if row.undone_at is not None:
-        raise ConflictError(f"merge {merge_id} has been undone already")
+        raise ConflictError(f"Merge {merge_id} has been undone already.")
     stands = record.roots(session, [row.kept_id, *row.moved])
     together = [moved for moved in row.moved if stands[moved] == stands[row.kept_id]]
     record.set_root(session, together, row.merged_id)

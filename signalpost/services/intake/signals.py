@@ -131,9 +131,9 @@ def redrive(
     """
     row = record.one(session, event_id)
     if row is None:
-        raise NotFoundError(f"there is no event {event_id}")
+        raise NotFoundError(f"There is no event {event_id}.")
     if row.status != "parked":
-        raise ConflictError(f"event {event_id} is {row.status}, not parked")
+        raise ConflictError(f"Event {event_id} is {row.status}, not parked.")
     draft = _again(row, now, policy)
     _take_or_set_aside(session, [draft], now, react, policy)
     return _answer(draft)

@@ -1,7 +1,7 @@
 """Deciding who is sent what: the gate's verdicts, written down with the messages they allow."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,11 +53,10 @@ class Planner:
         """Decide for everyone and write it down."""
         group, node = self.group, self.group.node
         happened = _already_happened(self.session, group)
-        written = _by_chain(
+        written = by_chain(
             messages.of_enrolments(
                 self.session, enrolment_ids=[person.id for person in group.people]
-            ),
-            node.id,
+            )
         )
         group.standings = gate.standings(
             self.session,
@@ -68,6 +67,8 @@ class Planner:
             now=self.now,
         )
         for person in group.people:
+            if person.set_aside:  # in an earlier round of this step: an operator must look first
+                continue
             person.hold_until, person.retrying = None, False
             if event := happened.get(person.id):
                 self.note(
@@ -75,7 +76,9 @@ class Planner:
                 )
                 continue
             for number, chain in enumerate(node.args["via"]):
-                self.plan_chain(person, number, chain, written.get((person.id, number), []))
+                self.plan_chain(
+                    person, number, chain, written.get((person.id, node.id, number), [])
+                )
         self.write()
 
     def plan_chain(
@@ -91,10 +94,7 @@ class Planner:
             if status is MessageStatus.QUEUED:
                 self.resume(person, row)
                 return
-            if status in _WENT_WRONG or (
-                # Nobody knows whether it arrived. An alert is worth saying twice; nothing else is.
-                status is MessageStatus.UNKNOWN and self.spec.purpose is Purpose.SECURITY
-            ):
+            if went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
                 continue
             return  # this chain has done its work
@@ -247,12 +247,22 @@ def _in_order(chain: Mapping[str, Any], person: Person) -> list[Channel]:
     return channels
 
 
-def _by_chain(rows: Sequence[RowMapping], node_id: str) -> dict[tuple[str, int], list[RowMapping]]:
-    found: dict[tuple[str, int], list[RowMapping]] = defaultdict(list)
+def went_wrong(status: MessageStatus, purpose: Purpose) -> bool:
+    """Say whether a message that ended so leaves its chain undone.
+
+    Nobody knows whether an unknown one arrived. An alert is worth saying twice; nothing else is.
+    """
+    return status in _WENT_WRONG or (
+        status is MessageStatus.UNKNOWN and purpose is Purpose.SECURITY
+    )
+
+
+def by_chain(rows: Iterable[RowMapping]) -> dict[tuple[str, str, int], list[RowMapping]]:
+    """Put messages under their enrolment, step and number of the chain, as their keys say."""
+    found: dict[tuple[str, str, int], list[RowMapping]] = defaultdict(list)
     for row in rows:
         enrolment, step, number, _ = row["idempotency_key"].split(":")
-        if step == node_id:
-            found[enrolment, int(number)].append(row)
+        found[enrolment, step, int(number)].append(row)
     return found
 
 

@@ -131,6 +131,8 @@ def _intend(desk: Desk, group: Group, now: datetime) -> None:
             messages=[
                 {
                     "row_id": d.message_id,
+                    "new_version": desk.catalogue[d.proposal.message].version,
+                    "new_address": d.address,
                     "new_variant": d.variant.id if d.variant else None,
                     "new_locale": d.variant.locale if d.variant else None,
                     "new_slots": d.slots,

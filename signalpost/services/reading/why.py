@@ -40,6 +40,7 @@ REASONS: Mapping[str, str] = {
     "missing_fact": "a fact that it must show is missing: {subject}",
     "bad_fact": "a fact that it must show is not of its type: {subject}",
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
+    "provider_refuses": "the provider put it off again and again ({subject})",
     # entry into a journey
     "stale_event": "the event is too old to act on",
     "already_entered": "the customer has entered it for the same thing before",
@@ -56,6 +57,7 @@ REASONS: Mapping[str, str] = {
     "handed_off": "the case went to a person in {team}",
     "case_closed": "the case was closed",
     "called": "{hook} was called",
+    "by_operator": "an operator says that what stopped it is repaired",
 }
 
 _OUTCOMES: Mapping[tuple[str, str], str] = {
@@ -69,6 +71,7 @@ _OUTCOMES: Mapping[tuple[str, str], str] = {
     ("step", "woken"): "Woken in {subject}",
     ("step", "exited"): "Left {subject}",
     ("step", "set_aside"): "Set aside in {subject}",
+    ("step", "resumed"): "Resumed in {subject}",
     ("step", "then"): "Yes, in {subject}",
     ("step", "otherwise"): "No, in {subject}",
 }
