@@ -122,6 +122,56 @@ def test_the_other_lanes_wait_for_prefect_and_lose_nobody(house):
     assert len(house.stage.sent) == 4
 
 
+def test_who_was_claimed_when_prefect_went_away_waits_for_it_too(house):
+    """The worker holds a claim and finds nobody to run it under: it keeps it, and sends nothing."""
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    house.pickups(2)
+
+    async def then(worker: Any, client: Any) -> None:
+        await worker.view.look()
+        there = client._client.base_url
+        client._client.base_url = f"http://127.0.0.1:{closed_port()}/api/"
+        assert not await worker.round()
+        assert not await worker.round()
+        assert house.stage.sent == []
+        client._client.base_url = there
+        await worker.view.look()
+        assert await worker.round()
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        house.work("service", then)
+    assert len(house.stage.sent) == 4
+    assert None not in house.run_ids()
+
+
+def test_what_was_parked_for_a_time_to_come_goes_on_without_anybody_asking(house):
+    """Accepted means kept: a signal dated tomorrow is let through tomorrow by a worker that runs."""
+    clock = house.stage.clock
+    house.stage.signal(
+        "order.ready_for_pickup",
+        user_id="early",
+        phone="+12065550100",
+        order_id="1",
+        at=clock.now + timedelta(days=1),
+    )
+    assert house.enrolments() == []
+    clock.now += timedelta(days=1, seconds=1)
+
+    async def then(worker: Any, client: Any) -> None:
+        del client
+        stop = asyncio.Event()
+        serving = asyncio.create_task(worker.serve(stop))
+        async with asyncio.timeout(60):
+            while len(house.stage.sent) < 2:
+                await asyncio.sleep(0.05)
+        stop.set()
+        await serving
+
+    house.work("service", then)
+    assert {one.message for one in house.stage.sent} == {"pickup_ready"}
+
+
 def test_the_run_of_a_killed_worker_is_closed_when_its_lease_is_over(house):
     """Prefect alone would show it running for ever; while the lease holds it is left alone."""
 
