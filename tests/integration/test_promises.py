@@ -7,6 +7,7 @@ each test here goes red when the line of code that keeps the promise is taken ou
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -88,7 +89,7 @@ def test_a_signal_whose_commit_fails_is_not_answered_2xx(tmp_path):
 class Paused(Direct):
     """A worker that is stopped just before one of its units, while something else happens."""
 
-    def __init__(self, stage, unit, meanwhile):
+    def __init__(self, stage: Stage, unit: str, meanwhile: Callable[[], Any]) -> None:
         super().__init__(stage.desk)
         go_on = getattr(self, unit)
 
