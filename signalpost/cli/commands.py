@@ -34,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RUN, LOOK, WRITE = "Run", "Look", "Write and check"
+RUN, LOOK, WRITE, MEND = "Run", "Look", "Write and check", "Put right"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Person = Annotated[
@@ -180,7 +180,10 @@ def event(
     name: Annotated[str, typer.Argument(help="Such as order.placed.")],
     properties: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(help="key=value, key:=json, or customer.key=value for what is about them."),
+        typer.Argument(
+            help="key=value (a list or object as JSON), key:=7 for a number, or "
+            "customer.key=value for what is about them."
+        ),
     ] = None,
     body: Annotated[
         Optional[str],  # noqa: UP045
@@ -199,3 +202,65 @@ def event(
     from signalpost.cli.write import event as run
 
     run(settings_.load(), name, properties or [], body=body, event_id=id_, file=file)
+
+
+@app.command(rich_help_panel=MEND)
+def redrive(
+    id_: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(
+            metavar="ID", help="Of a parked event, or of an enrolment that was set aside."
+        ),
+    ] = None,
+    all_set_aside: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="JOURNEY", help="Everybody who is set aside in this journey."),
+    ] = None,
+    fact: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Put a fact of theirs right first; repeatable."),
+    ] = None,
+) -> None:
+    """Try again what waits for an operator; without an ID, list it."""
+    from signalpost.cli.mend import redrive as run
+
+    run(settings_.load(), id_, journey=all_set_aside, facts=fact or [])
+
+
+@app.command(rich_help_panel=MEND)
+def merge(
+    keep: Annotated[str, typer.Argument(help="Who stays: an id or any key of theirs.")],
+    other: Annotated[str, typer.Argument(help="Who is the same person.")],
+    reason: Annotated[str, typer.Option(help="How you know; kept on the record.")],
+) -> None:
+    """Make one person of two customers; it can be undone."""
+    from signalpost.cli.mend import merge as run
+
+    run(settings_.load(), keep, other, reason=reason)
+
+
+@app.command(rich_help_panel=MEND)
+def unmerge(
+    merge_id: Annotated[str, typer.Argument(help="As `signalpost record` shows it.")],
+) -> None:
+    """Undo a merge."""
+    from signalpost.cli.mend import unmerge as run
+
+    run(settings_.load(), merge_id)
+
+
+@app.command(rich_help_panel=MEND)
+def suppress(
+    address: Annotated[str, typer.Argument(help="An email address, a phone number …")],
+    channel: Annotated[
+        Optional[Channel],  # noqa: UP045
+        typer.Option(help="Email for an address with @, else SMS, when left out."),
+    ] = None,
+    scope: Annotated[str, typer.Option(help="all, marketing, or a topic.")] = "all",
+    reason: Annotated[str, typer.Option(help="manual, hard_bounce, bad_address …")] = "manual",
+    lift: Annotated[bool, typer.Option("--lift", help="Lift the block of this reason.")] = False,
+) -> None:
+    """Block an address whatever the consent, or lift such a block."""
+    from signalpost.cli.mend import suppress as run
+
+    run(settings_.load(), address, channel=channel, scope=scope, reason=reason, lift=lift)

@@ -1,7 +1,6 @@
 """Reading the record: timelines, decisions, journeys."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,60 +8,22 @@ from zoneinfo import ZoneInfo
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-from sqlmodel import Session
 
-from signalpost.cli import say
+from signalpost.cli import door, say
 from signalpost.domain.diagram import mermaid as mermaid_
 from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, NotFoundError
-from signalpost.record.database import Database, open_engine
-from signalpost.services.reading import overview, sheet
+from signalpost.services.reading import commands, overview, sheet
 from signalpost.services.reading.timeline import Entry
 from signalpost.settings import Settings
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "quiet": "dim", "plain": ""}
 
 
-def _open_record(settings: Settings) -> Database:
-    """Open the record alone, for reading.
-
-    Raises:
-        NotFoundError: it is kept in SQLite, and the file is not there yet.
-    """
-    address = settings.database_address
-    file = address.removeprefix("sqlite:///")
-    if file != address and not Path(file).is_file():
-        raise NotFoundError(
-            f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
-            "SIGNALPOST_DATABASE_URL to where it is."
-        )
-    return Database(open_engine(address))
-
-
-@contextmanager
-def _reading(settings: Settings) -> Iterator[Session]:
-    database = _open_record(settings)
-    try:
-        with database.reading() as session:
-            yield session
-    finally:
-        database.close()
-
-
-def _find(session: Session, text: str) -> str:
-    found = sheet.search(session, text=text)
-    if found is None:
-        raise NotFoundError(
-            "Nobody on the record is known by that. Give a customer id, user id, email, phone or "
-            "order id."
-        )
-    return found
-
-
 def record(settings: Settings, customer: str, *, json: bool, limit: int) -> None:
     """Print a customer's timeline."""
-    with _reading(settings) as session:
-        found = sheet.sheet(session, customer_id=_find(session, customer), limit=limit)
+    with door.reading(settings) as session:
+        found = sheet.sheet(session, customer_id=door.find(session, customer), limit=limit)
     if json:
         entries = [entry.to_json() for entry in found.timeline.entries]
         say.as_json(found.to_json() | {"timeline": entries, "earlier": found.timeline.earlier})
@@ -71,15 +32,35 @@ def record(settings: Settings, customer: str, *, json: bool, limit: int) -> None
     say.out.print(f"[bold]{escape(found.name or 'Unnamed customer')}[/bold]  {found.id}")
     keys = ", ".join(f"{one.kind} {one.value}" for one in found.who.identities)
     say.out.print(f"[dim]{escape(keys)}[/dim]", soft_wrap=True)
-    for run in found.running:
-        say.out.print(f"In [bold]{run.enrolment.journey}[/bold]: {escape(run.step)}")
-    for case in found.open_cases:
-        say.out.print(f"[red]{case.kind} case[/red] with {escape(case.assignee)}: {case.reason}")
+    _print_standing(found)
     say.out.print()
     if found.timeline.earlier:
         say.out.print("[dim]There is more before; use --limit.[/dim]")
     say.out.print(_table(found.timeline.entries, tz))
     say.out.print(f"[dim]Times are those of {tz}.[/dim]")
+
+
+def _print_standing(found: sheet.Sheet) -> None:
+    """What is going on, and the command for what waits for an operator."""
+    for run in found.running:
+        line = f"In [bold]{run.enrolment.journey}[/bold]: {escape(run.step)}"
+        _with_command(line, commands.redrive(run.enrolment.id) if run.is_set_aside else None)
+    for case in found.open_cases:
+        say.out.print(
+            f"[red]{case.kind} case[/red] with {escape(case.assignee)}: {escape(case.reason)}"
+        )
+    for merge in found.merges:
+        _with_command(
+            f"Merged with {merge.merged_id}: {escape(merge.reason)}", commands.unmerge(merge.id)
+        )
+    for conflict in found.conflicts:
+        line = f"[yellow]{escape(f'{conflict.kind} {conflict.value}')} is somebody else's[/yellow]"
+        _with_command(line, commands.merge(found.id, found.other_of(conflict)))
+
+
+def _with_command(line: str, command: str | None) -> None:
+    says = f"{line}  [dim]{escape(command)}[/dim]" if command else line
+    say.out.print(says, soft_wrap=True)
 
 
 def _table(entries: Sequence[Entry], tz: tzinfo) -> Table:
@@ -105,8 +86,8 @@ def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> 
     """Print a customer's decisions with their reasons."""
     from signalpost.services.reading.why import why as explain
 
-    with _reading(settings) as session:
-        customer_id = _find(session, customer)
+    with door.reading(settings) as session:
+        customer_id = door.find(session, customer)
         found = explain(session, customer_id=customer_id, about=about)
     if json:
         decisions = [one.to_json() for one in found]
@@ -145,7 +126,7 @@ def journeys(settings: Settings, name: str | None, *, mermaid: bool, json: bool)
         known = ", ".join(sorted(programs)) or "none"
         raise NotFoundError(f"There is no journey {name!r}; there are: {known}.")
     chosen = {key: one for key, one in programs.items() if name in (None, key)}
-    with _reading(settings) as session:
+    with door.reading(settings) as session:
         found = overview.journeys(session, programs=chosen)
     if json:
         say.as_json({"journeys": [one.to_json() for one in found]})

@@ -1,10 +1,12 @@
 """Writing and checking: lint, preview, and sending one signal."""
 
 import json as json_
+import shlex
 import sys
 import tempfile
 import uuid
 import webbrowser
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -146,7 +148,16 @@ def _data(properties: list[str], body: str | None, file: Path | None) -> dict[st
     data: Any = {} if text is None else _parse(text, "The data")
     if not isinstance(data, dict):
         raise BadInputError('The data must be one JSON object, such as {"order_id": "7"}.')
-    for one in properties:
+    return put(data, properties)
+
+
+def put(data: dict[str, Any], pairs: Iterable[str]) -> dict[str, Any]:
+    """Put ``key=value`` pairs into an object; dots in a key lead inwards.
+
+    Raises:
+        BadInputError: one is no such pair, or its JSON is broken.
+    """
+    for one in pairs:
         _put(data, one)
     return data
 
@@ -154,8 +165,8 @@ def _data(properties: list[str], body: str | None, file: Path | None) -> dict[st
 def _put(data: dict[str, Any], one: str) -> None:
     key, sign, text = one.partition("=")
     if not sign or not key.strip(":"):
-        raise BadInputError(f"{one!r} is not key=value; for JSON write key:=value.")
-    value = _parse(text, key) if key.endswith(":") else text
+        raise BadInputError(f"{one!r} is not key=value; for a number write key:=value.")
+    value = _value(key, text)
     *path, last = key.rstrip(":").split(".")
     place = data
     for part in path:
@@ -165,10 +176,26 @@ def _put(data: dict[str, Any], one: str) -> None:
     place[last] = value
 
 
+def _value(key: str, text: str) -> Any:
+    """What comes after the sign: text, unless it is said, or looks, to be JSON."""
+    if key.endswith(":"):
+        return _parse(text, key)
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json_.loads(text)
+    except (ValueError, RecursionError) as error:
+        as_text = shlex.quote(f"{key}:={json_.dumps(text, ensure_ascii=False)}")
+        raise BadInputError(
+            f"{key} looks like a JSON list or object and is not valid: {error}. If it is meant as "
+            f"text, write {as_text}."
+        ) from None
+
+
 def _parse(text: str, what: str) -> Any:
     try:
         return json_.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{what.rstrip(':')} is not valid JSON: {error}.") from None
 
 

@@ -262,6 +262,11 @@ def set_aside(
     return list(session.execute(query).mappings())
 
 
+def journey_known(session: Session, *, journey: str) -> bool:
+    """Say whether anybody ever entered a journey of this name."""
+    return session.execute(select(_v.c.version).where(_v.c.journey == journey)).first() is not None
+
+
 def lock_set_aside(session: Session, *, ids: Collection[str]) -> list[RowMapping]:
     """Lock those of the enrolments that are set aside, and give them."""
     return list(

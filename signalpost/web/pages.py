@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.local_time import zone
 from signalpost.errors import NotFoundError
-from signalpost.services.reading import overview, sheet
+from signalpost.services.reading import commands, overview, sheet
 from signalpost.services.reading.why import channel_name
 from signalpost.web import edge, page_words
 from signalpost.web.session import Doorkeeper
@@ -40,6 +40,7 @@ _environment.filters["channel"] = channel_name
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
 _environment.filters["pretty"] = page_words.pretty
+_environment.globals["commands"] = commands
 _templates = Jinja2Templates(env=_environment)
 
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlmodel import select
 
+from signalpost.record.enrolments import Enrolment
+from signalpost.record.events import Event
 from signalpost.web.session import COOKIE, ticket
 from tests.integration.pages_harness import KEY, Site, open_site
 
@@ -186,6 +189,36 @@ def test_journeys_cases_and_parked_events_are_listed(reader: TestClient) -> None
     assert "not recognised" in cases
     assert "order_id:O-9" in reader.get("/events").text
     assert "No such case" in reader.get("/cases?status=closed").text
+
+
+def test_what_waits_for_an_operator_is_shown_with_the_command_to_run(
+    reader: TestClient, site: Site
+) -> None:
+    events = reader.get("/events").text
+    [parked] = _events(site)
+    assert f"signalpost redrive {parked}" in events
+    page = reader.get(f"/customers/{site.story.jane}").text
+    assert f"signalpost merge {site.story.jane} {site.story.stranger} --reason" in page
+    assert "signalpost unmerge " in page
+    assert "signalpost redrive" not in page
+    with site.product.database.writing() as session:
+        [enrolment] = session.exec(select(Enrolment))
+        before, enrolment.status, enrolment.reason = (
+            enrolment.status,
+            "set_aside",
+            "bad_fact:amount",
+        )
+    page = reader.get(f"/customers/{site.story.jane}").text
+    assert f"signalpost redrive {enrolment.id}" in page
+    assert "Set aside: a fact that it must show is not of its type: amount" in page
+    with site.product.database.writing() as session:
+        [enrolment] = session.exec(select(Enrolment))
+        enrolment.status, enrolment.reason = before, None
+
+
+def _events(site: Site) -> list[str]:
+    with site.product.database.reading() as session:
+        return list(session.exec(select(Event.id).where(Event.status == "parked")))
 
 
 def test_the_same_is_there_as_json(site: Site) -> None:

@@ -223,7 +223,8 @@ def test_everybody_in_a_journey_is_resumed_at_once_and_only_there(stage, tmp_pat
     with stage.database.writing() as session:
         for one in session.exec(select(Enrolment)):
             one.context = {**one.context, "facts": {**one.context["facts"], "store": "Harbour"}}
-    assert resuming.resume_all(stage.database, journey="other", now=stage.clock()) == 0
+    with pytest.raises(NotFoundError, match="'fragil'"):
+        resuming.resume_all(stage.database, journey="fragil", now=stage.clock())
     assert resuming.resume_all(stage.database, journey="fragile", now=stage.clock()) == 3
     assert resuming.resume_all(stage.database, journey="fragile", now=stage.clock()) == 0
     stage.run_for(timedelta(minutes=1))

@@ -73,7 +73,7 @@ def test_why_says_each_decision_in_plain_words(story: Story) -> None:
         says = [one.says for one in why(session, customer_id=story.jane)]
     assert says == [
         "Entered the journey fraud-alert: fraud.signalled came.",
-        "Sent fraud_alert by SMS: every rule of its purpose allowed it.",
+        "Decided to send fraud_alert by SMS: every rule of its purpose allowed it.",
         "No, in fraud-alert (answer to fraud is yes?): the question was: fraud is yes.",
         f"Did not send early_bird by email: {REASONS['consent_denied']}.".replace(
             "{since}", "20 February 2026, 09:30 UTC"

@@ -24,7 +24,7 @@ def test_help_lists_every_command_with_what_it_does(tmp_path: Path) -> None:
     assert shown.code == 0
     for command in (
         "up", "web", "worker", "postoffice", "migrate", "doctor", "lint", "preview", "event",
-        "record", "why", "journeys",
+        "record", "why", "journeys", "redrive", "merge", "unmerge", "suppress",
     ):  # fmt: skip
         assert f" {command} " in shown.out
     assert "Exit codes" in shown.out
@@ -69,6 +69,9 @@ def test_a_database_that_is_away_is_exit_code_5_and_its_password_is_not_shown(
     [
         (["order.placed", "nonsense"], "'nonsense' is not key=value"),
         (["order.placed", "total:=1,5"], "total is not valid JSON"),
+        (["order.placed", 'products=[{"name": "Board"'], "products looks like a JSON list"),
+        (["order.placed", "note=[urgent] call"], """'note:="[urgent] call"'"""),
+        (["order.placed", "deep=" + "[" * 20_000], "deep looks like a JSON list"),
         (["order.placed", "--json", "[1]"], "must be one JSON object"),
         (["order.placed", "a=1", "a.b=2"], "'a' has a value of its own"),
         (["order.placed", "--file", "no-such-file"], "cannot be read"),
@@ -192,6 +195,11 @@ def test_the_web_starts_serves_and_stops_when_told(tmp_path: Path) -> None:
         sent = signalpost(tmp_path, "event", *ready, **known)
         assert (sent.code, "ready_for_pickup accepted" in sent.out) == (0, True)
         assert "order.ready_for_pickup" in signalpost(tmp_path, "record", "ann", **known).out
+        listed = ["order.placed", "order_id=007", 'products=[{"name":"Board","quantity":1}]']
+        assert signalpost(tmp_path, "event", *listed, "user_id=ann", **known).code == 0
+        [placed] = [one for one in timeline(tmp_path, known) if one["says"] == "order.placed"]
+        assert [one["name"] for one in placed["detail"]["facts"]["items"]] == ["Board"]
+        assert placed["detail"]["facts"]["order_id"] == "007"
         wrong = signalpost(tmp_path, "event", "order.placed", write_key="wrong", **known)
         assert wrong.code == 3
         assert "SIGNALPOST_WRITE_KEY" in wrong.err
@@ -200,6 +208,10 @@ def test_the_web_starts_serves_and_stops_when_told(tmp_path: Path) -> None:
     finally:
         web.terminate()
         assert web.wait(20) in (0, -signal.SIGTERM)
+
+
+def timeline(folder: Path, known: dict[str, str]) -> list[dict]:
+    return json.loads(signalpost(folder, "record", "ann", "--json", **known).out)["timeline"]
 
 
 def until_ready(url: str) -> None:

@@ -64,8 +64,14 @@ def resume(
 
 
 def resume_all(database: Database, *, journey: str, now: datetime) -> int:
-    """Resume everybody who is set aside in a journey, some at a time; gives how many."""
+    """Resume everybody who is set aside in a journey, some at a time; gives how many.
+
+    Raises:
+        NotFoundError: nobody ever entered a journey of this name.
+    """
     with database.reading() as session:
+        if not enrolments.journey_known(session, journey=journey):
+            raise NotFoundError(f"Nobody ever entered a journey called {journey!r}.")
         ids = [row["id"] for row in enrolments.set_aside(session, journey=journey)]
     resumed = 0
     for start in range(0, len(ids), _TOGETHER):

@@ -9,10 +9,11 @@ from sqlmodel import Session
 
 from signalpost.domain.diagram import mermaid
 from signalpost.domain.program import Program
+from signalpost.record import enrolments
 from signalpost.record import overview as record
 from signalpost.record.cases import Case
 from signalpost.record.events import Event
-from signalpost.services.reading.why import describe
+from signalpost.services.reading.why import describe, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +183,16 @@ def cases(session: Session, *, status: str | None = None, limit: int = 200) -> l
 def case_counts(session: Session) -> dict[str, int]:
     """How many cases there are of each status."""
     return record.case_counts(session)
+
+
+def set_aside(
+    session: Session, *, journey: str | None = None, limit: int = 200
+) -> list[Mapping[str, Any]]:
+    """Who waits for an operator, the longest first, with the reason in words."""
+    return [
+        {**row, "says": reason(row["reason"] or "something failed", {})}
+        for row in enrolments.set_aside(session, journey=journey, limit=limit)
+    ]
 
 
 def events(session: Session, *, status: str, limit: int = 200) -> list[Event]:

@@ -17,7 +17,7 @@ from signalpost.record.customers import ContactPoint, IdentityConflict, Merge
 from signalpost.record.enrolments import Enrolment
 from signalpost.services.intake import addresses
 from signalpost.services.reading.timeline import Timeline, assemble
-from signalpost.services.reading.why import Explained, describe, explain_all
+from signalpost.services.reading.why import Explained, describe, explain_all, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,11 @@ class Running:
 
     enrolment: Enrolment
     step: str
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether they wait for an operator."""
+        return self.enrolment.status == "set_aside"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,11 @@ class Sheet:
             if (one.channel, one.address) == (point.channel, point.address)
         ]
 
+    def other_of(self, conflict: IdentityConflict) -> str:
+        """The customer on the other side of a conflict."""
+        ours = conflict.customer_id in self.who.family
+        return conflict.other_id if ours else conflict.customer_id
+
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON values, without the timeline and the decisions."""
         root = self.who.root
@@ -85,6 +95,9 @@ class Sheet:
             "conflicts": [
                 _row(one, "customer_id", "other_id", "kind", "value", "at", "resolved_at")
                 for one in self.conflicts
+            ],
+            "merges": [
+                _row(one, "id", "kept_id", "merged_id", "reason", "at") for one in self.merges
             ],
             "journeys": [
                 _row(one.enrolment, "id", "journey", "version", "status", "step", "due_at", "key")
@@ -208,6 +221,6 @@ def _in_force(rows: Sequence[Suppression]) -> list[Suppression]:
 def step_of(enrolment: Enrolment, programs: Mapping[str, Mapping[str, Any]]) -> str:
     """Say what somebody is doing in a journey, in a few words."""
     if enrolment.status == "set_aside":
-        return f"set aside: {enrolment.reason or 'something failed'}"
+        return f"set aside: {reason(enrolment.reason or 'something failed', {})}"
     node = programs.get(enrolment.version, {}).get("nodes", {}).get(enrolment.step or "")
     return describe(Node(**node)) if node else f"step {enrolment.step}"

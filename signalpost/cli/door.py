@@ -1,0 +1,55 @@
+"""The record, opened for one command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlmodel import Session
+
+from signalpost.errors import NotFoundError
+from signalpost.record.database import Database, open_engine
+from signalpost.services.reading import sheet
+from signalpost.settings import Settings
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """Open the record, and let go of it at the end.
+
+    Raises:
+        NotFoundError: it is kept in SQLite, and the file is not there yet.
+    """
+    address = settings.database_address
+    file = address.removeprefix("sqlite:///")
+    if file != address and not Path(file).is_file():
+        raise NotFoundError(
+            f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
+            "SIGNALPOST_DATABASE_URL to where it is."
+        )
+    database = Database(open_engine(address))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Session]:
+    """Open the record to look something up."""
+    with opened(settings) as database, database.reading() as session:
+        yield session
+
+
+def find(session: Session, text: str) -> str:
+    """Find a customer by whatever was typed.
+
+    Raises:
+        NotFoundError: nobody is known by that.
+    """
+    found = sheet.search(session, text=text)
+    if found is None:
+        raise NotFoundError(
+            f"Nobody on the record is known by {text!r}. Give a customer id, user id, email, phone "
+            "or order id."
+        )
+    return found
