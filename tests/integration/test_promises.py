@@ -1,59 +1,38 @@
-"""The promises of the design where only interference shows whether they are kept.
+"""Accepted means kept, and never twice: what only interference shows.
 
-Two workers at one person, many workers at one cap, a commit that fails, a log that somebody reads:
-each test here goes red when the line of code that keeps the promise is taken out.
+Two workers at one person, a commit that fails, a receipt that comes too soon: each test here goes red
+when the line of code that keeps the promise is taken out.
 """
 
 import asyncio
-import threading
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import select
-from structlog.testing import capture_logs
 
 from flows import JOURNEYS
-from signalpost.domain.delivery import Handover, Receipt
-from signalpost.domain.gate import Cap, Policy
-from signalpost.domain.journey import SMS, Call, ExitOn, Journey, Send, Wait, first
+from signalpost.domain.delivery import Handover, Inbound, Receipt
+from signalpost.domain.journey import SMS, Call, ExitOn, Journey, Wait
 from signalpost.domain.vocabulary import DeliveryStatus, Lane, ReceiptKind
-from signalpost.record import enrolments
-from signalpost.record.base import new_id
-from signalpost.record.cases import HookCall
-from signalpost.record.decisions import DecisionRow
+from signalpost.record import questions
+from signalpost.record.cases import CaseEntry, HookCall
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message
-from signalpost.services.inbound import receipts
-from signalpost.services.journeys.advance import Direct, advance
+from signalpost.record.receipts import Answer, Question
+from signalpost.services.inbound import answers, receipts, replies
+from signalpost.services.journeys.advance import Direct
 from signalpost.services.journeys.claims import claim_due
 from signalpost.testing import Stage
 from tests.integration.front_harness import open_front
-
-BO: dict[str, Any] = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
+from tests.integration.promises_harness import ALERT, BO, rows, work
 
 
 @pytest.fixture
 def stage(tmp_path, database_url):
     with Stage(folder=tmp_path, journeys=JOURNEYS, database_url=database_url) as opened:
         yield opened
-
-
-def rows(stage, table):
-    with stage.database.reading() as session:
-        return list(session.exec(select(table)))
-
-
-def work(stage, claim_id, units=None):
-    asyncio.run(
-        advance(stage.desk, claim_id=claim_id, units=units or Direct(stage.desk), run_id=None)
-    )
 
 
 # -- accepted means kept -----------------------------------------------------------------------
@@ -116,6 +95,8 @@ def test_a_worker_that_slept_through_an_exit_changes_nothing(stage, unit):
     )
     [enrolment] = rows(stage, Enrolment)
     assert (enrolment.status, enrolment.reason) == ("exited", "order.cancelled")
+    if unit == "decide":  # nothing was promised to them either
+        assert rows(stage, Message) == []
 
 
 @pytest.mark.parametrize("unit", ["decide", "deliver", "move"])
@@ -236,134 +217,60 @@ def test_a_receipt_that_overtakes_the_providers_answer_stands(stage, answer):
     assert {(d.status, d.provider_id) for d in rows(stage, Delivery)} == {("accepted", "early")}
 
 
-# -- fraud goes first --------------------------------------------------------------------------
+def test_a_reply_that_comes_twice_is_answered_once_and_shows_on_the_case_once(stage):
+    """Twilio repeats a webhook that it believes to have failed (invariant I7)."""
+    stage.signal(**ALERT)
+    stage.run_due()
+    inbound = Inbound(
+        provider="outbox", provider_id="SM1", channel=SMS, sender=BO["phone"],
+        recipient="+15005550006", body="maybe yes, maybe no?", at=stage.clock(),
+    )  # fmt: skip
+    answers = []
+    for _ in range(2):
+        with stage.database.writing() as session:
+            took = replies.take(session, inbound=inbound, desk=stage.desk, now=stage.clock())
+        answers.append(took.answer)
+    assert answers[0]
+    assert answers[1] is None
+    assert [entry.what for entry in rows(stage, CaseEntry)] == ["opened", "note"]
 
 
-def test_every_alert_has_a_claim_of_its_own_and_waits_for_no_other(stage):
-    for number in range(3):
-        stage.signal(
-            "fraud.signalled", user_id=f"u{number}", phone=BO["phone"], transaction_id=str(number),
-            merchant="M", amount=5, currency="USD", occurred_at="2026-03-02T08:00:00Z",
-        )  # fmt: skip
-    claims = claim_due(stage.desk, lane="risk", now=stage.clock())
-    assert [claim.size for claim in claims] == [1, 1, 1]
-
-
-# -- caps under concurrency --------------------------------------------------------------------
-
-WORKERS, PEOPLE, CAP = 8, 5, 2
-
-
-def write_news(folder: Path) -> Path:
-    """A message folder with one marketing message, which may come as often as the caps allow."""
-    (folder / "news").mkdir(parents=True)
-    (folder / "brand.toml").write_text(
-        'name = "Larkfield"\nwebsite = "https://larkfield.example"\n'
-        'postal_address = "12 Harbour Street, London"\ndomains = ["larkfield.example"]\n'
-    )
-    (folder / "news" / "message.toml").write_text(
-        'description = "News."\npurpose = "marketing"\ntopic = "news"\n'
-    )
-    (folder / "news" / "sms.txt").write_text("{{ brand.name }}: news. Reply STOP to end\n")
-    return folder
-
-
-NEWS = Journey(
-    name="news",
-    lane=Lane.MARKETING,
-    starts_on="news.published",
-    key="issue",
-    steps=[Send("news", via=first(SMS))],
-)
-
-
-@contextmanager
-def newsroom(folder, **options):
-    """A stage with one marketing journey, and five customers who want it."""
-    templates = write_news(folder / "templates")
-    with Stage(folder=folder, journeys=[NEWS], templates=templates, **options) as stage:
-        for number in range(PEOPLE):
-            stage.signal(
-                "customer.identified",
-                user_id=f"u{number}",
-                phone=f"+1206555020{number}",
-                traits={"marketing_consent": True, "timezone": "UTC"},
-            )
-        yield stage
-
-
-def test_workers_that_decide_at_once_never_exceed_a_cap(tmp_path, database_url):
-    """C26: eight workers, each with a marketing message for the same five customers, cap two a day.
-
-    Every customer gets exactly two; every other message has its reason on the record.
-    """
-    policy = Policy(caps=(Cap(CAP, timedelta(days=1)),))
-    with newsroom(tmp_path, database_url=database_url, policy=policy) as stage:
-        for number in range(PEOPLE):
-            for issue in range(WORKERS):
-                stage.signal("news.published", user_id=f"u{number}", issue=str(issue))
-        claims = one_claim_an_issue(stage)
-        together = threading.Barrier(WORKERS)
-
-        def at_once(claim_id):
-            together.wait(timeout=30)
-            work(stage, claim_id)
-
-        with ThreadPoolExecutor(WORKERS) as workers:
-            list(workers.map(at_once, claims))
-        assert Counter(one.to for one in stage.sent) == {
-            f"+1206555020{number}": CAP for number in range(PEOPLE)
-        }
-        reasons = Counter(
-            (d.outcome, d.reason) for d in rows(stage, DecisionRow) if d.kind == "gate"
-        )
-        assert reasons == {
-            ("send", "allowed"): PEOPLE * CAP,
-            ("skip", "frequency_cap"): PEOPLE * (WORKERS - CAP),
-        }
-
-
-def one_claim_an_issue(stage):
-    """Give each worker the same five customers, each by another enrolment."""
-    by_issue = {}
-    for enrolment in rows(stage, Enrolment):
-        by_issue.setdefault(enrolment.key, []).append(enrolment.id)
-    claims = []
+@pytest.mark.parametrize("outcome", ["answered", "expired"])
+def test_an_answer_that_was_on_its_way_when_the_question_closed_changes_nothing(stage, outcome):
+    """Two doors saw the same open question; the second one comes too late, and overrides nothing."""
+    stage.signal(**ALERT)
+    stage.run_due()
+    [question] = rows(stage, Question)
     with stage.database.writing() as session:
-        for ids in by_issue.values():
-            claims.append(new_id())
-            enrolments.lease(
-                session, ids=ids, claim_id=claims[-1], until=stage.clock() + stage.desk.lease
-            )
-    return claims
+        if outcome == "answered":
+            first_one = answer(stage, session, question.id, "no")
+            assert (first_one.accepted, first_one.woke) == (True, True)
+        else:
+            questions.close(session, ids=[question.id], outcome=outcome, now=stage.clock())
+    with stage.database.writing() as session:
+        late = answer(stage, session, question.id, "yes")
+    assert (late.accepted, late.woke) == (False, False)
+    assert [one.value for one in rows(stage, Answer)] == ["no"] * (outcome == "answered")
+    [question] = rows(stage, Question)
+    assert question.outcome == outcome
 
 
-# -- no personal data in logs ------------------------------------------------------------------
+def test_an_answer_after_the_journey_was_left_brings_nobody_back(stage):
+    """The order was cancelled with the question still open: the score is kept, and starts nothing."""
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    stage.signal("order.picked_up", user_id="bo", order_id="1")
+    stage.run_for(days=2)
+    assert ("pickup_csat", "sms") in stage.messages()
+    before = len(stage.sent)
+    stage.signal("order.cancelled", user_id="bo", order_id="1")
+    stage.reply(BO["phone"], "5")
+    stage.run_for(days=1)
+    [enrolment] = rows(stage, Enrolment)
+    assert (enrolment.status, enrolment.reason) == ("exited", "order.cancelled")
+    assert len(stage.sent) == before
 
 
-def test_no_log_line_says_whom_we_write_to(stage):
-    """A whole alert with an answer, a provider that breaks, words that break: ids only."""
-    canaries = ("+12065557777", "canary.person@example.com", "Canary Jewellers", "Canaria")
-    phone, email, merchant, name = canaries
-    fraud = {
-        "merchant": merchant,
-        "amount": {"amount": "1000.00", "currency": "USD"},
-        "occurred_at": "2026-03-02T08:59:00Z",
-    }
-
-    def breaks(one):
-        raise RuntimeError(f"no route to {one.address} for {name}")
-
-    with capture_logs() as logs:
-        stage.signal(
-            "fraud.signalled", user_id="c", phone=phone, email=email, transaction_id="T1",
-            traits={"first_name": name}, **fraud,
-        )  # fmt: skip
-        stage.run_due()
-        stage.reply(phone, f"no idea, says {name}")
-        stage.outbox.manner = breaks
-        stage.signal("fraud.signalled", user_id="c", transaction_id="T2", **fraud)
-        stage.run_due()
-    assert any(line["event"] == "delivery.provider_raised" for line in logs)
-    said = repr(logs)
-    assert [canary for canary in canaries if canary in said] == []
+def answer(stage, session, question_id, value):
+    return answers.answer(
+        session, question_id=question_id, value=value, channel="in_app", now=stage.clock()
+    )
