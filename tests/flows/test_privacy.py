@@ -1,11 +1,13 @@
 """No personal data leaves the record: Prefect's API and its database file are searched for it."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
@@ -61,3 +63,31 @@ def test_prefect_never_sees_whose_data_it_moves(house):
     assert len(stored) > 100_000
     for canary in CANARIES:
         assert canary.encode() not in stored
+
+
+def test_a_lane_whose_record_fails_logs_the_kind_of_error_and_not_its_words(house):
+    """Databases quote values in their errors; the worker's log must not."""
+    phone, email, merchant, name = CANARIES
+    house.pickups(1)
+    with house.stage.database.writing() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER nosy BEFORE UPDATE ON enrolments "
+                f"BEGIN SELECT RAISE(ABORT, '{merchant} {email} {phone} {name}'); END"
+            )
+        )
+
+    async def then(worker: Any, client: Any) -> None:
+        del client
+        stop = asyncio.Event()
+        serving = asyncio.create_task(worker.serve(stop))
+        async with asyncio.timeout(60):
+            while not any(line["event"] == "worker.round_failed" for line in logs):
+                await asyncio.sleep(0.05)
+        stop.set()
+        await serving
+
+    with capture_logs() as logs:
+        house.work("service", then)
+    said = repr(logs)
+    assert [canary for canary in CANARIES if canary in said] == []

@@ -21,6 +21,7 @@ from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
 from signalpost.record.messages import Message
 from signalpost.record.receipts import Question
+from signalpost.services.intake import identity
 from signalpost.services.journeys.claims import claim_due
 from signalpost.testing import Stage
 from tests.integration.promises_harness import ALERT, BO, explained, rows, work
@@ -277,3 +278,15 @@ def test_the_rules_by_which_people_leave_are_those_of_their_own_version(
         assert cancelled.status == "accepted"
         stage.run_for(hours=3)
         assert len(stage.sent) == (0 if leaves else 1)
+
+
+def test_a_merge_neither_ends_nor_loses_the_journey_somebody_is_in(stage):
+    """The order was a guest's by phone; its owner is found out while it waits in the store."""
+    guest = stage.signal("order.ready_for_pickup", phone=BO["phone"], order_id="1").customer_id
+    bo = stage.signal("customer.identified", user_id="bo", email=BO["email"]).customer_id
+    stage.run_due()
+    with stage.database.writing() as session:
+        identity.merge(session, kept=bo, merged=guest, reason="one person", now=stage.clock())
+    stage.signal("order.picked_up", user_id="bo", order_id="1")
+    stage.run_for(days=20)
+    assert [message for message, _ in stage.messages()] == ["pickup_ready", "pickup_csat"]

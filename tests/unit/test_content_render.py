@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from jinja2.exceptions import SecurityError
 
 from signalpost.content import Catalogue, MissingFact, RenderFailed, Slot, Variant, fill, to_gsm
-from signalpost.content.engine import TEXT
+from signalpost.content.engine import HTML, TEXT
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import ConfigurationError, NotFoundError
 
@@ -342,3 +343,20 @@ def test_a_warm_catalogue_has_rendered_everything(catalogue):
     started = time.process_time()
     catalogue.preview("fraud_alert", Channel.SMS, "th")
     assert time.process_time() - started < 0.05
+
+
+@pytest.mark.parametrize("env", [TEXT, HTML])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__ }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ ''['__class__'] }}",
+        "{{ range.__globals__ }}",
+        "{{ rows.append(1) }}",
+    ],
+)
+def test_what_gets_past_the_check_of_templates_is_stopped_when_it_runs(env, attack):
+    """Two walls: the linter refuses these in a file, and the sandbox refuses to run them."""
+    with pytest.raises((MissingFact, SecurityError)):
+        env.from_string(attack).render(rows=[])
