@@ -288,5 +288,18 @@ def test_a_merge_neither_ends_nor_loses_the_journey_somebody_is_in(stage):
     with stage.database.writing() as session:
         identity.merge(session, kept=bo, merged=guest, reason="one person", now=stage.clock())
     stage.signal("order.picked_up", user_id="bo", order_id="1")
-    stage.run_for(days=20)
+    stage.run_for(days=2)  # before the wait for the pickup would have ended by itself
     assert [message for message, _ in stage.messages()] == ["pickup_ready", "pickup_csat"]
+
+
+def test_a_message_that_went_an_hour_ago_for_another_cause_is_not_sent_again(stage):
+    """Two orders an hour apart are thanked for once, and the record says why."""
+    for order in ("1", "2"):
+        stage.signal(
+            "order.placed", **BO, order_id=order, total=5, currency="USD",
+            products=[{"name": "Cup"}], traits={"timezone": "UTC"},
+        )  # fmt: skip
+        stage.run_for(hours=1)
+    stage.run_for(days=5)
+    assert [message for message, _ in stage.messages()].count("purchase_thanks") == 1
+    assert ("skip", "duplicate") in explained(stage, "gate")
