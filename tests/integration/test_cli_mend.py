@@ -81,7 +81,10 @@ def test_a_merge_says_which_consent_holds_from_now_on(stage: Stage, run: Any) ->
     stage.clock.now += timedelta(hours=1)
     stage.signal("customer.identified", **ANN, traits={"marketing_consent": True})
     stage.clock.now += timedelta(hours=1)
-    assert "Consent from now on: denied for " in run("merge", "ann", "anna", "--reason", "asked her").out
+    assert (
+        "Consent from now on: denied for "
+        in run("merge", "ann", "anna", "--reason", "asked her").out
+    )
 
 
 @pytest.mark.parametrize(
