@@ -376,8 +376,8 @@ def resolve_conflicts(session: Session, customer_ids: Sequence[str], *, now: dat
 def lock_customers(session: Session, root_ids: Iterable[str]) -> None:
     """Hold these people until the transaction ends, so that a wake-up or a cap cannot be missed.
 
-    Always in the same order, so that two transactions never wait for each other. On SQLite a writing
-    transaction holds everything already.
+    Always in the same order, and before any enrolment, so that two transactions never wait for each
+    other. On SQLite a writing transaction holds everything already.
     """
     if session.get_bind().dialect.name == "sqlite":
         return
@@ -386,7 +386,9 @@ def lock_customers(session: Session, root_ids: Iterable[str]) -> None:
             select(_customers.c.id)
             .where(_customers.c.id.in_(ids))
             .order_by(_customers.c.id)
-            .with_for_update()
+            # NO KEY UPDATE: rows of others that only refer to these people need not wait, and so
+            # cannot take part in a deadlock.
+            .with_for_update(key_share=True)
         )
 
 
@@ -395,7 +397,9 @@ def set_attribute(
 ) -> None:
     """Set one attribute of a customer."""
     known = session.execute(
-        select(_customers.c.attributes).where(_customers.c.id == customer_id).with_for_update()
+        select(_customers.c.attributes)
+        .where(_customers.c.id == customer_id)
+        .with_for_update(key_share=True)
     ).scalar_one()
     session.execute(
         _customers.update()

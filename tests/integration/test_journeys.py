@@ -440,3 +440,17 @@ def test_two_orders_of_one_person_are_thanked_for_once(stage):
     stage.run_for(days=4)
     assert [m for m, _ in stage.messages()].count("purchase_thanks") == 1
     assert "duplicate" in {d.reason for d in decisions(stage, subject="purchase_thanks")}
+
+
+def test_leaving_a_journey_closes_what_it_asked(stage):
+    """A score for an order that was returned meanwhile answers nothing, and no later question."""
+    stage.signal("order.ready_for_pickup", **ANN, order_id="1")
+    stage.run_due()
+    stage.signal("order.picked_up", user_id="ann", order_id="1")
+    stage.run_for(days=1, hours=12)
+    stage.signal("order.returned", user_id="ann", order_id="1")
+    [question] = rows(stage, _question())
+    assert question.outcome == "expired"
+    stage.reply(ANN["phone"], "1")
+    stage.run_due()
+    assert rows(stage, Case) == []

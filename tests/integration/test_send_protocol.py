@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -247,3 +249,33 @@ def test_a_slow_provider_does_not_cost_the_lease(stage):
     stage.outbox.hand_over = slowly
     asyncio.run(advance(stage.desk, claim_id=claim.id, units=Direct(stage.desk), run_id=None))
     assert {m.status for m in rows(stage, Message)} == {"handed_over", "delivered"}
+
+
+def work(stage):
+    for _ in range(6):
+        for claim in claim_due(stage.desk, lane="service", now=stage.clock(), limit=3):
+            units = Direct(stage.desk)
+            asyncio.run(advance(stage.desk, claim_id=claim.id, units=units, run_id=None))
+
+
+def tell(stage, name, users):
+    for number, user in enumerate(users):
+        stage.signal(name, message_id=f"{name}:{user}", user_id=user, order_id=str(number))
+
+
+def test_signals_and_workers_at_once_never_wait_for_each_other_in_a_circle(stage):
+    """Events that wake and end people come in while two workers move the same people on."""
+    users = [f"u{number}" for number in range(8)]
+    tell(stage, "order.ready_for_pickup", users)
+    with ThreadPoolExecutor(4) as pool:
+        tasks = [
+            pool.submit(work, stage),
+            pool.submit(work, stage),
+            pool.submit(tell, stage, "order.picked_up", users),
+            pool.submit(tell, stage, "order.cancelled", users),
+        ]
+    assert [error for task in tasks if (error := task.exception())] == []
+    stage.run_for(minutes=5)
+    assert {(e.status, e.reason) for e in rows(stage, Enrolment)} == {("exited", "order.cancelled")}
+    per_message = Counter((one.message, one.channel, one.to) for one in stage.sent)
+    assert max(per_message.values(), default=1) == 1

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.program import Program
-from signalpost.record import cases, customers, decisions, enrolments, messages
+from signalpost.record import cases, customers, decisions, enrolments, messages, questions
 from signalpost.record.base import new_id
 from signalpost.services.intake.signals import Arrival
 
@@ -72,6 +72,7 @@ class Journeys:
             if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
                 enrolments.leave(session, enrolment_ids=[row["id"]], reason=rule["reason"], now=now)
                 messages.withdraw(session, enrolment_ids=[row["id"]], now=now)
+                questions.close_of(session, enrolment_ids=[row["id"]], outcome="expired", now=now)
                 notes.append(_note(arrival, row, program, "exited", rule["reason"], now))
                 return True
         if row["wait_for"] == f"event:{arrival.name}" and _same_key(arrival, row, program):

@@ -30,10 +30,10 @@ def decide(desk: Desk, group: Group, *, now: datetime) -> None:
     spec = desk.catalogue[group.node.args["message"]]
     group.drafts = []  # a try that failed half-way left its drafts, and its transaction was undone
     with desk.database.writing() as session:
+        customers.lock_customers(session, {person.root_id for person in group.people})
         group.keep(enrolments.still_held(session, claim_id=group.claim_id, until=now + desk.lease))
         if not group.people:
             return
-        customers.lock_customers(session, {person.root_id for person in group.people})
         Planner(desk, session, group, spec, now).run()
 
 

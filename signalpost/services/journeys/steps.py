@@ -59,12 +59,19 @@ class Turn:
         )
 
 
+#: Steps that look for what an event may be writing just now, or write on the customer: they hold the
+#: customers first, and enrolments after them, as everybody does; so nobody waits in a circle.
+_HOLDS_CUSTOMERS = ("wait_for", "set")
+
+
 def move(desk: Desk, group: Group, *, now: datetime) -> None:
     """Move a group on from its step, in one transaction.
 
     Whoever the claim no longer holds is left alone; whoever comes to rest is let go of.
     """
     with desk.database.writing() as session:
+        if group.node.kind in _HOLDS_CUSTOMERS:
+            customers.lock_customers(session, {person.root_id for person in group.people})
         group.keep(enrolments.still_held(session, claim_id=group.claim_id, until=now + desk.lease))
         if not group.people:
             return
@@ -86,7 +93,6 @@ def _gather(desk: Desk, session: Session, group: Group, now: datetime) -> Turn:
     node, ids = group.node, [person.id for person in group.people]
     roots = {person.root_id for person in group.people}
     if node.kind == "wait_for":
-        customers.lock_customers(session, roots)
         what, _, name = node.args["wait_for"].partition(":")
         if what == "answer":
             turn.answers = questions.answers(session, enrolment_ids=ids)
