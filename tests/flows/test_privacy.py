@@ -33,7 +33,7 @@ def test_prefect_never_sees_whose_data_it_moves(house):
         with house.stage.database.writing() as session:
             session.execute(
                 text(
-                    "CREATE TRIGGER nosy BEFORE INSERT ON decisions "
+                    "CREATE TRIGGER nosy BEFORE INSERT ON messages "
                     f"BEGIN SELECT RAISE(ABORT, '{merchant} {email} {phone} {name}'); END"
                 )
             )
