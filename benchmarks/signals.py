@@ -92,16 +92,19 @@ async def _bare(scope: Any, receive: Any, send: Any) -> None:
 def _intake(place: str) -> Any:
     from starlette.applications import Starlette
 
+    from flows import JOURNEYS
+    from signalpost.bootstrap import compile_all
     from signalpost.record.database import Database, open_engine
     from signalpost.record.migrate import whole_metadata
     from signalpost.services.intake.signals import SignalPolicy
+    from signalpost.services.journeys.enrolling import Journeys
     from signalpost.web import intake
 
     engine = open_engine(f"sqlite:///{place}/signalpost.db")
     whole_metadata().create_all(engine)
     committer = intake.Committer(
         database=Database(engine),
-        react=lambda *_: None,
+        react=Journeys(compile_all(JOURNEYS)).react,
         policy=SignalPolicy(),
         clock=lambda: datetime.now(UTC),
     )

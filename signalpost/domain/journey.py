@@ -4,6 +4,7 @@ A journey is data: frozen values, compiled (``compile_journey``) into a ``Progra
 pinned by each enrolment. Its file in ``flows/`` reads like the brief it was made from.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
@@ -61,14 +62,14 @@ def every(*channels: Channel | Via) -> Via:
     return tuple(chains)
 
 
-class Step:
+class Step(ABC):
     """One step of a journey."""
 
     kind: str
 
+    @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """Give the step as JSON, without the steps inside it."""
-        raise NotImplementedError  # pragma: no cover - each step says its own
 
     def inner(self) -> Mapping[str, Sequence["Step"]]:
         """Give the steps inside this one, by the name of the way that leads to them."""
