@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import uuid_utils
-from sqlalchemy import JSON, DateTime, MetaData, String
+from sqlalchemy import JSON, DateTime, Index, MetaData, String
 from sqlalchemy import Table as SqlTable
+from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -85,6 +86,11 @@ def document(**options: Any) -> Any:
     """A column for a JSON document."""
     options.setdefault("default_factory", dict)
     return Field(sa_type=Json, **options)
+
+
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index over the rows of which ``where`` is true."""
+    return Index(name, *columns, sqlite_where=sql(where), postgresql_where=sql(where))
 
 
 def table_of(model: type[SQLModel]) -> SqlTable:

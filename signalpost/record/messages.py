@@ -15,6 +15,7 @@ from signalpost.record.base import (
     insert_new,
     insert_rows,
     moment,
+    partial_index,
     pk,
     table_of,
 )
@@ -43,13 +44,21 @@ class Message(Table, table=True):
     __tablename__ = "messages"
     __table_args__ = (
         Index("ix_messages_customer_at", "customer_id", "created_at"),
-        Index("ix_messages_status", "status"),
+        # What has not come to rest; the many that have would only make the index large.
+        partial_index(
+            "ix_messages_open", "status", where="status IN ('queued', 'sending', 'unknown')"
+        ),
+        partial_index("ix_messages_enrolment", "enrolment_id", where="enrolment_id IS NOT NULL"),
+        partial_index(
+            "ix_messages_campaign_run", "campaign_run_id", where="campaign_run_id IS NOT NULL"
+        ),
     )
 
     id: str = pk()
     idempotency_key: str = Field(unique=True)
     customer_id: str = Field(sa_type=Id, foreign_key="customers.id")
-    enrolment_id: str | None = Field(default=None, index=True, sa_type=Id)
+    enrolment_id: str | None = Field(default=None, sa_type=Id)  #: the journey it belongs to, or
+    campaign_run_id: str | None = Field(default=None, sa_type=Id)  #: the campaign's run
     cause_id: str | None = Field(default=None, sa_type=Id)  #: the event it is about
     message: str  #: the folder's name
     version: str  #: the folder's version

@@ -1,0 +1,145 @@
+"""Campaigns: the versions that ran, their runs, and every person's decision in a run.
+
+A run's people are frozen into ``campaign_people`` when it starts, cut into shards. A shard is claimed
+by one sender at a time: its ``claim_id`` is the fencing token, as an enrolment's is.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    Index,
+    UniqueConstraint,
+)
+from sqlmodel import Field
+
+from signalpost.record.base import (
+    Id,
+    Table,
+    document,
+    moment,
+    partial_index,
+    pk,
+)
+
+
+class CampaignVersion(Table, table=True):
+    """A campaign file as it was when a run was launched from it."""
+
+    __tablename__ = "campaign_versions"
+
+    version: str = Field(primary_key=True)  #: hash of the definition
+    campaign: str = Field(index=True)
+    definition: dict = document()
+    first_seen_at: datetime = moment()
+
+
+class CampaignRun(Table, table=True):
+    """One launch of a campaign.
+
+    ``status``: planned (a plan is made), awaiting_approval, approved, running, paused, done,
+    cancelled, refused (``reason`` says why). ``occurrence`` makes a scheduled launch happen once.
+    """
+
+    __tablename__ = "campaign_runs"
+    __table_args__ = (
+        UniqueConstraint("campaign", "occurrence"),
+        Index("ix_campaign_runs_status", "status"),
+    )
+
+    id: str = pk()
+    campaign: str
+    version: str = Field(foreign_key="campaign_versions.version")
+    occurrence: str  #: "2026-12-01T10:00" of a schedule, or a unique word for a launch by hand
+    stage: str | None = None
+    series: str | None = None  #: the incident, or other thing, that several runs are about
+    facts: dict = document()  #: given by whoever launched it
+    status: str
+    reason: str | None = None
+    scheduled_at: datetime = moment()  #: the earliest moment at which anybody is due
+    local_at: str | None = None  #: wall-clock time in each customer's zone, ISO without a zone
+    sample_of: int | None = None  #: a test on so many people only
+    people: int | None = None  #: how many were frozen; None: not yet
+    plan: dict = document()  #: what was shown before the launch
+    created_at: datetime = moment()
+    started_at: datetime | None = moment(default=None)
+    ended_at: datetime | None = moment(default=None)
+    run_id: str | None = None  #: the Prefect flow run that launched it
+
+
+class CampaignAct(Table, table=True):
+    """What somebody did to a run: launched, approved, paused …; append-only."""
+
+    __tablename__ = "campaign_acts"
+
+    id: str = pk()
+    campaign_run_id: str = Field(index=True, sa_type=Id, foreign_key="campaign_runs.id")
+    act: str  #: launched | approved | refused | paused | resumed | cancelled | froze | ended
+    who: str
+    detail: dict = document()  #: for an approval: the hash of the plan that was seen
+    at: datetime = moment()
+
+
+class CampaignPerson(Table, table=True):
+    """One person of a run's audience, and what was decided.
+
+    ``outcome`` is None while nothing is: at ``due_at`` the gate is asked. Then: sent (handed over, or
+    on its way: the messages say), skipped, held_out (a ghost: passed every gate and got nothing on
+    purpose), set_aside (a fault of ours), cancelled. ``verdicts``: each channel's, where a channel
+    was not simply allowed.
+    """
+
+    __tablename__ = "campaign_people"
+    __table_args__ = (
+        partial_index(
+            "ix_campaign_people_due", "campaign_run_id", "shard", "due_at", where="outcome IS NULL"
+        ),
+        Index("ix_campaign_people_customer", "customer_id", "campaign_run_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_run_id: str = Field(primary_key=True, sa_type=Id)
+    customer_id: str = Field(primary_key=True, sa_type=Id)  #: a root customer
+    shard: int
+    due_at: datetime = moment()
+    tries: int = 0  #: rounds with a provider so far: from the second on, earlier messages count
+    arm: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    verdicts: list = document(default_factory=list)
+    decided_at: datetime | None = moment(default=None)
+
+
+class CampaignShard(Table, table=True):
+    """A part of a run's people that one sender works through at a time."""
+
+    __tablename__ = "campaign_shards"
+
+    campaign_run_id: str = Field(primary_key=True, sa_type=Id)
+    number: int = Field(primary_key=True)
+    due_at: datetime | None = moment(default=None)  #: when somebody in it is due; None: all decided
+    claim_id: str | None = Field(default=None, sa_type=Id)
+    lease_until: datetime | None = moment(default=None)
+    counts: dict = document()  #: "outcome:channel:reason" → people so far; the truth of progress
+
+
+class MarketingHold(Table, table=True):
+    """Marketing to a person is held back meanwhile, for instance while an incident lasts."""
+
+    __tablename__ = "marketing_holds"
+    __table_args__ = (UniqueConstraint("customer_id", "series"),)
+
+    id: str = pk()
+    customer_id: str = Field(sa_type=Id)
+    series: str = Field(index=True)
+    campaign_run_id: str = Field(sa_type=Id)
+    since: datetime = moment()
+    lifted_at: datetime | None = moment(default=None)
+
+
+class ProviderPace(Table, table=True):
+    """When a provider may be given more, shared by all senders."""
+
+    __tablename__ = "provider_paces"
+
+    provider: str = Field(primary_key=True)  #: the campaign's channel and pace are of one provider
+    next_free_at: datetime = moment()
