@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from signalpost.content import Catalogue
+from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import HookCaller, Provider
 from signalpost.domain.gate import Policy
 from signalpost.domain.program import Program
@@ -25,6 +26,7 @@ class Desk:
     links: Links
     policy: Policy
     clock: Callable[[], datetime]
+    campaigns: Mapping[str, Campaign] = field(default_factory=dict)  #: by name, as the files are now
     default_zone: str = "UTC"
     on_call: str = "on-call"  #: who gets a case when the customer has no agent of their own
     holidays: frozenset[date] = field(default_factory=frozenset)
