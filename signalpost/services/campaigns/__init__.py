@@ -1,0 +1,1 @@
+"""Campaigns: plan, launch, send, report, simulate."""
