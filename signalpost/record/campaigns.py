@@ -143,3 +143,93 @@ class ProviderPace(Table, table=True):
 
     provider: str = Field(primary_key=True)  #: the campaign's channel and pace are of one provider
     next_free_at: datetime = moment()
+
+
+_v = table_of(CampaignVersion)
+_r = table_of(CampaignRun)
+_a = table_of(CampaignAct)
+_p = table_of(CampaignPerson)
+_s = table_of(CampaignShard)
+_h = table_of(MarketingHold)
+_pace = table_of(ProviderPace)
+
+#: Runs that can still send something.
+LIVE = ("planned", "awaiting_approval", "approved", "running", "paused")
+
+
+def keep_version(session: Session, *, row: Mapping[str, Any]) -> None:
+    """Keep a campaign's version unless it is kept."""
+    insert_new(session, _v, [row], conflict=("version",))
+
+
+def definition(session: Session, *, version: str) -> dict[str, Any] | None:
+    """Give the definition of a version."""
+    return session.execute(select(_v.c.definition).where(_v.c.version == version)).scalar()
+
+
+def last_version(
+    session: Session, *, campaign: str, before: str | None = None
+) -> RowMapping | None:
+    """Give the newest version of a campaign that a run was launched from, other than ``before``."""
+    query = select(_v).where(_v.c.campaign == campaign).order_by(_v.c.first_seen_at.desc()).limit(1)
+    if before is not None:
+        query = query.where(_v.c.version != before)
+    return session.execute(query).mappings().first()
+
+
+def add_run(session: Session, *, row: Mapping[str, Any]) -> bool:
+    """Write a new run; false when this occurrence of the campaign has one."""
+    return bool(insert_new(session, _r, [row], conflict=("campaign", "occurrence"), returning="id"))
+
+
+def run(session: Session, *, campaign_run_id: str, lock: bool = False) -> RowMapping | None:
+    """Give a run; with ``lock``, nobody else changes it until the transaction ends."""
+    query = select(_r).where(_r.c.id == campaign_run_id)
+    return session.execute(query.with_for_update() if lock else query).mappings().first()
+
+
+def run_of(session: Session, *, campaign: str, occurrence: str) -> RowMapping | None:
+    """Give the run of an occurrence."""
+    query = select(_r).where(_r.c.campaign == campaign, _r.c.occurrence == occurrence)
+    return session.execute(query).mappings().first()
+
+
+def runs(
+    session: Session,
+    *,
+    campaign: str | None = None,
+    series: str | None = None,
+    statuses: Collection[str] | None = None,
+    limit: int = 100,
+) -> list[RowMapping]:
+    """Give runs, the newest first."""
+    query = select(_r).order_by(_r.c.id.desc()).limit(limit)
+    if campaign is not None:
+        query = query.where(_r.c.campaign == campaign)
+    if series is not None:
+        query = query.where(_r.c.series == series)
+    if statuses is not None:
+        query = query.where(_r.c.status.in_(statuses))
+    return list(session.execute(query).mappings())
+
+
+def set_run(session: Session, *, campaign_run_id: str, **values: Any) -> None:
+    """Change a run; whoever calls has it locked."""
+    session.execute(update(_r).where(_r.c.id == campaign_run_id).values(**values))
+
+
+def act(session: Session, *, row: Mapping[str, Any]) -> None:
+    """Write down what somebody did to a run."""
+    insert_rows(session, _a, [row])
+
+
+def acts(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
+    """Give what was done to a run, in order."""
+    query = select(_a).where(_a.c.campaign_run_id == campaign_run_id).order_by(_a.c.at, _a.c.id)
+    return list(session.execute(query).mappings())
+
+
+def shards(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
+    """Give a run's shards, in order."""
+    query = select(_s).where(_s.c.campaign_run_id == campaign_run_id).order_by(_s.c.number)
+    return list(session.execute(query).mappings())
