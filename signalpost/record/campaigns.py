@@ -4,21 +4,29 @@ A run's people are frozen into ``campaign_people`` when it starts, cut into shar
 by one sender at a time: its ``claim_id`` is the fencing token, as an enrolment's is.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     Index,
+    RowMapping,
     UniqueConstraint,
+    select,
+    update,
 )
-from sqlmodel import Field
+from sqlmodel import Field, Session
 
 from signalpost.record.base import (
     Id,
     Table,
     document,
+    insert_new,
+    insert_rows,
     moment,
     partial_index,
     pk,
+    table_of,
 )
 
 
@@ -91,7 +99,9 @@ class CampaignPerson(Table, table=True):
     __tablename__ = "campaign_people"
     __table_args__ = (
         partial_index(
-            "ix_campaign_people_due", "campaign_run_id", "shard", "due_at", where="outcome IS NULL"
+            "ix_campaign_people_due",
+            *("campaign_run_id", "shard", "due_at", "customer_id"),
+            where="outcome IS NULL",
         ),
         Index("ix_campaign_people_customer", "customer_id", "campaign_run_id"),
         {"sqlite_with_rowid": False},
@@ -148,11 +158,6 @@ class ProviderPace(Table, table=True):
 _v = table_of(CampaignVersion)
 _r = table_of(CampaignRun)
 _a = table_of(CampaignAct)
-_p = table_of(CampaignPerson)
-_s = table_of(CampaignShard)
-_h = table_of(MarketingHold)
-_pace = table_of(ProviderPace)
-
 #: Runs that can still send something.
 LIVE = ("planned", "awaiting_approval", "approved", "running", "paused")
 
@@ -226,10 +231,4 @@ def act(session: Session, *, row: Mapping[str, Any]) -> None:
 def acts(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
     """Give what was done to a run, in order."""
     query = select(_a).where(_a.c.campaign_run_id == campaign_run_id).order_by(_a.c.at, _a.c.id)
-    return list(session.execute(query).mappings())
-
-
-def shards(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
-    """Give a run's shards, in order."""
-    query = select(_s).where(_s.c.campaign_run_id == campaign_run_id).order_by(_s.c.number)
     return list(session.execute(query).mappings())

@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from signalpost.domain.campaign import Campaign
 from signalpost.errors import NotFoundError
-from signalpost.record import campaigns
+from signalpost.record import campaign_people, campaigns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def progress(session: Session, *, campaign_run_id: str, now: datetime) -> Progre
     found = find(session, which=campaign_run_id)
     counts: Counter[tuple[str, str, str]] = Counter()
     next_due = None
-    for shard in campaigns.shards(session, campaign_run_id=found.id):
+    for shard in campaign_people.shards(session, campaign_run_id=found.id):
         for key, number in shard["counts"].items():
             outcome, channels, reason = key.split(":", 2)
             counts[outcome, channels, reason] += number

@@ -34,7 +34,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_campaign_people_due",
-            ["campaign_run_id", "shard", "due_at"],
+            ["campaign_run_id", "shard", "due_at", "customer_id"],
             unique=False,
             sqlite_where=sa.text("outcome IS NULL"),
             postgresql_where=sa.text("outcome IS NULL"),

@@ -1,0 +1,124 @@
+"""Many rows in one statement, at the price of a few microseconds each.
+
+Values go by column: a list has one for each row, anything else is the same for all and is encoded
+once. On SQLite that is one ``executemany`` of plain tuples, on PostgreSQL one ``COPY``.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
+from itertools import repeat
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    String,
+    Table,
+    TypeDecorator,
+    bindparam,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel import Session
+
+from signalpost.record.base import UtcDateTime
+
+
+class _Texts(TypeDecorator[list[str]]):
+    """A list of texts as one parameter: a JSON array on SQLite, an array on PostgreSQL."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(ARRAY(String) if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        listed = list(value or ())
+        return listed if dialect.name == "postgresql" else orjson.dumps(listed).decode()
+
+
+class _Among(FunctionElement[bool]):
+    inherit_cache = True
+    name = "among"
+    type = Boolean()
+
+
+@compiles(_Among)
+def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL
+
+
+@compiles(_Among, "postgresql")
+def _on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY({values})"
+
+
+def among(column: ColumnElement[Any], name: str = "ids") -> ColumnElement[bool]:
+    """Say that a column of text is one of the values of the parameter ``name``.
+
+    The list is one parameter, so that thousands of values cost no more to compile than one.
+    """
+    return _Among(column, bindparam(name, type_=_Texts()))
+
+
+def insert_columns(
+    session: Session, table: Table, *, rows: int, columns: Mapping[str, Any]
+) -> None:
+    """Insert ``rows`` rows; a column that is not given stays NULL."""
+    if not rows:
+        return
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    names = list(columns)
+    encoded = [_encoded(table.c[name].type, columns[name], sqlite=sqlite) for name in names]
+    tuples = zip(*encoded, strict=False) if any(_varies(columns[n]) for n in names) else None
+    values = tuples or iter([tuple(next(one) for one in encoded)] * rows)
+    listed = ", ".join(names)
+    if sqlite:
+        marks = ", ".join("?" * len(names))
+        into = f"INSERT INTO {table.name} ({listed}) VALUES ({marks})"  # noqa: S608 - our own names
+        session.connection().exec_driver_sql(into, list(values))
+        return
+    driver: Any = session.connection().connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy:
+        for row in values:
+            copy.write_row(row)
+
+
+def _varies(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _encoded(kind: Any, value: Any, *, sqlite: bool) -> Iterator[Any]:
+    encode = _encoder(kind, sqlite=sqlite)
+    if not _varies(value):
+        return repeat(encode(value) if encode else value)
+    return map(encode, value) if encode else iter(value)
+
+
+def _encoder(kind: Any, *, sqlite: bool) -> Callable[[Any], Any] | None:
+    if isinstance(kind, JSON):
+        return _json
+    if isinstance(kind, UtcDateTime) and sqlite:
+        return _moment
+    return None
+
+
+def _json(value: Any) -> str | None:
+    """Text that is JSON already stays as it is: whoever gives many the same encodes it once."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat(" ", "microseconds")
+
+
+def given(ids: Collection[str], **more: Any) -> dict[str, Any]:
+    """Make the parameters of a statement with ``among``."""
+    return {"ids": ids, **more}

@@ -1,0 +1,360 @@
+"""The people of a campaign's run: frozen, claimed by shards, decided in batches."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Integer,
+    RowMapping,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+    values,
+)
+from sqlmodel import Session
+
+from signalpost.record.base import (
+    Id,
+    Json,
+    UtcDateTime,
+    table_of,
+)
+from signalpost.record.bulk import among, given
+from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard, run
+from signalpost.record.customers import Customer
+from signalpost.record.messages import Message
+
+_r = table_of(CampaignRun)
+_p = table_of(CampaignPerson)
+_s = table_of(CampaignShard)
+_c = table_of(Customer)
+_m = table_of(Message)
+
+SHARD = 10_000  #: people of a shard: one task of Prefect, some seconds of work
+
+
+@dataclass(frozen=True)
+class Due:
+    """When the people of a run are due: all at ``first``, or by their zone.
+
+    Whoever's zone is not known comes at ``first``, which is then the first moment anywhere; the gate
+    finds out where they are.
+    """
+
+    first: datetime
+    by_zone: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def shards(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
+    """Give a run's shards, in order."""
+    query = select(_s).where(_s.c.campaign_run_id == campaign_run_id).order_by(_s.c.number)
+    return list(session.execute(query).mappings())
+
+
+def freeze(
+    session: Session, *, campaign_run_id: str, members: Select[Any], due: Due, limit: int | None
+) -> int:
+    """Write down who is meant, in one statement, cut into shards; gives how many they are."""
+    who = (members.limit(limit) if limit is not None else members).subquery("who")
+    member = next(iter(who.c))
+    number = (func.row_number().over(order_by=member) - 1) // SHARD
+    if due.by_zone:
+        zones = values(column("zone", String), column("due", UtcDateTime), name="zones").data(
+            list(due.by_zone.items())
+        )
+        query = (
+            select(*_frozen(campaign_run_id, member, number), func.coalesce(zones.c.due, due.first))
+            .join(_c, _c.c.id == member)
+            .outerjoin(zones, zones.c.zone == _c.c.zone)
+        )
+    else:
+        query = select(*_frozen(campaign_run_id, member, number), literal(due.first, UtcDateTime))
+    names = ["campaign_run_id", "customer_id", "shard", "tries", "verdicts", "due_at"]
+    session.execute(insert(_p).from_select(names, query, include_defaults=False))
+    session.execute(
+        insert(_s).from_select(
+            ["campaign_run_id", "number", "due_at", "counts"],
+            select(_p.c.campaign_run_id, _p.c.shard, func.min(_p.c.due_at), literal({}, Json))
+            .where(_p.c.campaign_run_id == campaign_run_id)
+            .group_by(_p.c.campaign_run_id, _p.c.shard),
+            include_defaults=False,
+        )
+    )
+    mine = select(func.count()).where(_p.c.campaign_run_id == campaign_run_id)
+    return session.execute(mine).scalar_one()
+
+
+def _frozen(campaign_run_id: str, member: Any, number: Any) -> list[Any]:
+    return [
+        literal(campaign_run_id, Id), member, cast(number, Integer), literal(0, Integer),
+        literal([], Json),
+    ]  # fmt: skip
+
+
+def zones_of(session: Session, *, members: Select[Any]) -> list[str]:
+    """Name the zones that these people are known to be in."""
+    who = members.subquery("who")
+    query = select(_c.c.zone).join(who, next(iter(who.c)) == _c.c.id).where(_c.c.zone.is_not(None))
+    return list(session.execute(query.distinct()).scalars())
+
+
+def due_shards(
+    session: Session,
+    *,
+    now: datetime,
+    limit: int,
+    except_campaigns: Collection[str] = (),
+    campaign_run_id: str | None = None,
+    number: int | None = None,
+) -> list[RowMapping]:
+    """Find shards in which somebody is due and that nobody works on; locks them."""
+    query = (
+        select(_s.c.campaign_run_id, _s.c.number, _r.c.campaign)
+        .join(_r, _r.c.id == _s.c.campaign_run_id)
+        .where(
+            _r.c.status == "running",
+            _s.c.due_at <= now,
+            or_(_s.c.lease_until.is_(None), _s.c.lease_until <= now),
+        )
+        .order_by(_s.c.due_at, _s.c.campaign_run_id, _s.c.number)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=_s)
+    )
+    if except_campaigns:
+        query = query.where(_r.c.campaign.not_in(except_campaigns))
+    if campaign_run_id is not None:
+        query = query.where(_s.c.campaign_run_id == campaign_run_id)
+    if number is not None:
+        query = query.where(_s.c.number == number)
+    return list(session.execute(query).mappings())
+
+
+def next_due(session: Session) -> datetime | None:
+    """Give when there is next a shard to claim: somebody due, or a lease over."""
+    query = (
+        select(func.min(case((_s.c.claim_id.is_(None), _s.c.due_at), else_=_s.c.lease_until)))
+        .join(_r, _r.c.id == _s.c.campaign_run_id)
+        .where(_r.c.status == "running", _s.c.due_at.is_not(None))
+    )
+    return session.execute(query).scalar()
+
+
+def _of(campaign_run_id: str, number: int) -> Any:
+    return and_(_s.c.campaign_run_id == campaign_run_id, _s.c.number == number)
+
+
+def lease(
+    session: Session, *, campaign_run_id: str, number: int, claim_id: str, until: datetime
+) -> None:
+    """Give a shard to a claim."""
+    session.execute(
+        update(_s).where(_of(campaign_run_id, number)).values(claim_id=claim_id, lease_until=until)
+    )
+
+
+def still_held(
+    session: Session, *, campaign_run_id: str, number: int, claim_id: str, until: datetime
+) -> str | None:
+    """Extend the lease of a shard that the claim still holds, and give the run's status.
+
+    None: the lease ran out and another sender has it; nothing of it may be touched any more.
+    """
+    held = session.execute(
+        update(_s)
+        .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)
+        .values(lease_until=until)
+    )
+    if not held.rowcount:  # type: ignore[attr-defined]
+        return None
+    return session.execute(select(_r.c.status).where(_r.c.id == campaign_run_id)).scalar()
+
+
+def add_counts(
+    session: Session, *, campaign_run_id: str, number: int, counts: Mapping[str, int]
+) -> None:
+    """Add to a shard's counts; whoever calls holds it."""
+    if not counts:
+        return
+    known = session.execute(select(_s.c.counts).where(_of(campaign_run_id, number))).scalar_one()
+    added = {key: known.get(key, 0) + number for key, number in counts.items()}
+    session.execute(
+        update(_s).where(_of(campaign_run_id, number)).values(counts={**known, **added})
+    )
+
+
+def release(
+    session: Session, *, campaign_run_id: str, number: int, claim_id: str
+) -> datetime | None:
+    """Let go of a shard; gives when somebody in it is due next, None when all are decided.
+
+    The run is locked first, so that of two shards that end together one sees that it was the last.
+    """
+    run(session, campaign_run_id=campaign_run_id, lock=True)
+    due = session.execute(
+        select(func.min(_p.c.due_at)).where(
+            _p.c.campaign_run_id == campaign_run_id, _p.c.shard == number, _p.c.outcome.is_(None)
+        )
+    ).scalar()
+    session.execute(
+        update(_s)
+        .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)
+        .values(claim_id=None, lease_until=None, due_at=due)
+    )
+    return due
+
+
+def is_over(session: Session, *, campaign_run_id: str) -> bool:
+    """Say whether everybody in a run is decided."""
+    open_ = select(_s.c.number).where(
+        _s.c.campaign_run_id == campaign_run_id, _s.c.due_at.is_not(None)
+    )
+    return session.execute(open_.limit(1)).first() is None
+
+
+_DUE = (
+    select(_p.c.customer_id, _p.c.tries)
+    .where(
+        _p.c.campaign_run_id == bindparam("run"),
+        _p.c.shard == bindparam("number"),
+        _p.c.outcome.is_(None),
+        _p.c.due_at <= bindparam("now", type_=UtcDateTime),
+    )
+    .order_by(_p.c.due_at, _p.c.customer_id)
+    .limit(bindparam("most"))
+)
+
+
+def due_people(
+    session: Session, *, campaign_run_id: str, number: int, now: datetime, limit: int
+) -> dict[str, int]:
+    """Give who in a shard is due, the longest first, with the rounds they have behind them."""
+    rows = session.execute(
+        _DUE, {"run": campaign_run_id, "number": number, "now": now, "most": limit}
+    )
+    return {customer: tries for customer, tries in rows}  # noqa: C416 - Row is not a tuple pair
+
+
+_DECIDE = (
+    update(_p)
+    .where(_p.c.campaign_run_id == bindparam("run"), among(_p.c.customer_id))
+    .values(
+        outcome=bindparam("new_outcome"),
+        reason=bindparam("new_reason"),
+        arm=bindparam("new_arm"),
+        verdicts=bindparam("new_verdicts"),
+        decided_at=bindparam("new_at"),
+        tries=_p.c.tries + 1,
+    )
+)
+
+
+def decide(
+    session: Session,
+    *,
+    campaign_run_id: str,
+    people: Collection[str],
+    outcome: str,
+    reason: str | None,
+    arm: str | None,
+    verdicts: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Write the same decision for many people."""
+    session.execute(
+        _DECIDE,
+        given(
+            people,
+            run=campaign_run_id,
+            new_outcome=outcome,
+            new_reason=reason,
+            new_arm=arm,
+            new_verdicts=list(verdicts),
+            new_at=now,
+        ),
+    )
+
+
+def come_back(
+    session: Session,
+    *,
+    campaign_run_id: str,
+    rows: Sequence[tuple[str, datetime, Sequence[Mapping[str, Any]]]],
+    arm_of: Mapping[str, str | None],
+) -> None:
+    """Have people asked again later: customer, when, and why."""
+    if rows:
+        session.connection().execute(
+            update(_p)
+            .where(_p.c.campaign_run_id == campaign_run_id, _p.c.customer_id == bindparam("who"))
+            .values(
+                due_at=bindparam("new_due"),
+                verdicts=bindparam("new_verdicts"),
+                arm=bindparam("new_arm"),
+                outcome=None,
+                reason=None,
+                decided_at=None,
+                tries=_p.c.tries + 1,
+            ),
+            [
+                {"who": who, "new_due": due, "new_verdicts": list(why), "new_arm": arm_of.get(who)}
+                for who, due, why in rows
+            ],
+        )
+
+
+def close_people(
+    session: Session, *, campaign_run_id: str, outcome: str, reason: str, now: datetime
+) -> None:
+    """Decide everybody in a run who is still open, as when it is cancelled; counts them too."""
+    open_ = and_(_p.c.campaign_run_id == campaign_run_id, _p.c.outcome.is_(None))
+    left = session.execute(select(_p.c.shard, func.count()).where(open_).group_by(_p.c.shard)).all()
+    session.execute(update(_p).where(open_).values(outcome=outcome, reason=reason, decided_at=now))
+    for number, people in left:
+        key = f"{outcome}::{reason}"
+        add_counts(session, campaign_run_id=campaign_run_id, number=number, counts={key: people})
+    session.execute(
+        update(_s)
+        .where(_s.c.campaign_run_id == campaign_run_id)
+        .values(due_at=None, claim_id=None, lease_until=None)
+    )
+
+
+def lost_messages(session: Session, *, campaign_run_id: str, number: int) -> list[str]:
+    """Give the messages of a shard whose sender died before it could settle."""
+    query = (
+        select(_m.c.id)
+        .join(
+            _p,
+            and_(
+                _p.c.campaign_run_id == _m.c.campaign_run_id, _p.c.customer_id == _m.c.customer_id
+            ),
+        )
+        .where(
+            _m.c.campaign_run_id == campaign_run_id,
+            _m.c.status == "sending",
+            _p.c.shard == number,
+        )
+    )
+    return list(session.execute(query).scalars())
+
+
+def messages_of(
+    session: Session, *, campaign_run_id: str, people: Collection[str]
+) -> list[RowMapping]:
+    """Give id, key, customer, channel, status and address of these people's messages in a run."""
+    query = select(
+        _m.c.id, _m.c.idempotency_key, _m.c.customer_id, _m.c.channel, _m.c.status, _m.c.address
+    ).where(_m.c.campaign_run_id == campaign_run_id, among(_m.c.customer_id))
+    return list(session.execute(query, given(people)).mappings())

@@ -1,0 +1,84 @@
+"""What holds marketing back: an incident that lasts, and the pace of a provider."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    select,
+    update,
+)
+from sqlmodel import Session
+
+from signalpost.record.base import (
+    insert_new,
+    new_id,
+    table_of,
+)
+from signalpost.record.bulk import among, given
+from signalpost.record.campaigns import CampaignPerson, MarketingHold, ProviderPace
+
+_p = table_of(CampaignPerson)
+_h = table_of(MarketingHold)
+_pace = table_of(ProviderPace)
+
+
+_HELD = select(_h.c.customer_id, _h.c.series).where(
+    among(_h.c.customer_id), _h.c.lifted_at.is_(None)
+)
+
+
+def held_back(session: Session, *, roots: Collection[str]) -> dict[str, str]:
+    """Give for whom marketing is held back meanwhile, and because of what."""
+    rows = session.execute(_HELD, given(roots))
+    return {customer: series for customer, series in rows}  # noqa: C416
+
+
+def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datetime) -> None:
+    """Hold marketing back from everybody in a run's audience until the series is over."""
+    people = session.execute(
+        select(_p.c.customer_id).where(_p.c.campaign_run_id == campaign_run_id)
+    ).scalars()
+    insert_new(
+        session,
+        _h,
+        [
+            {
+                "id": new_id(),
+                "customer_id": customer,
+                "series": series,
+                "campaign_run_id": campaign_run_id,
+                "since": now,
+                "lifted_at": None,
+            }
+            for customer in people
+        ],
+        conflict=("customer_id", "series"),
+    )
+
+
+def let_go(session: Session, *, series: str, now: datetime) -> None:
+    """Let marketing go again to the people of a series."""
+    session.execute(
+        update(_h).where(_h.c.series == series, _h.c.lifted_at.is_(None)).values(lifted_at=now)
+    )
+
+
+def take_pace(
+    session: Session, *, provider: str, wanted: int, per_second: float, now: datetime
+) -> tuple[int, datetime]:
+    """Take a part of a provider's pace, shared by all senders: how many may go now, and the next time.
+
+    At most a second's worth at once, so that a burst never exceeds the pace by more.
+    """
+    insert_new(
+        session, _pace, [{"provider": provider, "next_free_at": now}], conflict=("provider",)
+    )
+    free = session.execute(
+        select(_pace.c.next_free_at).where(_pace.c.provider == provider).with_for_update()
+    ).scalar_one()
+    if free > now:
+        return 0, free
+    taken = min(wanted, max(1, int(per_second)))
+    until = now + timedelta(seconds=taken / per_second)
+    session.execute(update(_pace).where(_pace.c.provider == provider).values(next_free_at=until))
+    return taken, until
