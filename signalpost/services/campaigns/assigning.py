@@ -1,0 +1,57 @@
+"""On which side of an experiment somebody falls: the same in the plan, in the send and in the report."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from signalpost.domain import assignment
+from signalpost.domain.campaign import Campaign
+from signalpost.domain.gate import Policy
+from signalpost.domain.vocabulary import Purpose
+
+#: Why somebody gets nothing on purpose: the house's holdout, this campaign's, or a control arm.
+Ghost = Literal["global", "campaign", "control"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where one person stands in a campaign's experiment.
+
+    ``message`` is what they get; None: nothing, on purpose (``ghost`` says why). ``gate_message`` is the
+    message by whose rules the gate judges them: a ghost passes the same gates as somebody who gets it.
+    """
+
+    arm: str | None
+    held_out: Literal["campaign", "global"] | None
+    message: str | None
+    gate_message: str
+
+    @property
+    def ghost(self) -> Ghost | None:
+        """Why nothing is sent on purpose; None: something is."""
+        if self.held_out is not None:
+            return self.held_out
+        return "control" if self.message is None else None
+
+
+def side(campaign: Campaign, policy: Policy, customer_id: str, stage: str | None = None) -> Side:
+    """Say on which side a person falls: by salted hashes, so always on the same one.
+
+    The house's holdout comes first, and concerns marketing only; then the campaign's own, then its
+    arms. Who is held out has no arm: they are compared with all arms together. A stage of a series
+    has its own message and no arms: it says the same to everybody.
+    """
+    named = campaign.stage(stage)
+    message = named.message if named is not None else campaign.message
+    if (
+        campaign.purpose is Purpose.MARKETING
+        and assignment.share(policy.holdout_salt, customer_id) < policy.holdout
+    ):
+        return Side(None, "global", None, message)
+    if assignment.share(f"{campaign.name}:holdout", customer_id) < campaign.holdout:
+        return Side(None, "campaign", None, message)
+    if not campaign.arms or named is not None:
+        return Side(None, None, message, message)
+    weights = {one.name: one.share for one in campaign.arms}
+    name = assignment.arm(f"{campaign.name}:arms", customer_id, weights)
+    given = next(one.message for one in campaign.arms if one.name == name)
+    return Side(name, None, given, given or message)
