@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import defer
 from sqlmodel import Session
 
 from signalpost.record.base import Table, table_of
+from signalpost.record.campaigns import CampaignPerson, CampaignRun
 from signalpost.record.cases import Case, CaseEntry, HookCall
 from signalpost.record.consents import Consent, Suppression
 from signalpost.record.customers import ContactPoint, Customer, Identity, IdentityConflict, Merge
@@ -47,6 +49,8 @@ class History:
     consents: Sequence[Consent] = ()
     suppressions: Sequence[Suppression] = ()
     ended: Sequence[Enrolment] = ()
+    campaign_people: Sequence[CampaignPerson] = ()
+    campaign_runs: dict[str, CampaignRun] = field(default_factory=dict)
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     programs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -114,6 +118,7 @@ def history(
     cases = _all(session, Case, _of(Case, family), order=Case.opened_at)
     found.cases = {case.id: case for case in cases}
     found.case_entries = newest(CaseEntry, _in(CaseEntry.case_id, list(found.cases)), CaseEntry.at)
+    found.campaign_people = newest.in_campaigns(family)
     _add_context(session, found, family)
     return found
 
@@ -128,6 +133,15 @@ def _add_context(session: Session, found: History, family: list[str]) -> None:
     versions = sorted({one.version for one in enrolments})
     pinned = _all(session, JourneyVersion, _in(JourneyVersion.version, versions))
     found.programs = {one.version: one.program for one in pinned}
+    runs = {one.campaign_run_id for one in (*found.campaign_people, *found.messages)}
+    found.campaign_runs = _campaign_runs(session, sorted(one for one in runs if one))
+
+
+def _campaign_runs(session: Session, ids: Sequence[str]) -> dict[str, CampaignRun]:
+    """Runs by id, without their plans: those are long and about everybody."""
+    query = select(CampaignRun).where(_in(CampaignRun.id, ids))
+    query = query.options(defer(CampaignRun.plan))  # type: ignore[arg-type]
+    return {one.id: one for one in session.scalars(query)}
 
 
 def find(session: Session, *, keys: Sequence[tuple[str, str]]) -> str | None:
@@ -155,6 +169,20 @@ class _Newest:
             query = query.where(moment < self._before)
         key = next(iter(table_of(model).primary_key))
         query = query.order_by(moment.desc(), key.desc()).limit(self._limit)
+        return list(reversed(self._session.scalars(query).all()))
+
+    def in_campaigns(self, family: Sequence[str]) -> list[CampaignPerson]:
+        """What campaigns decided; somebody who is not decided on yet is there since the run began."""
+        people, runs = table_of(CampaignPerson).c, table_of(CampaignRun).c
+        moment = func.coalesce(people.decided_at, runs.started_at, runs.created_at)
+        query = (
+            select(CampaignPerson)
+            .join(CampaignRun, runs.id == people.campaign_run_id)
+            .where(people.customer_id.in_(family))
+        )
+        if self._before is not None:
+            query = query.where(moment < self._before)
+        query = query.order_by(moment.desc(), people.campaign_run_id.desc()).limit(self._limit)
         return list(reversed(self._session.scalars(query).all()))
 
 

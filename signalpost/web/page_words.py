@@ -20,7 +20,7 @@ _SHOWN: Mapping[str, frozenset[str]] = {
         {"message", "delivery", "receipt", "inbox", "question", "reply", "answer"}
     ),
     "events": frozenset({"event", "merge", "conflict", "consent", "suppression"}),
-    "decisions": frozenset({"decision", "journey"}),
+    "decisions": frozenset({"decision", "journey", "campaign"}),
     "cases": frozenset({"case", "hook_call"}),
 }
 
@@ -54,11 +54,12 @@ class About:
 
 
 def by_subject(found: Sheet) -> list[About]:
-    """Group decisions by enrolment, the latest first; those of none by what they are about."""
+    """Group decisions by enrolment or run, the latest first; others by what they are about."""
     journeys = {one.id: one for one in [*found.past, *(r.enrolment for r in found.running)]}
     groups: dict[str, list[Explained]] = {}
     for one in found.decisions:
-        groups.setdefault(one.enrolment_id or one.subject, []).append(one)
+        key = one.enrolment_id or one.campaign_run_id or one.subject
+        groups.setdefault(key, []).append(one)
     made = []
     for key, decisions in groups.items():
         enrolment = journeys.get(key)

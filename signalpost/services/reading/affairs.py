@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from signalpost.record import timeline as record
+from signalpost.services.reading import campaigns
 from signalpost.services.reading.entries import Entry, known
-from signalpost.services.reading.why import channel_name, explain_all
+from signalpost.services.reading.reasons import channel_name
+from signalpost.services.reading.why import explain_journeys
 
 
 def entries(found: record.History) -> Iterator[Entry]:
     """Tell it all, in no order."""
     yield from _events(found)
     yield from _decisions(found)
+    yield from _campaigns(found)
     yield from _cases(found)
     yield from _hook_calls(found)
     yield from _identity(found)
@@ -58,7 +61,7 @@ _LOUDNESS = {"skip": "warn", "hold": "warn", "set_aside": "bad", "not_entered": 
 
 
 def _decisions(found: record.History) -> Iterator[Entry]:
-    for row, explained in zip(found.decisions, explain_all(found), strict=True):
+    for row, explained in zip(found.decisions, explain_journeys(found), strict=True):
         yield Entry(
             at=row.at,
             kind="decision",
@@ -71,6 +74,23 @@ def _decisions(found: record.History) -> Iterator[Entry]:
             run_id=row.run_id,
             detail=known(outcome=row.outcome, reason=row.reason, **row.detail),
             rank=(row.message_id or row.id, 0),
+        )
+
+
+_CAMPAIGN_TONE = {"skipped": "warn", "open": "warn", "set_aside": "bad", "cancelled": "warn"}
+
+
+def _campaigns(found: record.History) -> Iterator[Entry]:
+    for one in campaigns.passages(found):
+        yield Entry(
+            at=one.at,
+            kind="campaign",
+            id=f"{one.run.id}-{one.customer_id}",
+            says=one.says,
+            tone=_CAMPAIGN_TONE.get(one.outcome, "quiet"),
+            campaign_run_id=one.run.id,
+            run_id=one.run.run_id,
+            detail=known(outcome=one.outcome, reason=one.reason, **one.detail),
         )
 
 

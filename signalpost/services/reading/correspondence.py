@@ -6,8 +6,9 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import MessageStatus, ReceiptKind
 from signalpost.record import timeline as record
 from signalpost.record.messages import Message, MessageVariant
+from signalpost.services.reading import campaigns
 from signalpost.services.reading.entries import Entry, known
-from signalpost.services.reading.why import channel_name
+from signalpost.services.reading.reasons import channel_name
 
 
 def entries(found: record.History) -> Iterator[Entry]:
@@ -33,19 +34,23 @@ _STATUS_TONE: Mapping[str, str] = {
 def _messages(found: record.History) -> Iterator[Entry]:
     for row in found.messages:
         to = "" if row.channel == "in_app" else f" to {row.address}"
+        run = found.campaign_runs.get(row.campaign_run_id or "")
+        of = f" ({campaigns.title(run)})" if run else ""
         yield Entry(
             at=row.created_at,
             kind="message",
             id=row.id,
-            says=f"{row.message} by {channel_name(row.channel)}{to}: {row.status.replace('_', ' ')}",
+            says=f"{row.message}{of} by {channel_name(row.channel)}{to}: {_words(row.status)}",
             tone=_STATUS_TONE.get(row.status, "plain"),
             channel=row.channel,
             message_id=row.id,
             enrolment_id=row.enrolment_id,
+            campaign_run_id=row.campaign_run_id,
             run_id=row.run_id,
             text=text_as_sent(row, found.variants.get(row.variant_id or "")),
             detail=known(
                 facts=row.facts,
+                campaign=run and run.campaign,
                 status=row.status,
                 reason=row.reason,
                 purpose=row.purpose,
@@ -56,6 +61,10 @@ def _messages(found: record.History) -> Iterator[Entry]:
             ),
             rank=(row.id, 1),
         )
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
 
 
 def text_as_sent(message: Message, variant: MessageVariant | None) -> dict[str, str]:

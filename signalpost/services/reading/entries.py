@@ -11,7 +11,7 @@ class Entry:
     """One thing that happened.
 
     ``kind``: event | decision | message | delivery | receipt | inbox | question | reply | answer |
-    case | hook_call | merge | conflict | consent | suppression | journey.
+    case | hook_call | merge | conflict | consent | suppression | journey | campaign.
     ``tone``: plain | good | bad | warn | quiet; how loud a page should say it.
     """
 
@@ -23,6 +23,7 @@ class Entry:
     channel: str | None = None
     message_id: str | None = None
     enrolment_id: str | None = None
+    campaign_run_id: str | None = None
     run_id: str | None = None
     text: Mapping[str, str] = field(default_factory=dict)  #: as sent, by part
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Entry:
             "channel": self.channel,
             "message_id": self.message_id,
             "enrolment_id": self.enrolment_id,
+            "campaign_run_id": self.campaign_run_id,
             "run_id": self.run_id,
             "text": dict(self.text),
             "detail": dict(self.detail),

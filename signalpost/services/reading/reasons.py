@@ -1,0 +1,94 @@
+"""Reasons and channels in plain words: one sentence for each reason on the record."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+#: Reason code → sentence. ``{…}`` are filled from the decision's detail.
+REASONS: Mapping[str, str] = {
+    # the gate
+    "allowed": "every rule of its purpose allowed it",
+    "next_channel": "the channel before it did not work, so this one was tried",
+    "no_contact_point": "there is no address for this channel",
+    "unverified_contact_point": "the address is not known to be the customer's own",
+    "not_written_for_channel": "the message is not written for this channel",
+    "suppressed_stop": "the customer said STOP on this channel",
+    "suppressed_hard_bounce": "an earlier message to this address came back: it does not exist",
+    "suppressed_complaint": "the customer reported an earlier message as unwanted",
+    "suppressed_unsubscribe": "the customer unsubscribed",
+    "suppressed_bad_address": "the provider says that this address cannot be written to",
+    "suppressed_manual": "an operator blocked this address",
+    "no_consent": "marketing needs the customer's consent, and there is none",
+    "consent_denied": "the customer said no to this kind of message (since {since})",
+    "consent_pending": "the customer's consent is not confirmed yet",
+    "holdout": "the customer is among those held out, so that marketing can be measured",
+    "duplicate": "the same message was sent not long ago (at {last_sent})",
+    "frequency_cap": "the customer has had as much marketing as the cap allows ({cap})",
+    "quiet_hours": "it is night where the customer is; it goes out at {until}",
+    "expired": "it came too late to be of use (after {expired_at})",
+    "expires_before_morning": "it would be too late by the time it may be sent ({until})",
+    "already_happened": "what it is about had happened already ({event})",
+    "render_failed": "the template broke on this customer's values",
+    "missing_fact": "a fact that it must show is missing: {subject}",
+    "bad_fact": "a fact that it must show is not of its type: {subject}",
+    "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
+    "provider_refuses": "the provider put it off again and again ({subject})",
+    # entry into a journey
+    "stale_event": "the event is too old to act on",
+    "already_entered": "the customer has entered it for the same thing before",
+    "still_inside": "the customer is inside already",
+    # steps
+    "waits": "it waits until {until}",
+    "timeout": "what it waited for did not come in time",
+    "event_came": "{name} came",
+    "answer_came": "the customer answered {name}",
+    "branch": "the question was: {condition}",
+    "split": "the customer always falls on this side of {name}",
+    "issue": "the promotion {promotion_id} was issued",
+    "set": "the attribute {name} was set",
+    "handed_off": "the case went to a person in {team}",
+    "case_closed": "the case was closed",
+    "called": "{hook} was called",
+    "by_operator": "an operator says that what stopped it is repaired",
+}
+
+_CHANNELS: Mapping[str, str] = {
+    "sms": "SMS",
+    "email": "email",
+    "in_app": "in-app",
+    "whatsapp": "WhatsApp",
+    "messenger": "Messenger",
+}
+
+
+def channel_name(channel: str | None) -> str:
+    """A channel as people write it."""
+    return _CHANNELS.get(channel or "", channel or "")
+
+
+def reason(code: str, detail: Mapping[str, Any]) -> str:
+    """Say a reason in plain words; an unknown code is shown as it is, spaces for underscores."""
+    name, _, subject = code.partition(":")
+    sentence = REASONS.get(code) or REASONS.get(name)
+    if sentence is None:
+        return f"{code} came" if "." in code and " " not in code else code.replace("_", " ")
+    known = {key: _shown(value) for key, value in detail.items()}
+    return sentence.format_map(_Known({**known, "subject": subject}))
+
+
+class _Known(dict[str, str]):
+    """What is not known is left out of a sentence, rather than breaking it."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) > 16 and value[10:11] == "T":
+        try:
+            return f"{datetime.fromisoformat(value):%-d %B %Y, %H:%M %Z}"
+        except ValueError:
+            return value
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
