@@ -31,6 +31,13 @@ def test_every_message_of_the_first_journeys_is_there():
     }
 
 
+def test_every_message_of_the_example_campaigns_is_there():
+    assert set(CATALOGUE.names()) >= {
+        *("spring_promotion", "win_back", "win_back_plain", "cart_reminder"),
+        *("service_notice", "service_update", "service_all_clear"),
+    }
+
+
 @pytest.mark.parametrize(("name", "channel", "locale"), VARIANTS)
 def test_every_variant_renders_to_clean_text(name, channel, locale):
     """Nothing unrendered, no double spaces or empty brackets, no exclamation mark storms."""
@@ -46,7 +53,11 @@ def test_every_variant_renders_to_clean_text(name, channel, locale):
     assert channel in CATALOGUE[name].channels
 
 
-@pytest.mark.parametrize("name", ["fraud_alert", "fraud_cleared", "fraud_confirmed", "pickup_csat"])
+SPOKEN = ["fraud_alert", "fraud_cleared", "fraud_confirmed", "pickup_csat"]
+FAULTS = ["service_notice", "service_update", "service_all_clear"]
+
+
+@pytest.mark.parametrize("name", SPOKEN + FAULTS)
 def test_the_required_languages_are_written_on_every_channel(name):
     assert all(tags >= FIVE for tags in CATALOGUE[name].locales.values())
 
@@ -181,6 +192,62 @@ def test_early_access_carries_the_personal_chat_link_on_every_channel():
     for channel in CATALOGUE["early_bird"].channels:
         text = "".join(CATALOGUE.preview("early_bird", channel, "en").values())
         assert CATALOGUE.sample_links()["agent"] in text
+
+
+@pytest.mark.parametrize("name", ["spring_promotion", "win_back", "win_back_plain"])
+def test_a_campaigns_promotion_is_the_same_on_every_channel(name):
+    """SC-08, R-40: one code, percentage and expiry, and the same personal fact."""
+    code = CATALOGUE[name].facts["code"].sample
+    personal = "Walnut serving board" if name == "spring_promotion" else "14 Aug 2022"
+    for channel in CATALOGUE[name].channels:
+        text = "".join(CATALOGUE.preview(name, channel, "en").values())
+        for fact in (code, "15%", "31 May 2023", personal):
+            assert fact in text
+
+
+OPTIONAL = [
+    (name, channel, locale)
+    for name, channel, locale in VARIANTS
+    if name in (*FAULTS, "spring_promotion", "win_back", "win_back_plain", "cart_reminder")
+]
+
+
+@pytest.mark.parametrize(("name", "channel", "locale"), OPTIONAL)
+def test_what_may_be_missing_leaves_no_gap(name, channel, locale):
+    """Nobody knows how long a fault takes, what was last bought or asked: it still reads well."""
+    nothing = {fact.name: None for fact in CATALOGUE[name].facts.values() if not fact.required}
+    said = CATALOGUE.preview(name, channel, locale, facts=nothing, customer={})
+    for part, text in said.items():
+        if part != "html":
+            assert not re.search(r"[^\n] {2,}|\n{3,}| [,.:?](\s|$)|\.\.|None|\"\"", text), text
+        assert "Undefined" not in text
+
+
+def test_an_honest_notice_says_when_it_knows_and_says_when_it_does_not():
+    """SC-30: the earlier and the more honest."""
+    for channel in CATALOGUE["service_notice"].channels:
+        known = "".join(CATALOGUE.preview("service_notice", channel, "en").values())
+        assert "4 May 2023, 5:30 pm" in known
+        facts = {"expected_by": None}
+        unknown = "".join(CATALOGUE.preview("service_notice", channel, "en", facts=facts).values())
+        assert "We do not know yet how long it will take" in unknown
+
+
+def test_a_reminder_of_a_cart_holds_the_cart_and_the_open_question_on_every_channel():
+    """SC-01: who comes back to the shop need not explain anything again."""
+    for channel in CATALOGUE["cart_reminder"].channels:
+        text = "".join(CATALOGUE.preview("cart_reminder", channel, "en").values())
+        for fact in ("Harbour trainers", "£89.00", "£94.50", "Do the trainers run small?"):
+            assert fact in text
+        assert CATALOGUE.sample_links()["agent"] in text
+
+
+def test_a_text_about_a_full_cart_names_its_first_item_and_counts_the_others():
+    items = [{"name": f"Plate number {n}", "quantity": n} for n in range(1, 31)]
+    facts = {"items": items, "question": "x" * 300}
+    text = CATALOGUE.preview("cart_reminder", Channel.SMS, "en", facts=facts)["text"]
+    assert "1 x Plate number 1 and 29 more" in text
+    assert sms_segments(text)[2] <= CATALOGUE["cart_reminder"].sms_segments
 
 
 def test_every_message_can_be_written_to_somebody_of_whom_only_the_facts_are_known():
