@@ -30,7 +30,7 @@ class Catalogue:
         self.folder = folder
         self.brand = loaded.brand
         self.domains = loaded.domains
-        self._own_brand = Row(dict(loaded.brand))
+        self.own_brand = Row(dict(loaded.brand))
         self.default_locale = loaded.default_locale
         self.problems = loaded.problems
         self._specs = loaded.specs
@@ -95,14 +95,18 @@ class Catalogue:
         Raises ``MissingFact`` when a required fact is missing or any fact is not of its type.
         """
         spec = self[name]
-        place = Place(self._written_in(spec, locale), _zone(zone), self.domains)
+        place = self.place(name, locale, zone)
         values = {n: read_fact(spec, fact, facts.get(n), place) for n, fact in spec.facts.items()}
         known = {n: value for n, value in values.items() if value is not None}
-        known["customer"] = Row(_person(customer))
-        known["brand"] = Row({**self.brand, **_texts(brand)}) if brand else self._own_brand
-        known["links"] = _Links(links)
+        known["customer"] = Row(person_values(customer))
+        known["brand"] = Row({**self.brand, **_texts(brand)}) if brand else self.own_brand
+        known["links"] = link_values(links)
         known["locale"] = place.locale
         return known
+
+    def place(self, name: str, locale: str | None, zone: str | tzinfo | None) -> Place:
+        """Return in whose locale and zone a message writes its values for a person."""
+        return Place(self._written_in(self[name], locale), _zone(zone), self.domains)
 
     def preview(
         self,
@@ -174,7 +178,8 @@ def _defused(link: str) -> str:
     return bare.replace(".", " dot ")
 
 
-def _person(customer: Mapping[str, Any]) -> dict[str, Any]:
+def person_values(customer: Mapping[str, Any]) -> dict[str, str]:
+    """Return what templates may read of a customer's attributes."""
     known = _texts({k: v for k, v in customer.items() if k in CUSTOMER})
     name = known.get("first_name", "")
     if len(name) > 40 or "://" in name or "www." in name.lower():
@@ -190,6 +195,11 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
         except (ValueError, TypeError):
             continue  # absent, empty or no text: templates have a fallback for it
     return known
+
+
+def link_values(links: Mapping[str, Any]) -> Row:
+    """Return links as templates read them: made when they are asked for."""
+    return _Links(links)
 
 
 class _Links(Row):

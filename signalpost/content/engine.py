@@ -130,6 +130,12 @@ def compile_blocks(
     return dict(template.blocks)
 
 
+def reads(node: nodes.Node) -> frozenset[str]:
+    """Return the variables that an expression or control block reads."""
+    named = [node] if isinstance(node, nodes.Name) else []
+    return frozenset(name.name for name in [*named, *node.find_all(nodes.Name)])
+
+
 def getter(node: nodes.Node) -> Callable[[Mapping[str, Any]], Any] | None:
     """Return a plain look-up for ``fact``, ``customer.tier`` or either with a fixed default.
 

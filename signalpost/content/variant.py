@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,18 @@ class Program:
 
     def __init__(self, name: str, slots: Slots) -> None:
         self._name, self._slots = name, slots
+
+    def split(self, changing: frozenset[str]) -> "tuple[Program, Program]":
+        """Return the slots that read none of these variables, and the slots that do."""
+        fixed: dict[str, dict[str, nodes.Node]] = {}
+        moving: dict[str, dict[str, nodes.Node]] = {}
+        for kind, bodies in self._slots.by_kind.items():
+            for name, node in bodies.items():
+                side = moving if engine.reads(node) & changing else fixed
+                side.setdefault(kind, {})[name] = node
+        return tuple(  # type: ignore[return-value]
+            Program(self._name, replace(self._slots, by_kind=side)) for side in (fixed, moving)
+        )
 
     @cached_property
     def _groups(self) -> list[_Group]:
@@ -117,6 +129,12 @@ class Variant:
                 "load the catalogue to render it for another person."
             )
         return self._program.run(context)
+
+    def split(self, changing: frozenset[str]) -> "tuple[Program, Program]":
+        """Return the slots in two programs: the same for many people, and each person's own."""
+        if self._program is None:
+            raise ConfigurationError(f"Message {self.message!r} was read back from the record.")
+        return self._program.split(changing)
 
     def render(self, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the full text of each part for one person; raises as ``slots``."""
