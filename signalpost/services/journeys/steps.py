@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import RowMapping
 from sqlmodel import Session
@@ -38,6 +39,7 @@ class Turn:
     answers: Mapping[str, Mapping[str, RowMapping]] = field(default_factory=dict)
     happened: Mapping[str, list[RowMapping]] = field(default_factory=dict)
     calls: Mapping[str, RowMapping] = field(default_factory=dict)
+    phones: Mapping[str, str] = field(default_factory=dict)  #: by root, to tell a zone by
     desk_cases: handoff.CaseBook | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -92,7 +94,9 @@ def _gather(desk: Desk, session: Session, group: Group, now: datetime) -> Turn:
     turn = Turn(desk, session, group, now)
     node, ids = group.node, [person.id for person in group.people]
     roots = {person.root_id for person in group.people}
-    if node.kind == "wait_for":
+    if node.kind == "wait":
+        turn.phones = _phones(session, group)
+    elif node.kind == "wait_for":
         what, _, name = node.args["wait_for"].partition(":")
         if what == "answer":
             turn.answers = questions.answers(session, enrolment_ids=ids)
@@ -158,19 +162,34 @@ def wait(turn: Turn, person: Person, node: Node) -> None:
         person.context["since"] = turn.now.isoformat()
         person.go(node.next, turn.now)
         return
-    tz = zone(node.args["zone"]) if node.args["zone"] != "customer" else None
-    if tz is None:
-        tz = home_zone(person, turn.desk.default_zone, _phone(turn, person))
     clock = time.fromisoformat(node.args["at"]) if node.args["at"] else None
+    tz = _zone_of_wait(turn, person, node)
     due = wait_until(person.since, timedelta(seconds=node.args["seconds"]), clock, tz)
-    turn.note(person, node, "wait", "waits", until=due.isoformat(), zone=tz.key)
+    where = {"zone": tz.key} if clock else {}  # a length of time is as long everywhere
+    turn.note(person, node, "wait", "waits", until=due.isoformat(), **where)
     person.wait("time", due)
 
 
-def _phone(turn: Turn, person: Person) -> str | None:
-    points = customers.current_contact_points(turn.session, [person.root_id])
-    point = points.get(person.root_id, {}).get(Channel.SMS)
-    return point.address if point else None
+def _zone_of_wait(turn: Turn, person: Person, node: Node) -> ZoneInfo:
+    named = zone(node.args["zone"]) if node.args["zone"] != "customer" else None
+    return named or home_zone(person, turn.desk.default_zone, turn.phones.get(person.root_id))
+
+
+def _phones(session: Session, group: Group) -> dict[str, str]:
+    """Read, once for the group, the numbers that say in whose zone somebody is to be waited for.
+
+    Only a wait until a local time needs them, and only for people whose own zone nobody told.
+    """
+    args = group.node.args
+    if args["at"] is None or args["zone"] != "customer":
+        return {}
+    unknown = {
+        person.root_id
+        for person in group.people
+        if person.status != "waiting" and not (person.zone and zone(person.zone))
+    }
+    points = customers.current_contact_points(session, unknown) if unknown else {}
+    return {root: held[Channel.SMS].address for root, held in points.items() if Channel.SMS in held}
 
 
 def wait_for(turn: Turn, person: Person, node: Node) -> None:
