@@ -26,7 +26,7 @@ _THEIR_OWN_WORD = {
     "unsubscribe": "They open it again on their preferences page, from the foot of any email.",
     "complaint": "They open it again on their preferences page, from the foot of any email.",
 }
-#: Why an address is blocked; the gate has a sentence for each (services.reading.why).
+#: Why an address is blocked; the gate has a sentence for each (domain.reason_words).
 REASONS = ("manual", "hard_bounce", "bad_address", *_THEIR_OWN_WORD)
 
 

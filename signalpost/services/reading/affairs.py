@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from signalpost.domain.reason_words import channel_name
 from signalpost.record import timeline as record
 from signalpost.services.reading import campaigns
 from signalpost.services.reading.entries import Entry, known
-from signalpost.services.reading.reasons import channel_name
 from signalpost.services.reading.why import explain_journeys
 
 

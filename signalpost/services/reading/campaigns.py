@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from signalpost.domain.reason_words import channel_name, reason
 from signalpost.record import timeline as record
 from signalpost.record.campaigns import CampaignPerson, CampaignRun
-from signalpost.services.reading.reasons import channel_name, reason
 
 #: What to call somebody on whom nothing is decided yet.
 OPEN = "open"

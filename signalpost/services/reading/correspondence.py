@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
+from signalpost.domain.reason_words import channel_name
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import MessageStatus, ReceiptKind
 from signalpost.record import timeline as record
 from signalpost.record.messages import Message, MessageVariant
 from signalpost.services.reading import campaigns
 from signalpost.services.reading.entries import Entry, known
-from signalpost.services.reading.reasons import channel_name
 
 
 def entries(found: record.History) -> Iterator[Entry]:

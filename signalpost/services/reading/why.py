@@ -8,11 +8,11 @@ from typing import Any
 from sqlmodel import Session
 
 from signalpost.domain.program import Node
+from signalpost.domain.reason_words import REASONS, channel_name, reason
 from signalpost.errors import NotFoundError
 from signalpost.record import timeline as record
 from signalpost.record.decisions import DecisionRow
 from signalpost.services.reading import campaigns
-from signalpost.services.reading.reasons import REASONS, channel_name, reason
 
 __all__ = [
     "REASONS", "Explained", "channel_name", "describe", "explain", "explain_all", "reason",
