@@ -67,7 +67,8 @@ class Standing:
     """cause → when this same message was last sent for it."""
     zones: Sequence[ZoneInfo] = ()
     zone_source: str = "default"  #: customer | phone | default
-    held_out: bool = False
+    held_out: str | None = None  #: by what: global | campaign | control
+    held_back: str | None = None  #: the incident during which marketing waits
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ class Verdict:
     until: datetime | None = None  #: for HOLD: when to ask again
     address: str | None = None
 
+
+#: How long a message waits for an incident to end before the gate is asked again.
+ASK_AGAIN = timedelta(minutes=30)
 
 Rule = Callable[[Proposal, Standing, Policy, datetime], Verdict | None]
 
@@ -160,9 +164,25 @@ def consent(
 def holdout(
     proposal: Proposal, standing: Standing, policy: Policy, now: datetime
 ) -> Verdict | None:
-    """People held out get no marketing, so that its effect can be measured."""
-    del proposal, now
-    return _skip("holdout", share=policy.holdout) if standing.held_out else None
+    """People held out get no marketing, so that its effect can be measured.
+
+    The last rule: whoever it stops would have been sent this message at this moment.
+    """
+    del proposal, policy, now
+    return _skip("holdout", by=standing.held_out) if standing.held_out else None
+
+
+def incident(
+    proposal: Proposal, standing: Standing, policy: Policy, now: datetime
+) -> Verdict | None:
+    """Nobody is sent an offer while we still owe them an apology (SC-30)."""
+    del policy
+    if standing.held_back is None:
+        return None
+    until = now + ASK_AGAIN
+    if proposal.expires_at is not None and until >= proposal.expires_at:
+        return _skip("expires_in_incident", incident=standing.held_back)
+    return Verdict(Decision.HOLD, "incident", {"incident": standing.held_back}, until=until)
 
 
 def repeat(proposal: Proposal, standing: Standing, policy: Policy, now: datetime) -> Verdict | None:
@@ -220,10 +240,11 @@ RULES: Mapping[Purpose, tuple[Rule, ...]] = {
         reachable,
         suppression,
         consent,
-        holdout,
         repeat,
         frequency_cap,
+        incident,
         quiet_hours,
+        holdout,
     ),
 }
 

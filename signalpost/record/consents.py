@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, select
 from sqlmodel import Field, Session
 
 from signalpost.record.base import Id, Table, metadata, moment, pk
+from signalpost.record.bulk import among
 from signalpost.record.events import chunks
 
 
@@ -56,7 +57,7 @@ def statements(session: Session, root_ids: Iterable[str]) -> dict[str, list[Row[
     query = (
         select(_consents, customers.c.root_id)
         .join(customers, customers.c.id == _consents.c.customer_id)
-        .where(customers.c.root_id.in_(bindparam("ids", expanding=True)))
+        .where(among(customers.c.root_id))
         .order_by(_consents.c.at, _consents.c.id)
     )
     found: dict[str, list[Row[Any]]] = defaultdict(list)
@@ -76,7 +77,7 @@ def suppressions(session: Session, addresses: Iterable[str]) -> dict[str, list[R
     """Return every suppression row by address, oldest first."""
     query = (
         select(_suppressions)
-        .where(_suppressions.c.address.in_(bindparam("addresses", expanding=True)))
+        .where(among(_suppressions.c.address, "addresses"))
         .order_by(_suppressions.c.at, _suppressions.c.id)
     )
     found: dict[str, list[Row[Any]]] = defaultdict(list)

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session
 
 from signalpost.record.base import Id, Table, document, metadata, moment, pk
+from signalpost.record.bulk import among
 from signalpost.record.events import chunks
 
 
@@ -102,12 +103,10 @@ _merges = metadata.tables["merges"]
 _conflicts = metadata.tables["identity_conflicts"]
 
 
-_ROOTS = select(_customers.c.id, _customers.c.root_id).where(
-    _customers.c.id.in_(bindparam("ids", expanding=True))
-)
+_ROOTS = select(_customers.c.id, _customers.c.root_id).where(among(_customers.c.id))
 _FAMILY = (
     select(_customers.c.id, _customers.c.root_id)
-    .where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+    .where(among(_customers.c.root_id))
     .order_by(_customers.c.id)
 )
 
@@ -150,7 +149,7 @@ _USERS = (
     select(_customers.c.root_id, _identities.c.value)
     .join(_customers, _customers.c.id == _identities.c.customer_id)
     .where(
-        _customers.c.root_id.in_(bindparam("ids", expanding=True)),
+        among(_customers.c.root_id),
         _identities.c.kind == "user_id",
     )
 )
@@ -212,7 +211,7 @@ _PROFILES = select(
     _customers.c.locale,
     _customers.c.zone,
     _customers.c.attributes,
-).where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+).where(among(_customers.c.root_id))
 
 
 def profiles(session: Session, root_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -229,7 +228,7 @@ def profiles(session: Session, root_ids: Iterable[str]) -> dict[str, dict[str, A
 
 _OWN_PROFILES = select(
     _customers.c.id, _customers.c.locale, _customers.c.zone, _customers.c.attributes
-).where(_customers.c.id.in_(bindparam("ids", expanding=True)))
+).where(among(_customers.c.id))
 
 
 def own_profiles(session: Session, customer_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -268,7 +267,7 @@ def update_profiles(session: Session, rows: Sequence[Mapping[str, Any]], *, now:
 _POINTS = (
     select(_points, _customers.c.root_id)
     .join(_customers, _customers.c.id == _points.c.customer_id)
-    .where(_customers.c.root_id.in_(bindparam("ids", expanding=True)))
+    .where(among(_customers.c.root_id))
     .order_by(_points.c.created_at, _points.c.id)
 )
 

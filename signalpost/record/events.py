@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, col
 
 from signalpost.record.base import Id, Table, document, metadata, moment, pk
+from signalpost.record.bulk import among
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ _SEEN = select(
     _events.c.status,
     _events.c.reason,
     _events.c.customer_id,
-).where(_events.c.message_id.in_(bindparam("ids", expanding=True)))
+).where(among(_events.c.message_id))
 
 
 def seen(session: Session, message_ids: Iterable[str]) -> dict[str, Row[Any]]:
@@ -109,9 +110,7 @@ def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(_events.insert(), rows)
 
 
-_PARKED = select(_events).where(
-    _events.c.parked_key.in_(bindparam("keys", expanding=True)), _events.c.status == "parked"
-)
+_PARKED = select(_events).where(among(_events.c.parked_key, "keys"), _events.c.status == "parked")
 
 
 def parked_for(session: Session, keys: Iterable[str]) -> list[Row[Any]]:
@@ -195,8 +194,8 @@ def of_people(
         )
         .join(customers, customers.c.id == _events.c.customer_id)
         .where(
-            customers.c.root_id.in_(bindparam("ids", expanding=True)),
-            _events.c.name.in_(bindparam("names", expanding=True)),
+            among(customers.c.root_id),
+            among(_events.c.name, "names"),
             _events.c.status != "parked",
         )
         .order_by(_events.c.occurred_at, _events.c.id)

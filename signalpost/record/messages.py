@@ -11,6 +11,7 @@ from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus, Purpose
 from signalpost.record.base import (
     Id,
     Table,
+    UtcDateTime,
     document,
     insert_new,
     insert_rows,
@@ -19,6 +20,7 @@ from signalpost.record.base import (
     pk,
     table_of,
 )
+from signalpost.record.bulk import among, given
 from signalpost.record.customers import Customer
 
 
@@ -132,40 +134,44 @@ def of_enrolments(session: Session, *, enrolment_ids: Collection[str]) -> list[R
     )  # fmt: skip
 
 
+_RECENT = (
+    select(_c.c.root_id, _m.c.id, _m.c.channel, _m.c.created_at)
+    .join(_c, _c.c.id == _m.c.customer_id)
+    .where(
+        among(_c.c.root_id),
+        _m.c.created_at > bindparam("since", type_=UtcDateTime),
+        _m.c.purpose == Purpose.MARKETING,
+        _m.c.status.not_in(NOT_SENT),
+    )
+)
+_CAUSE = func.coalesce(_m.c.enrolment_id, _m.c.campaign_run_id)
+_LAST = (
+    select(_c.c.root_id, _CAUSE.label("cause"), func.max(_m.c.created_at).label("at"))
+    .join(_c, _c.c.id == _m.c.customer_id)
+    .where(
+        among(_c.c.root_id),
+        _m.c.message == bindparam("name"),
+        _m.c.created_at > bindparam("since", type_=UtcDateTime),
+        _m.c.status.not_in(NOT_SENT),
+    )
+    .group_by(_c.c.root_id, _CAUSE)
+)
+
+
 def recent_marketing(
     session: Session, *, roots: Collection[str], since: datetime
 ) -> list[RowMapping]:
     """Give the marketing messages to these people since then, for the frequency caps."""
-    return list(
-        session.execute(
-            select(_c.c.root_id, _m.c.id, _m.c.channel, _m.c.created_at)
-            .join(_c, _c.c.id == _m.c.customer_id)
-            .where(
-                _c.c.root_id.in_(roots),
-                _m.c.created_at > since,
-                _m.c.purpose == Purpose.MARKETING,
-                _m.c.status.not_in(NOT_SENT),
-            )
-        ).mappings()
-    )
+    rows = session.execute(_RECENT, given(roots, since=since))
+    return list(rows.mappings())
 
 
 def last_sent(
     session: Session, *, roots: Collection[str], message: str, since: datetime
 ) -> list[RowMapping]:
-    """Give when each of these people was last sent this message, after ``since``, by enrolment."""
-    query = (
-        select(_c.c.root_id, _m.c.enrolment_id, func.max(_m.c.created_at).label("at"))
-        .join(_c, _c.c.id == _m.c.customer_id)
-        .where(
-            _c.c.root_id.in_(roots),
-            _m.c.message == message,
-            _m.c.created_at > since,
-            _m.c.status.not_in(NOT_SENT),
-        )
-        .group_by(_c.c.root_id, _m.c.enrolment_id)
-    )
-    return list(session.execute(query).mappings())
+    """Give when each of these people was last sent this message, after ``since``, by its cause."""
+    rows = session.execute(_LAST, given(roots, since=since, name=message))
+    return list(rows.mappings())
 
 
 def plan(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> set[str]:

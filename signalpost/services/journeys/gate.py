@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -17,14 +17,21 @@ from signalpost.domain import assignment
 from signalpost.domain.gate import Address, Policy, Sent, Standing
 from signalpost.domain.local_time import zone
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.record import consents, customers, messages
+from signalpost.record import consents, customers, messages, restraint
 from signalpost.services.journeys.people import Person
+
+
+class Located(Protocol):
+    """Somebody whom the gate is asked about: an enrolment, or a person of a campaign's run."""
+
+    root_id: str
+    zone: str | None
 
 
 def standings(
     session: Session,
     *,
-    people: Sequence[Person],
+    people: Sequence[Located],
     spec: MessageSpec,
     policy: Policy,
     default_zone: str,
@@ -42,6 +49,7 @@ def standings(
     said = consents.statements(session, roots) if marketing else {}
     recent = _recent(session, roots, policy, now) if marketing else {}
     repeats = _repeats(session, roots, spec, now)
+    held_back = restraint.held_back(session, roots=roots) if marketing else {}
     own_zones = {person.root_id: person.zone for person in people}
     asks_the_time = marketing or spec.quiet_hours  # only then is it worth knowing where they are
     found = {}
@@ -61,9 +69,14 @@ def standings(
             repeats=repeats.get(root, {}),
             zones=zones,
             zone_source=source,
-            held_out=marketing and assignment.share(policy.holdout_salt, root) < policy.holdout,
+            held_out="global" if marketing and _is_held_out(root, policy) else None,
+            held_back=held_back.get(root),
         )
     return found
+
+
+def _is_held_out(root: str, policy: Policy) -> bool:
+    return policy.holdout > 0 and assignment.share(policy.holdout_salt, root) < policy.holdout
 
 
 def _blocks(
@@ -98,7 +111,7 @@ def _repeats(
     since = now - spec.repeat_window
     found: dict[str, dict[str, datetime]] = defaultdict(dict)
     for row in messages.last_sent(session, roots=list(roots), message=spec.name, since=since):
-        found[row["root_id"]][row["enrolment_id"] or ""] = row["at"]
+        found[row["root_id"]][row["cause"] or ""] = row["at"]
     return found
 
 
