@@ -11,6 +11,8 @@ import holidays
 
 from signalpost.clock import FileClock, wall_clock
 from signalpost.content import Catalogue
+from signalpost.content.campaigns import load as load_campaigns
+from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import Provider
 from signalpost.domain.gate import Policy
 from signalpost.domain.journey import Journey, compile_journey
@@ -75,8 +77,12 @@ def build(
     clock: Clock | None = None,
     journeys: tuple[Journey, ...] | None = None,
     catalogue: Catalogue | None = None,
+    campaigns: Mapping[str, Campaign] | None = None,
 ) -> Signalpost:
     """Wire the product by ``settings``. Opens no connection and starts nothing.
+
+    A campaign whose file is wrong is left out, and whoever asks for it is told why: a slip in one
+    marketer's file must not keep a fraud alert from going out.
 
     Raises:
         ConfigurationError: a setting, a message folder or a journey is wrong.
@@ -85,6 +91,8 @@ def build(
     catalogue = catalogue or Catalogue.load(settings.templates)
     programs = load_programs(settings) if journeys is None else compile_all(journeys)
     check_messages(programs, catalogue)
+    if campaigns is None:
+        campaigns = load_campaigns(settings.campaigns, catalogue, broken="collect")
     database = Database(open_engine(settings.database_address))
     hooks = Webhooks(
         urls=settings.hook_urls,
@@ -95,6 +103,7 @@ def build(
         database=database,
         catalogue=catalogue,
         programs=programs,
+        campaigns=campaigns,
         providers=_providers(settings, catalogue),
         hooks=hooks,
         links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),

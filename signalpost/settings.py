@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
     templates: Path = Path("templates")
     journeys: str = "flows"  #: the module whose JOURNEYS are run
+    campaigns: Path = Path("deployments/campaigns")  #: a file for each; none when it is missing
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     write_key: SecretStr | None = None  #: for senders of signals

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from signalpost import bootstrap, settings
 from signalpost.content import Catalogue
+from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import Handover, HookOutcome, Inbound, Outgoing
 from signalpost.domain.journey import Journey
 from signalpost.domain.text import fill
@@ -130,7 +131,8 @@ class Stage:
         self,
         *,
         folder: Path,
-        journeys: Sequence[Journey],
+        journeys: Sequence[Journey] = (),
+        campaigns: Mapping[str, Campaign] | None = None,
         templates: Path = Path("templates"),
         start: datetime = EPOCH,
         database_url: str | None = None,
@@ -144,6 +146,7 @@ class Stage:
         self._folder, self._templates, self._options = folder, templates, options
         self._url = database_url or f"sqlite:///{folder / 'stage.db'}"
         self._journeys = tuple(journeys)
+        self._campaigns = campaigns or {}
         self._numbers = 0
         self._loop = asyncio.new_event_loop()
         self._open()
@@ -152,7 +155,11 @@ class Stage:
     def _open(self) -> None:
         given = settings.load(home=self._folder, templates=self._templates, database_url=self._url)
         built = bootstrap.build(
-            given, clock=self.clock, journeys=self._journeys, catalogue=_catalogue(self._templates)
+            given,
+            clock=self.clock,
+            journeys=self._journeys,
+            catalogue=_catalogue(self._templates),
+            campaigns=self._campaigns,
         )
         built.database.close()  # the stage's own need not wait for the disk
         self.database = Database(open_engine(self._url, durable=False))

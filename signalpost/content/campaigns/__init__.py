@@ -1,0 +1,19 @@
+"""Campaign files: read, explained by file and line, and made into the campaigns of the domain."""
+
+from signalpost.content.campaigns.checking import check, given_facts, is_warning
+from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, load
+from signalpost.content.campaigns.recurrence import Occurrence, occurrences
+from signalpost.content.campaigns.schema import from_definition, version_of
+
+__all__ = [
+    "Campaigns",
+    "NoSuchCampaign",
+    "Occurrence",
+    "check",
+    "from_definition",
+    "given_facts",
+    "is_warning",
+    "load",
+    "occurrences",
+    "version_of",
+]

@@ -1,0 +1,291 @@
+"""What a campaign file cannot know by itself: the messages that there are, and what time it is."""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from signalpost.content.campaigns import moments
+from signalpost.content.campaigns.page import Page, Place, line_of
+from signalpost.content.campaigns.part import choose, nearest
+from signalpost.content.campaigns.schema import UNAPPROVED, CampaignFile
+from signalpost.content.catalogue import Catalogue
+from signalpost.content.errors import MissingFact, Problem
+from signalpost.content.facts import Place as Reading
+from signalpost.content.facts import read
+from signalpost.content.spec import MessageSpec
+from signalpost.domain.audience import Attribute, Did, InCampaign, clauses
+from signalpost.domain.campaign import Campaign, Personal
+from signalpost.domain.events import EVENT_TYPES
+from signalpost.domain.vocabulary import Purpose
+
+#: Attributes that the product itself reads; a shop may send any others.
+ATTRIBUTES = frozenset(
+    {
+        "tier", "preferred_channel", "assigned_agent", "locale", "zone", "first_name", "last_name",
+    }
+)  # fmt: skip
+PROMOTED = frozenset({"promotion_id", "code", "expires_at"})  #: facts that a promotion gives
+WARNINGS = frozenset({"event-unknown", "time-moves"})  #: rules that keep nobody from launching
+_ALIKE = 0.8
+
+Found = tuple[Place, str, str, str]  #: where, the rule, what is wrong, what to do
+
+
+def is_warning(problem: Problem) -> bool:
+    """Tell whether a problem is only worth knowing: the campaign can be launched all the same."""
+    return problem.rule in WARNINGS
+
+
+def check(
+    campaign: Campaign,
+    catalogue: Catalogue,
+    now: datetime,
+    *,
+    campaigns: Collection[str] | None = None,
+) -> list[Problem]:
+    """Return everything that is wrong with a campaign at a moment, and what ``is_warning``.
+
+    ``campaigns``: the names of all, to find those that an audience asks about; None: do not look.
+    """
+    timely = _problems(campaign, moments.timely(campaign, now))
+    return sorted({*against_words(campaign, catalogue, campaigns), *timely})
+
+
+def against_words(
+    campaign: Campaign, catalogue: Catalogue, campaigns: Collection[str] | None = None
+) -> list[Problem]:
+    """Return what is wrong with a campaign beside the message folders, whatever the time."""
+    found = [*_messages(campaign, catalogue), *_audience(campaign, campaigns), *_rules(campaign)]
+    return _problems(campaign, found)
+
+
+def given_facts(campaign: Campaign) -> frozenset[str]:
+    """Name the facts that a run of the campaign has: its own, those asked for, its promotion's."""
+    promoted = PROMOTED | set(campaign.promotion.facts) if campaign.promotion else frozenset()
+    return frozenset(campaign.facts) | frozenset(campaign.asks) | promoted
+
+
+def report_unknown_message(file: CampaignFile, catalogue: Catalogue, page: Page) -> None:
+    """Note that the message of a file is not there."""
+    place = ("message",) if file.message else _opening(file)
+    says = f"there is no message {file.words()!r}"
+    page.report(page.line(place), "message", says, choose(file.words(), catalogue.names()))
+
+
+def _opening(file: CampaignFile) -> Place:
+    number = next((n for n, stage in enumerate(file.stages) if stage.opens), 0)
+    return ("stages", number, "message")
+
+
+def _problems(campaign: Campaign, found: Collection[Found] | Iterator[Found]) -> list[Problem]:
+    lines: Mapping[Any, int] = getattr(campaign.definition, "lines", {})
+    file = getattr(campaign.definition, "file", campaign.file)
+    return [
+        Problem(file, line_of(dict(lines), place), rule, says, remedy)
+        for place, rule, says, remedy in found
+    ]
+
+
+# -- messages and facts ----------------------------------------------------------------------------
+
+
+def _messages(campaign: Campaign, catalogue: Catalogue) -> Iterator[Found]:
+    specs = []
+    for place, name in _named(campaign):
+        if name in catalogue:
+            specs.append(catalogue[name])
+            yield from _message(campaign, place, catalogue[name])
+        else:
+            remedy = choose(name, catalogue.names())
+            yield place, "message", f"there is no message {name!r}", remedy
+    yield from _unused(campaign)
+    if specs:
+        yield from _facts(campaign, specs, catalogue)
+
+
+def _named(campaign: Campaign) -> Iterator[tuple[Place, str]]:
+    """Give each message once, and where it is named."""
+    places: dict[str, Place] = {}
+    if campaign.stages:
+        for number, stage in enumerate(campaign.stages):
+            places.setdefault(stage.message, ("stages", number, "message"))
+    else:
+        places[campaign.message] = ("message",)
+        for number, arm in enumerate(campaign.arms):
+            if arm.message:
+                places.setdefault(arm.message, ("experiment", "arms", number, "message"))
+    for name, place in places.items():
+        yield place, name
+
+
+def _message(campaign: Campaign, place: Place, spec: MessageSpec) -> Iterator[Found]:
+    for key, own, said in (
+        ("purpose", spec.purpose, campaign.purpose),
+        ("topic", spec.topic, campaign.topic),
+    ):
+        if own != said:
+            says = (
+                f"the message {spec.name!r} has the {key} {str(own)!r}, the campaign {str(said)!r}"
+            )
+            yield place, key, says, f"use messages of one {key}"
+    for channel in campaign.channels():
+        if channel not in spec.channels:
+            has = ", ".join(sorted(spec.channels))
+            says = f"the message {spec.name!r} is not written for {channel}"
+            yield ("channels",), "channels", says, f"write it, or use: {has}"
+    if spec.question is not None:
+        says = f"the message {spec.name!r} asks a question, and a campaign waits for no answer"
+        yield place, "message", says, "ask it in a journey (docs/adding-a-journey.md)"
+
+
+def _unused(campaign: Campaign) -> Iterator[Found]:
+    if campaign.arms and all(arm.message != campaign.message for arm in campaign.arms):
+        says = f"no arm of the experiment sends {campaign.message!r}"
+        yield ("message",), "message", says, "name it in an arm, or name an arm's message here"
+
+
+def _facts(campaign: Campaign, specs: list[MessageSpec], catalogue: Catalogue) -> Iterator[Found]:
+    given = given_facts(campaign)
+    declared = {name: fact for spec in specs for name, fact in spec.facts.items()}
+    for spec in specs:
+        for name, fact in spec.facts.items():
+            if fact.required and name not in given:
+                says = f"the message {spec.name!r} has to show {name!r}, and nothing gives it"
+                yield ("facts",), "facts", says, _giving(name)
+    for place, name in _giving_places(campaign):
+        if name not in declared:
+            says = f"no message of this campaign has the fact {name!r}"
+            yield place, "facts", says, choose(name, declared)
+    reading = Reading(catalogue.default_locale, UTC, catalogue.domains)
+    for place, name, value in _constants(campaign):
+        if name in declared:
+            try:
+                read(declared[name], value, reading)
+            except MissingFact:
+                sample = f"write it like {declared[name].sample!r}"
+                yield place, "facts", f"{name!r} is no {declared[name].type}", sample
+
+
+def _giving(name: str) -> str:
+    if name in PROMOTED:
+        return "add a promotion with id, code and ends"
+    return f"add it under facts:, or `asks: [{name}]` when whoever launches it knows"
+
+
+def _giving_places(campaign: Campaign) -> Iterator[tuple[Place, str]]:
+    for name in campaign.facts:
+        yield ("facts", name), name
+    for number, name in enumerate(campaign.asks):
+        yield ("asks", number), name
+    for name in campaign.promotion.facts if campaign.promotion else ():
+        yield ("promotion", "facts", name), name
+
+
+def _constants(campaign: Campaign) -> Iterator[tuple[Place, str, Any]]:
+    for name, value in campaign.facts.items():
+        if not isinstance(value, Personal):
+            yield ("facts", name), name, value
+        elif value.otherwise is not None:
+            yield ("facts", name, "otherwise"), name, value.otherwise
+    if campaign.promotion:
+        yield ("promotion", "code"), "code", campaign.promotion.code
+        for name, value in campaign.promotion.facts.items():
+            yield ("promotion", "facts", name), name, value
+
+
+# -- audience --------------------------------------------------------------------------------------
+
+
+def _audience(campaign: Campaign, campaigns: Collection[str] | None) -> Iterator[Found]:
+    for clause in clauses(campaign.audience):
+        if isinstance(clause, Attribute):
+            yield from _attribute(_place(campaign, "attribute", clause.name), clause.name)
+        elif isinstance(clause, Did):
+            place = _place(campaign, "did", clause.event) or _place(
+                campaign, "did_not", clause.event
+            )
+            yield from _event(place, clause.event)
+            yield from _properties(place, clause)
+        elif isinstance(clause, InCampaign) and campaigns is not None:
+            yield from _other(campaign, clause.campaign, campaigns)
+    if campaign.arms or campaign.holdout:
+        yield from _event(("experiment", "measure", "event"), campaign.measure.event)
+    for name, fact in campaign.facts.items():
+        if isinstance(fact, Personal):
+            known = _event if fact.source == "event" else _attribute
+            yield from known(("facts", name, fact.source), fact.name)
+
+
+def _place(campaign: Campaign, key: str, value: str) -> Place:
+    """Give where the audience says ``key: value``; empty when it does not."""
+    return next(_walk(campaign.definition.get("audience"), ("audience",), key, value), ())
+
+
+def _walk(told: Any, place: Place, key: str, value: str) -> Iterator[Place]:
+    if isinstance(told, Mapping):
+        if told.get(key) == value:
+            yield (*place, key)
+        for inner, below in told.items():
+            yield from _walk(below, (*place, inner), key, value)
+    elif isinstance(told, list):
+        for number, below in enumerate(told):
+            yield from _walk(below, (*place, number), key, value)
+
+
+def _attribute(place: Place, name: str) -> Iterator[Found]:
+    near = nearest(name, ATTRIBUTES, cutoff=_ALIKE)
+    if name not in ATTRIBUTES and near:
+        says = f"the attribute {name!r} looks like {near!r}"
+        yield place, "attribute", says, f"write {near}, or send yours under a name less alike"
+
+
+def _event(place: Place, name: str) -> Iterator[Found]:
+    if name in EVENT_TYPES:
+        return
+    near = nearest(name, EVENT_TYPES, cutoff=_ALIKE)
+    if near:
+        says = f"the event {name!r} looks like {near!r}"
+        yield place, "event", says, f"write {near}, or send yours under a name less alike"
+    else:
+        says = f"the event {name!r} is none of those that Signalpost knows"
+        yield place, "event-unknown", says, "leave it if your systems send it under this name"
+
+
+def _properties(place: Place, clause: Did) -> Iterator[Found]:
+    """A property that is nearly a fact of its event is a slip of the pen."""
+    known = EVENT_TYPES.get(clause.event)
+    facts = {*known.required, *known.optional} if known else set()
+    for name in [where.name for where in clause.where] + [clause.sum_of or ""]:
+        near = nearest(name.partition(".")[0], facts, cutoff=_ALIKE)
+        if near and name.partition(".")[0] not in facts:
+            says = f"{name!r} of {clause.event} looks like its fact {near!r}"
+            yield (*place[:-1], "where", name), "event", says, f"write {near}"
+
+
+def _other(campaign: Campaign, name: str, campaigns: Collection[str]) -> Iterator[Found]:
+    if name not in campaigns:
+        place = _place(campaign, "in_campaign", name)
+        yield place, "audience", f"there is no campaign {name!r}", choose(name, campaigns)
+
+
+# -- rules of the house ----------------------------------------------------------------------------
+
+
+def _rules(campaign: Campaign) -> Iterator[Found]:
+    marketing = campaign.purpose is Purpose.MARKETING
+    above = campaign.approval.above
+    if marketing and above is not None and above > UNAPPROVED:
+        says = f"marketing to more than {UNAPPROVED:,} people needs approval or a clear never"
+        yield ("approval",), "approval", says, f"write above {UNAPPROVED} or less, always, or never"
+    if marketing:
+        if campaign.holds_back_marketing:
+            says = "a marketing campaign cannot hold back marketing"
+            yield ("holds_back_marketing",), "holds_back_marketing", says, "remove it"
+        return
+    if campaign.holdout or any(arm.message is None for arm in campaign.arms):
+        place = ("holdout",) if campaign.holdout else ("experiment", "arms")
+        says = f"a {campaign.purpose} message is kept from nobody"
+        yield place, "holdout", says, "remove the holdout or control; compare two messages instead"
+    if campaign.caps is not None:
+        says = f"caps count marketing only, and this is {campaign.purpose}"
+        yield ("caps",), "caps", says, "remove caps"

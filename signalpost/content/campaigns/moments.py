@@ -1,0 +1,118 @@
+"""What is wrong with a campaign at a moment: too late, in a gap of summer time, a rare day."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+from signalpost.content.campaigns.page import Place
+from signalpost.content.campaigns.recurrence import EASTMOST, WESTMOST, Occurrence, occurrences
+from signalpost.domain.campaign import Campaign, Schedule
+from signalpost.domain.local_time import at_local
+
+LATE = timedelta(hours=1)  #: a launch that comes this much late is not in the past yet
+_YEAR = timedelta(days=366)
+_NIGHT = range(5)  #: hours in which clocks are changed
+
+Found = tuple[Place, str, str, str]
+
+
+def timely(campaign: Campaign, now: datetime) -> Iterator[Found]:
+    """Give what is wrong at ``now``: where, the rule, what is wrong, what to do."""
+    now = now.astimezone(UTC)
+    if campaign.schedule.at is not None:
+        yield from _once(campaign, campaign.schedule.at, now)
+    elif campaign.schedule.cron or campaign.schedule.rrule:
+        yield from _again(campaign.schedule, now)
+    yield from _promotion(campaign, now)
+
+
+def _promotion(campaign: Campaign, now: datetime) -> Iterator[Found]:
+    if campaign.promotion is None:
+        return
+    ends, place = campaign.promotion.ends_at, ("promotion", "ends")
+    remedy = "give it a later end, or take the campaign away"
+    if ends <= now:
+        yield place, "promotion-ended", f"the promotion ended on {_told(ends)}", remedy
+        return
+    coming = occurrences(campaign.schedule, after=now, count=1)
+    if coming and (coming[0].at or coming[0].local.replace(tzinfo=UTC) - EASTMOST) >= ends:
+        says = f"the promotion ends on {_told(ends)}, before the campaign runs next"
+        yield place, "promotion-ended", says, remedy
+
+
+def _once(campaign: Campaign, at: datetime, now: datetime) -> Iterator[Found]:
+    late = max(LATE, campaign.expires_after or LATE)
+    place, schedule = ("schedule", "at"), campaign.schedule
+    remedy = "give it a time to come, or remove schedule to launch by hand"
+    if schedule.is_local:
+        east = at.replace(tzinfo=UTC) - EASTMOST
+        if at.replace(tzinfo=UTC) - WESTMOST + late <= now:
+            yield place, "past", f"{_wall(at)} is past everywhere", remedy
+        elif east + late <= now:
+            yield place, "past", f"{_wall(at)} is past already in the zones furthest east", remedy
+        yield from _moved_somewhere(place, at)
+        return
+    tz = ZoneInfo(schedule.zone)
+    moment = at_local(at.date(), at.time(), tz)
+    if moment + late <= now:
+        yield place, "past", f"{_wall(at)} in {tz.key} is past", remedy
+        return
+    told = _moved(at, tz)
+    if told:
+        yield place, "dst", told, "choose a time outside that night's hour"
+
+
+def _again(schedule: Schedule, now: datetime) -> Iterator[Found]:
+    key = "cron" if schedule.cron else "rrule"
+    coming = occurrences(schedule, after=now, count=400)
+    if not coming:
+        place = ("schedule", "until" if schedule.until else key)
+        says = "the schedule does not come again"
+        yield place, "past", says, "correct until, or the rule"
+        return
+    yield from _leap_years(("schedule", key), coming)
+    if not schedule.is_local:
+        tz = ZoneInfo(schedule.zone)
+        year = [one for one in coming if one.local < coming[0].local + _YEAR]
+        told = next(filter(None, (_moved(one.local, tz) for one in year)), None)
+        if told:
+            yield ("schedule", key), "time-moves", told, "leave it, or choose another hour"
+
+
+def _leap_years(place: Place, coming: list[Occurrence]) -> Iterator[Found]:
+    days = [one.local.date() for one in coming]
+    rare = all(b - a > _YEAR for a, b in pairwise(days))
+    if rare and all((day.month, day.day) == (2, 29) for day in days):
+        says = f"29 February comes in leap years only; the next is {days[0].isoformat()}"
+        yield place, "leap-day", says, "write 28 February, or 1 March"
+
+
+def _moved(wall: datetime, tz: ZoneInfo) -> str | None:
+    """Say what becomes of a time that a change of clocks skips or doubles; None: nothing does."""
+    first, second = wall.replace(tzinfo=tz), wall.replace(tzinfo=tz, fold=1)
+    if first.utcoffset() == second.utcoffset():
+        return None
+    at = at_local(wall.date(), wall.time(), tz)
+    if at.astimezone(tz).replace(tzinfo=None) != wall:
+        return f"{_wall(wall)} does not exist in {tz.key}; it would become {_told(at, tz)}"
+    return f"{_wall(wall)} comes twice in {tz.key}; the first would be taken, {_told(at, tz)}"
+
+
+def _moved_somewhere(place: Place, wall: datetime) -> Iterator[Found]:
+    """Look through all zones, in the hours in which any of them changes its clocks."""
+    if wall.hour not in _NIGHT:
+        return
+    zones = [ZoneInfo(name) for name in sorted(available_timezones()) if "/" in name]
+    told = [found for tz in zones if (found := _moved(wall, tz))]
+    if told:
+        says = f"{told[0]} (and so in {len(told) - 1} other zones)" if told[1:] else told[0]
+        yield place, "time-moves", says, "leave it, or choose a time of day"
+
+
+def _wall(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
+def _told(at: datetime, tz: ZoneInfo | None = None) -> str:
+    return at.astimezone(tz or UTC).strftime("%Y-%m-%d %H:%M %Z")

@@ -1,0 +1,150 @@
+"""When a campaign comes again: cron and RRULE, by the clock on the wall.
+
+Times are found on the wall first and only then placed in a zone. So a time that a DST gap skips becomes
+later by the length of the gap, one that comes twice is the first of the two, and nothing that is
+scheduled for one day ever runs twice on it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from itertools import islice, pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from dateutil.rrule import rrule, rrulestr
+
+from signalpost.content.campaigns.values import text, wrong
+from signalpost.domain.campaign import Schedule
+from signalpost.domain.local_time import at_local
+
+EASTMOST, WESTMOST = timedelta(hours=14), timedelta(hours=-12)  #: of UTC, anywhere on earth
+_AHEAD = timedelta(days=30 * 366)  #: 29 February on a Monday comes within 28 years
+_ANCHOR = datetime(2000, 1, 1)  # noqa: DTZ001  a wall-clock time
+_STEP = re.compile(r"INTERVAL=(\d{1,6})")
+_START = re.compile(r"(?:DTSTART:(\d{8}T\d{6})\s+)?(?:RRULE:)?([A-Z0-9=;,+\-]+)")
+_OFTEN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, order=True)
+class Occurrence:
+    """One time that a schedule comes: on the wall, and the moment where the zone is one for all."""
+
+    local: datetime  #: wall-clock time, without a zone
+    at: datetime | None = None  #: in UTC; None: each customer's own
+
+    @property
+    def key(self) -> str:
+        """The word by which a run of this occurrence is known: it runs once."""
+        return self.local.isoformat(timespec="minutes")
+
+
+def check_cron(value: Any) -> str:
+    """Read a cron line of five fields; raises when it is none, never comes, or comes too often."""
+    told = text(value)
+    if len(told.split()) != 5:
+        says = f"{told[:60]!r} has not the five parts of a cron line"
+        raise wrong(says, "write minute, hour, day, month, weekday, such as 0 10 * * MON")
+    try:
+        comes = list(islice(_cron(told, _ANCHOR), 3))
+    except (CronSimError, ValueError, OverflowError) as error:
+        says = f"{told[:60]!r} is no cron line ({error})"
+        raise wrong(says, "write minute, hour, day, month, weekday, such as 0 10 * * MON") from None
+    _check_often(told, comes)
+    return told
+
+
+def check_rrule(value: Any) -> str:
+    """Read an RRULE (RFC 5545); raises when it is none, never comes, or comes too often."""
+    told = str(value).strip().upper() if isinstance(value, str) else text(value)
+    found = _START.fullmatch(told)
+    remedy = "write it like FREQ=WEEKLY;BYDAY=MO;BYHOUR=10;BYMINUTE=0"
+    if not found or len(told) > 500:
+        raise wrong(f"{told[:60]!r} is no RRULE", remedy)
+    keys = {part.partition("=")[0] for part in found[2].split(";")}
+    if keys & {"UNTIL", "BYSECOND"}:
+        raise wrong("an RRULE here holds no UNTIL or BYSECOND", "say `until: 2026-12-31` beside it")
+    step = _STEP.search(told)
+    if found[1] is None and ("COUNT" in keys or (step and int(step[1]) > 1)):
+        says = "every second time, or so many times, has to be counted from a first one"
+        raise wrong(says, "put a line DTSTART:20260301T100000 before it")
+    if found[1] is None and not {"BYHOUR", "BYMINUTE"} <= keys:
+        raise wrong("the RRULE says no time of day", "add BYHOUR=10;BYMINUTE=0")
+    if step and int(step[1]) == 0:
+        raise wrong("INTERVAL=0 never goes on", remedy)
+    try:
+        comes = list(islice(_rrule(told, _first(told)), 3))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise wrong(f"{told[:60]!r} is no RRULE ({error})", remedy) from None
+    _check_often(told, comes)
+    return told
+
+
+def _check_often(told: str, comes: list[datetime]) -> None:
+    if not comes:
+        raise wrong(f"{told[:60]!r} never comes", "write a day that there is")
+    if any(after - before < _OFTEN for before, after in pairwise(comes)):
+        raise wrong(f"{told[:60]!r} comes more often than once an hour", "choose fewer times")
+
+
+def occurrences(schedule: Schedule, *, after: datetime, count: int) -> list[Occurrence]:
+    """Give the next ``count`` times after a moment; none for a campaign that is launched by hand.
+
+    Where each customer has their own zone, a time is still to come as long as it is nowhere on earth
+    past: whoever launches has to do so before its first zone (UTC+14) is reached.
+    """
+    return list(islice(_coming(schedule, after.astimezone(UTC)), count))
+
+
+def _coming(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
+    tz = None if schedule.is_local else ZoneInfo(schedule.zone)
+    wall = (after.astimezone(tz) if tz else after + EASTMOST).replace(tzinfo=None)
+    for local in _walls(schedule, wall - timedelta(days=1)):
+        if schedule.until is not None and local.date() > schedule.until:
+            return
+        at = at_local(local.date(), local.time(), tz) if tz else None
+        if (at > after) if at is not None else (local > wall):
+            yield Occurrence(local, at)
+
+
+def _walls(schedule: Schedule, since: datetime) -> Iterator[datetime]:
+    """Give wall-clock times from ``since`` on."""
+    if schedule.at is not None:
+        yield schedule.at
+    elif schedule.cron is not None:
+        yield from _cron(schedule.cron, since)
+    elif schedule.rrule is not None:
+        yield from _rrule(schedule.rrule, since)
+
+
+def _cron(line: str, since: datetime) -> Iterator[datetime]:
+    until = since + _AHEAD
+    for found in CronSim(line, since):
+        if found > until:
+            return
+        yield found
+
+
+def _first(told: str) -> datetime:
+    found = _START.fullmatch(told)
+    if found and found[1]:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%S")  # noqa: DTZ007  a wall-clock time
+    return _ANCHOR
+
+
+def _rrule(told: str, since: datetime) -> Iterator[datetime]:
+    found = _START.fullmatch(told)
+    if found is None:
+        raise ValueError("no RRULE")
+    start = _first(told)
+    if found[1] is None:  # nothing is counted from it, so it may as well be near
+        start = datetime.combine(since.date().replace(month=1, day=1), time())
+    made = rrulestr(f"RRULE:{found[2]}", dtstart=start)
+    if not isinstance(made, rrule):
+        raise TypeError("more than one rule")
+    until = max(since, start) + _AHEAD
+    for local in made.replace(until=until):
+        if local >= since:
+            yield local
