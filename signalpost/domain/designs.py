@@ -11,10 +11,9 @@ from datetime import datetime
 from math import ceil, exp, log, log1p, sqrt
 from typing import Protocol
 
-from signalpost.domain.distributions import normal_bound, normal_tail
+from signalpost.domain.distributions import normal_bound
 from signalpost.domain.statistics import (
     Arm,
-    Interval,
     RateDifference,
     RevenueDifference,
     check_share,
@@ -22,13 +21,14 @@ from signalpost.domain.statistics import (
     rate_difference,
     rate_difference_at,
     revenue_difference,
+    revenue_difference_at,
     z_score,
 )
 from signalpost.errors import BadInputError
 
 POWER = 0.8  #: how surely the difference that one looks for is to be found
 FARTHEST = 1e6  #: standard errors; an interval as wide as this says nothing
-RAREST = 1e-12  #: below this share of error an interval of revenue says nothing
+RAREST = 1e-300  #: the smallest p-value that is told from zero
 
 
 class Design(Protocol):
@@ -161,13 +161,11 @@ class Sequential:
         It is as wide, in standard errors, as that of the rates: what people spend comes with the
         conversions, and so runs on the same clock.
         """
-        error = normal_tail(self.bound(control=control, treated=treated, alpha=alpha))
-        seen = revenue_difference(control=control, treated=treated, alpha=max(error, RAREST))
-        if error < RAREST:
-            seen = replace(seen, absolute_interval=Interval(None, None))
-        z = normal_bound(max(seen.p_value, RAREST))
+        z = self.bound(control=control, treated=treated, alpha=alpha)
+        seen = revenue_difference_at(control=control, treated=treated, z=z)
+        score = normal_bound(max(seen.p_value, RAREST))
         progress = self._progress(control, treated, alpha)
-        return replace(seen, p_value=_always_valid(z, progress))
+        return replace(seen, p_value=_always_valid(score, progress))
 
     def _progress(self, control: Arm, treated: Arm, alpha: float) -> float:
         """Give the information so far, in units of the mixture's variance.

@@ -256,6 +256,13 @@ def test_one_person_on_a_side_leaves_the_revenue_interval_without_bounds():
     assert seen.absolute_interval.spans_zero
 
 
+def test_while_everybody_spends_the_same_the_interval_has_no_bounds():
+    """No spread tells nothing about the error: it is not a difference known to the cent."""
+    for amounts in ([0, 0, 0], [7, 7, 7]):
+        seen = revenue_difference(control=spent([0, 0], 2), treated=spent(amounts, 3))
+        assert (seen.absolute_interval, seen.p_value) == (Interval(None, None), 1)
+
+
 # Bad input
 
 

@@ -24,6 +24,16 @@ def arm(name: str, conversions, people) -> Arm:
     return Arm(name=name, people=int(people), conversions=int(conversions))
 
 
+def spenders(people: int, amounts) -> Arm:
+    return Arm(
+        name="any",
+        people=people,
+        conversions=len(amounts),
+        revenue=int(amounts.sum()),
+        revenue_squares=int((amounts**2).sum()),
+    )
+
+
 def verdicts(control: Arm, treated: list[Arm], design) -> list[Says]:
     weights = {each.name: float(each.people) for each in (control, *treated)}
     seen = judge(control=control, treated=treated, weights=weights, design=design, now=NOW)
@@ -183,15 +193,26 @@ def test_planted_revenue_lies_in_welchs_interval():
     for _ in range(RUNS):
         sides = []
         for count, rate in zip(people, (0.1, 0.12), strict=True):
-            spent = (rng.exponential(5_000, rng.binomial(count, rate)) + 0.5).astype(int)
-            sides.append(
-                Arm(
-                    name="any",
-                    people=count,
-                    revenue=int(spent.sum()),
-                    revenue_squares=int((spent**2).sum()),
-                )
-            )
+            amounts = (rng.exponential(5_000, rng.binomial(count, rate)) + 0.5).astype(int)
+            sides.append(spenders(count, amounts))
         between = revenue_difference(control=sides[0], treated=sides[1]).absolute_interval
         inside += between.low <= truth <= between.high
     assert inside / RUNS >= 1 - ALPHA - NOISE
+
+
+def test_without_a_difference_looking_at_revenue_misleads_in_at_most_one_run_of_twenty():
+    """A/A with a small holdout and few, unequal spenders, of which more come at every look."""
+    rng, people, wrong, runs = np.random.default_rng(18), (600, 5_400), 0, 300
+    design = Sequential(lift=0.5)
+    for _ in range(runs):
+        sides = []
+        for count in people:
+            amounts = (rng.lognormal(8, 1.2, rng.binomial(count, 0.1)) + 1).astype(int)
+            upto = np.linspace(0, len(amounts), 21).astype(int)[1:]
+            sides.append([spenders(count, amounts[:end]) for end in upto])
+        seen = [
+            design.compare_revenue(control=control, treated=treated, alpha=ALPHA)
+            for control, treated in zip(*sides, strict=True)
+        ]
+        wrong += any(not each.absolute_interval.spans_zero for each in seen)
+    assert wrong / runs <= ALPHA
