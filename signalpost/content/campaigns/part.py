@@ -21,7 +21,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     @classmethod
-    def keys(cls) -> dict[str, Any]:
+    def known_keys(cls) -> dict[str, Any]:
         """Give the type behind each key as it is written in the file."""
         return {field.alias or name: field.annotation for name, field in cls.model_fields.items()}
 

@@ -62,7 +62,7 @@ def _sentence(one: Any, place: Place) -> tuple[str, str]:
     if kind == "missing":
         return f"`{key}` is missing", f"add `{key}:` and {_EXAMPLES.get(key, 'its value')}"
     if kind == "extra_forbidden":
-        known = list(_part_of(place[:-1]).keys())
+        known = list(_part_of(place[:-1]).known_keys())
         return f"`{key}` is not a key here", choose(key, known)
     told = _SHAPES.get(kind)
     if told:
@@ -84,7 +84,7 @@ def _part_of(place: Place) -> type[Part]:
         if word in _TAGS:
             part = _TAGS[word]
             continue
-        part = next(_parts_in(part.keys().get(word)), part)
+        part = next(_parts_in(part.known_keys().get(word)), part)
     return part
 
 
