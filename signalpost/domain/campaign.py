@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.domain.assignment import share
 from signalpost.domain.audience import Rule
 from signalpost.domain.gate import Cap
 from signalpost.domain.local_time import at_local
@@ -152,3 +153,12 @@ def release_moment(local_at: datetime, tz: ZoneInfo) -> datetime:
     """Give when the wall-clock time ``local_at`` is in a zone, in UTC (DST as ``at_local`` says)."""
     wall: time = local_at.time()
     return at_local(local_at.date(), wall, tz)
+
+
+#: Over how long the people of one morning are spread, so that a night's backlog is no burst.
+MORNING = timedelta(minutes=30)
+
+
+def after_quiet_hours(opens: datetime, run_id: str, customer_id: str) -> datetime:
+    """Give a person's own moment in the half hour after their window opens; always the same one."""
+    return opens + share(run_id, customer_id) * MORNING

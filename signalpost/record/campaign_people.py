@@ -255,7 +255,6 @@ _DECIDE = (
         arm=bindparam("new_arm"),
         verdicts=bindparam("new_verdicts"),
         decided_at=bindparam("new_at"),
-        tries=_p.c.tries + 1,
     )
 )
 
@@ -286,15 +285,20 @@ def decide(
     )
 
 
-def come_back(
-    session: Session,
-    *,
-    campaign_run_id: str,
-    rows: Sequence[tuple[str, datetime, Sequence[Mapping[str, Any]]]],
-    arm_of: Mapping[str, str | None],
-) -> None:
-    """Have people asked again later: customer, when, and why."""
-    if rows:
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Somebody who is asked again. ``tried``: a message of theirs is on the record by now."""
+
+    customer_id: str
+    due_at: datetime
+    verdicts: Sequence[Mapping[str, Any]]
+    arm: str | None
+    tried: bool
+
+
+def come_back(session: Session, *, campaign_run_id: str, people: Sequence[Later]) -> None:
+    """Have people asked again later."""
+    if people:
         session.connection().execute(
             update(_p)
             .where(_p.c.campaign_run_id == campaign_run_id, _p.c.customer_id == bindparam("who"))
@@ -305,11 +309,17 @@ def come_back(
                 outcome=None,
                 reason=None,
                 decided_at=None,
-                tries=_p.c.tries + 1,
+                tries=_p.c.tries + bindparam("tried"),
             ),
             [
-                {"who": who, "new_due": due, "new_verdicts": list(why), "new_arm": arm_of.get(who)}
-                for who, due, why in rows
+                {
+                    "who": one.customer_id,
+                    "new_due": one.due_at,
+                    "new_verdicts": list(one.verdicts),
+                    "new_arm": one.arm,
+                    "tried": int(one.tried),
+                }
+                for one in people
             ],
         )
 
@@ -358,3 +368,18 @@ def messages_of(
         _m.c.id, _m.c.idempotency_key, _m.c.customer_id, _m.c.channel, _m.c.status, _m.c.address
     ).where(_m.c.campaign_run_id == campaign_run_id, among(_m.c.customer_id))
     return list(session.execute(query, given(people)).mappings())
+
+
+def of_stage(*, campaign: str, series: str | None, stages: Sequence[str]) -> Select[Any]:
+    """Select everybody whom these stages of a series meant."""
+    return (
+        select(_p.c.customer_id)
+        .join(_r, _r.c.id == _p.c.campaign_run_id)
+        .where(
+            _r.c.campaign == campaign,
+            _r.c.series == series,
+            _r.c.stage.in_(stages),
+            _r.c.status.not_in(("refused", "cancelled")),
+        )
+        .distinct()
+    )

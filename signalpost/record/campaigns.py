@@ -146,12 +146,12 @@ class MarketingHold(Table, table=True):
     lifted_at: datetime | None = moment(default=None)
 
 
-class ProviderPace(Table, table=True):
-    """When a provider may be given more, shared by all senders."""
+class ChannelPace(Table, table=True):
+    """When a channel's provider may be given more by campaigns; shared by all senders."""
 
-    __tablename__ = "provider_paces"
+    __tablename__ = "channel_paces"
 
-    provider: str = Field(primary_key=True)  #: the campaign's channel and pace are of one provider
+    channel: str = Field(primary_key=True)
     next_free_at: datetime = moment()
 
 

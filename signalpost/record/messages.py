@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, RowMapping, bindparam, func, select, update
+from sqlalchemy import Index, RowMapping, bindparam, func, or_, select, update
 from sqlmodel import Field, Session
 
 from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus, Purpose
@@ -256,6 +256,48 @@ def settle(
         )
 
 
+_SETTLE_DELIVERIES = (
+    update(_d)
+    .where(among(_d.c.id), or_(_d.c.settled_at.is_(None), _d.c.status == "unknown"))
+    .values(
+        status=bindparam("new_status"),
+        provider_id=bindparam("new_provider_id"),
+        fault=bindparam("new_fault"),
+        code=bindparam("new_code"),
+        detail=bindparam("new_detail"),
+        settled_at=bindparam("new_at"),
+    )
+)
+_SETTLE_MESSAGES = (
+    update(_m)
+    # From unknown too: a sender that comes back late knows what the one after it could not.
+    .where(among(_m.c.id), _m.c.status.in_(("sending", "unknown")))
+    .values(
+        status=bindparam("new_status"),
+        reason=bindparam("new_reason"),
+        updated_at=bindparam("new_at"),
+    )
+)
+
+
+def settle_alike(
+    session: Session,
+    *,
+    delivery_ids: Collection[str],
+    delivery: Mapping[str, Any],
+    message_ids: Collection[str],
+    message: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Write how hand-overs ended that all ended alike. A receipt that came first is not overwritten."""
+    session.execute(_SETTLE_DELIVERIES, given(delivery_ids, **_new(delivery), new_at=now))
+    session.execute(_SETTLE_MESSAGES, given(message_ids, **_new(message), new_at=now))
+
+
+def _new(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
+
+
 def give_up_lost(session: Session, *, message_ids: Sequence[str], now: datetime) -> None:
     """Mark messages whose sender died between intent and settling: nobody knows what became of them."""
     if not message_ids:
@@ -324,6 +366,18 @@ def withdraw(session: Session, *, enrolment_ids: Collection[str], now: datetime)
                     _m.c.enrolment_id.in_(enrolment_ids), _m.c.purpose == Purpose.MARKETING
                 )
             ),
+            _i.c.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=now)
+    )
+
+
+def withdraw_campaign(session: Session, *, campaign_run_id: str, now: datetime) -> None:
+    """Take the in-app messages of a run out of the inboxes: it was cancelled, or its offer is over."""
+    session.execute(
+        update(_i)
+        .where(
+            _i.c.message_id.in_(select(_m.c.id).where(_m.c.campaign_run_id == campaign_run_id)),
             _i.c.withdrawn_at.is_(None),
         )
         .values(withdrawn_at=now)

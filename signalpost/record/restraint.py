@@ -15,11 +15,11 @@ from signalpost.record.base import (
     table_of,
 )
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, MarketingHold, ProviderPace
+from signalpost.record.campaigns import CampaignPerson, ChannelPace, MarketingHold
 
 _p = table_of(CampaignPerson)
 _h = table_of(MarketingHold)
-_pace = table_of(ProviderPace)
+_pace = table_of(ChannelPace)
 
 
 _HELD = select(_h.c.customer_id, _h.c.series).where(
@@ -63,22 +63,16 @@ def let_go(session: Session, *, series: str, now: datetime) -> None:
     )
 
 
-def take_pace(
-    session: Session, *, provider: str, wanted: int, per_second: float, now: datetime
-) -> tuple[int, datetime]:
-    """Take a part of a provider's pace, shared by all senders: how many may go now, and the next time.
+def free_at(session: Session, *, channel: str, now: datetime) -> datetime:
+    """Give when a channel's provider may be given more, and hold it until the transaction ends."""
+    insert_new(session, _pace, [{"channel": channel, "next_free_at": now}], conflict=("channel",))
+    query = select(_pace.c.next_free_at).where(_pace.c.channel == channel).with_for_update()
+    return session.execute(query).scalar_one()
 
-    At most a second's worth at once, so that a burst never exceeds the pace by more.
-    """
-    insert_new(
-        session, _pace, [{"provider": provider, "next_free_at": now}], conflict=("provider",)
-    )
-    free = session.execute(
-        select(_pace.c.next_free_at).where(_pace.c.provider == provider).with_for_update()
-    ).scalar_one()
-    if free > now:
-        return 0, free
-    taken = min(wanted, max(1, int(per_second)))
-    until = now + timedelta(seconds=taken / per_second)
-    session.execute(update(_pace).where(_pace.c.provider == provider).values(next_free_at=until))
-    return taken, until
+
+def charge(
+    session: Session, *, channel: str, messages: int, per_second: float, now: datetime
+) -> None:
+    """Say that so many messages go to a channel's provider now; whoever calls asked ``free_at``."""
+    until = now + timedelta(seconds=messages / per_second)
+    session.execute(update(_pace).where(_pace.c.channel == channel).values(next_free_at=until))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,15 +68,15 @@ def claim_due(
 
 
 @asynccontextmanager
-async def renewed(desk: Desk, *, claim_id: str) -> AsyncIterator[None]:
-    """Keep the lease alive while something slow is awaited: a short lease, yet never a lost one."""
+async def renewed(lease: timedelta, renew: Callable[[], object]) -> AsyncIterator[None]:
+    """Keep a lease alive while something slow is awaited: a short lease, yet never a lost one."""
 
-    async def renew() -> None:
+    async def keep_on() -> None:
         while True:
-            await asyncio.sleep(desk.lease.total_seconds() / 3)
-            await asyncio.to_thread(_renew, desk, claim_id)
+            await asyncio.sleep(lease.total_seconds() / 3)
+            await asyncio.to_thread(renew)
 
-    renewing = asyncio.create_task(renew())
+    renewing = asyncio.create_task(keep_on())
     try:
         yield
     finally:
@@ -85,7 +85,8 @@ async def renewed(desk: Desk, *, claim_id: str) -> AsyncIterator[None]:
             await renewing  # a renewal that failed is found out when the claim is next asked for
 
 
-def _renew(desk: Desk, claim_id: str) -> None:
+def renew(desk: Desk, claim_id: str) -> None:
+    """Extend the lease of what a claim still holds."""
     with desk.database.writing() as session:
         enrolments.still_held(session, claim_id=claim_id, until=desk.clock() + desk.lease)
 

@@ -13,6 +13,7 @@ from signalpost.domain.program import Program
 from signalpost.record import cases, customers, decisions, enrolments, messages, questions
 from signalpost.record.base import new_id
 from signalpost.services.intake.signals import Arrival
+from signalpost.services.journeys.people import began
 
 
 @dataclass
@@ -40,13 +41,8 @@ class Journeys:
             for row in open_now.get(arrival.customer_id, ()):
                 if row["id"] not in left and self._touch(session, arrival, row, now, notes):
                     left.add(row["id"])
-        inside = {
-            (row["root_id"], row["journey"])
-            for rows in open_now.values()
-            for row in rows
-            if row["id"] not in left
-        }
-        self._start(session, relevant, inside, now, notes)
+        staying = [row for rows in open_now.values() for row in rows if row["id"] not in left]
+        self._start(session, relevant, staying, now, notes)
         decisions.write(session, rows=notes)
 
     def _pin(self, session: Session, versions: set[str]) -> None:
@@ -68,13 +64,12 @@ class Journeys:
     ) -> bool:
         """Let one event act on one open enrolment of its customer; say whether it ended it."""
         program = self._pinned[row["version"]]
-        for rule in program.exits_on:
-            if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
-                enrolments.leave(session, enrolment_ids=[row["id"]], reason=rule["reason"], now=now)
-                messages.withdraw(session, enrolment_ids=[row["id"]], now=now)
-                questions.close_of(session, enrolment_ids=[row["id"]], outcome="expired", now=now)
-                notes.append(_note(arrival, row, program, "exited", rule["reason"], now))
-                return True
+        if reason := _ended_by(arrival, row, program):
+            enrolments.leave(session, enrolment_ids=[row["id"]], reason=reason, now=now)
+            messages.withdraw(session, enrolment_ids=[row["id"]], now=now)
+            questions.close_of(session, enrolment_ids=[row["id"]], outcome="expired", now=now)
+            notes.append(_note(arrival, row, program, "exited", reason, now))
+            return True
         if row["wait_for"] == f"event:{arrival.name}" and _same_key(arrival, row, program):
             woke = enrolments.wake(
                 session, enrolment_ids=[row["id"]], wait_for=row["wait_for"], now=now
@@ -86,22 +81,22 @@ class Journeys:
     def _start(
         self,
         session: Session,
-        arrivals: Iterable[Arrival],
-        inside: set[tuple[str, str]],
+        arrivals: Sequence[Arrival],
+        staying: Iterable[RowMapping],
         now: datetime,
         notes: list[dict[str, Any]],
     ) -> None:
         """Enter people into the journeys that start on these events."""
         rows: list[dict[str, Any]] = []
         causes: list[tuple[Arrival, Program, dict[str, Any]]] = []
+        door = _Door(staying, arrivals)
         for arrival in arrivals:
             for program in self.current.values():
                 if program.starts_on != arrival.name:
                     continue
-                if reason := _kept_out(arrival, program, inside):
+                if reason := door.kept_out(arrival, program):
                     notes.append(_entry(arrival, program, None, "not_entered", reason, now))
                     continue
-                inside.add((arrival.customer_id, program.journey))
                 row = _enrolment(arrival, program, now)
                 rows.append(row)
                 causes.append((arrival, program, row))
@@ -159,7 +154,7 @@ class Journeys:
 
 
 def _enrolment(arrival: Arrival, program: Program, now: datetime) -> dict[str, Any]:
-    key = str(arrival.facts[program.key]) if program.key else None
+    key = _key(arrival, program)
     return {
         "id": new_id(),
         "customer_id": arrival.customer_id,
@@ -176,19 +171,66 @@ def _enrolment(arrival: Arrival, program: Program, now: datetime) -> dict[str, A
             "event_id": arrival.event_id,
             "facts": dict(arrival.facts),
             "since": arrival.occurred_at.isoformat(),
+            "began": arrival.occurred_at.isoformat(),
         },
         "started_at": now,
         "moved_at": now,
     }
 
 
-def _kept_out(arrival: Arrival, program: Program, inside: set[tuple[str, str]]) -> str | None:
-    """Say why this event starts nothing, if so."""
-    if not arrival.fresh:
-        return "stale_event"
-    if program.reentry == "after_exit" and (arrival.customer_id, program.journey) in inside:
-        return "still_inside"
+class _Door:
+    """Who may enter: knows who is inside and stays, and which event of several is the newest."""
+
+    def __init__(self, staying: Iterable[RowMapping], arrivals: Iterable[Arrival]) -> None:
+        rows = list(staying)
+        self._inside = {(row["root_id"], row["journey"]) for row in rows}
+        self._inside_for = {(row["root_id"], row["journey"], row["key"]) for row in rows}
+        self._fresh = [arrival for arrival in arrivals if arrival.fresh]
+        self._newest: dict[str, dict[tuple[str, str | None], str]] = {}
+
+    def kept_out(self, arrival: Arrival, program: Program) -> str | None:
+        """Say why this event starts nothing, if so."""
+        if not arrival.fresh:
+            return "stale_event"
+        if program.reentry == "after_exit":
+            here = (arrival.customer_id, program.journey)
+            if here in self._inside:
+                return "still_inside"
+            self._inside.add(here)
+        if program.reentry == "anew" and self._is_overtaken(arrival, program):
+            return "newer_came"
+        return None
+
+    def _is_overtaken(self, arrival: Arrival, program: Program) -> bool:
+        who, key = arrival.customer_id, _key(arrival, program)
+        if (who, program.journey, key) in self._inside_for:  # had it been older, it would have left
+            return True
+        if program.journey not in self._newest:
+            self._newest[program.journey] = {
+                (one.customer_id, _key(one, program)): one.event_id
+                for one in self._fresh  # in order of occurrence: the last one stands
+                if one.name == program.starts_on
+            }
+        return self._newest[program.journey][who, key] != arrival.event_id
+
+
+def _key(arrival: Arrival, program: Program) -> str | None:
+    return str(arrival.facts[program.key]) if program.key else None
+
+
+def _ended_by(arrival: Arrival, row: RowMapping, program: Program) -> str | None:
+    """Say why this event ends the enrolment, if so."""
+    for rule in program.exits_on:
+        if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
+            return str(rule["reason"])
+    begins = program.reentry == "anew" and program.starts_on == arrival.name and arrival.fresh
+    if begins and _same_key(arrival, row, program) and not _is_older(arrival, row):
+        return "begun_anew"
     return None
+
+
+def _is_older(arrival: Arrival, row: RowMapping) -> bool:
+    return arrival.occurred_at < datetime.fromisoformat(began(row["context"]))
 
 
 def _entry_key(arrival: Arrival, program: Program, key: str | None) -> str:
@@ -197,7 +239,7 @@ def _entry_key(arrival: Arrival, program: Program, key: str | None) -> str:
     The key alone would let one sender's order 1001 shadow another customer's; the customer is in it.
     """
     which = "once" if key is None else f"{program.key}:{key}"
-    again = f":{arrival.event_id}" if program.reentry == "after_exit" else ""
+    again = "" if program.reentry == "once" else f":{arrival.event_id}"
     return f"{arrival.customer_id}:{which}{again}"
 
 
@@ -212,7 +254,9 @@ def _matches(match: Mapping[str, str], arrival: Arrival, row: RowMapping, progra
 
 
 def _same_key(arrival: Arrival, row: RowMapping, program: Program) -> bool:
-    return program.key is None or str(arrival.facts.get(program.key)) == row["key"]
+    if program.key is None:
+        return not _is_older(arrival, row)
+    return str(arrival.facts.get(program.key)) == row["key"]
 
 
 def _note(

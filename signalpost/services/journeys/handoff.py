@@ -75,6 +75,9 @@ class CaseBook:
             change["promised_by"] = datetime.combine(promised, time(), UTC)
         self._change(row, change)
         detail = {key: change[key] for key in ("team", "assignee", "priority", "reason")}
+        detail |= {
+            name: known for name in args.get("facts", ()) if (known := person.facts.get(name))
+        }
         if promised is not None:
             detail["promised_by"] = promised.isoformat()
         self._entries.append((row["id"], "assigned", detail))

@@ -57,6 +57,16 @@ class Person:
         """When what happened last happened; waits and expiry count from here."""
         return datetime.fromisoformat(self.context["since"])
 
+    def concerned_by(self, event: Mapping[Any, Any]) -> bool:
+        """Say whether an event is about what they are here for.
+
+        It has the journey's key; without a key, it came since they did: last year's order ends no cart.
+        """
+        fact = self.program.key
+        if fact is not None:
+            return str(event["facts"].get(fact)) == self.key
+        return event["occurred_at"] >= datetime.fromisoformat(began(self.context))
+
     def known(self) -> dict[str, Mapping[str, Any]]:
         """Give what conditions may ask about."""
         return {
@@ -82,6 +92,11 @@ class Person:
     def wait(self, what: str, until: datetime | None) -> None:
         """Wait at this step for ``what``, at the latest until then."""
         self.status, self.wait_for, self.due_at = "waiting", what, until
+
+
+def began(context: Mapping[str, Any]) -> str:
+    """Give when what an enrolment is about began, as ISO text."""
+    return context.get("began") or context["since"]
 
 
 @dataclass(eq=False)

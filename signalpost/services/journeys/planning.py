@@ -276,9 +276,8 @@ def _already_happened(session: Session, group: Group) -> dict[str, str]:
     )
     found = {}
     for person in group.people:
-        fact = person.program.key
         for event in known.get(person.root_id, ()):
-            if fact is None or str(event["facts"].get(fact)) == person.key:
+            if person.concerned_by(event):
                 found[person.id] = event["name"]
                 break
     return found

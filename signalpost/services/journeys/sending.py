@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -34,7 +35,7 @@ from signalpost.services.journeys.people import Draft, Group
 log = structlog.get_logger(__name__)
 
 #: What a hand-over makes of the message. RETRY leaves it queued, to be taken up again.
-_BECOMES = {
+BECOMES = {
     DeliveryStatus.ACCEPTED: MessageStatus.HANDED_OVER,
     DeliveryStatus.REJECTED: MessageStatus.REJECTED,
     DeliveryStatus.RETRY: MessageStatus.QUEUED,
@@ -91,7 +92,7 @@ async def deliver(desk: Desk, group: Group, *, now: datetime) -> None:
         _hand_over(desk.providers[channel], drafts)
         for channel, drafts in _loads(desk, group.drafts)
     ]
-    async with claims.renewed(desk, claim_id=group.claim_id):
+    async with claims.renewed(desk.lease, partial(claims.renew, desk, group.claim_id)):
         await asyncio.gather(*calls)
 
 
@@ -202,13 +203,13 @@ def _outgoing(draft: Draft) -> Outgoing:
         message=proposal.message,
         purpose=proposal.purpose,
         sender=proposal.purpose.value,
-        valid_for=_SMS_VALID.get(proposal.purpose),
+        valid_for=SMS_VALID.get(proposal.purpose),
         unsubscribe_url=draft.unsubscribe_url,
     )
 
 
 #: How long a mobile network may keep trying: an alert that arrives an hour late alarms for nothing.
-_SMS_VALID = {Purpose.SECURITY: timedelta(minutes=10), Purpose.TRANSACTIONAL: timedelta(hours=4)}
+SMS_VALID = {Purpose.SECURITY: timedelta(minutes=10), Purpose.TRANSACTIONAL: timedelta(hours=4)}
 
 
 def settle(desk: Desk, group: Group, *, now: datetime) -> bool:
@@ -235,7 +236,7 @@ def _settled(group: Group, draft: Draft, now: datetime) -> tuple[dict[str, Any],
         detail="the provider gave no answer for this one",
     )
     draft.handover = handover
-    person, status = draft.person, _BECOMES[handover.status]
+    person, status = draft.person, BECOMES[handover.status]
     if handover.fault is FaultClass.OURS or handover.status is DeliveryStatus.RETRY:
         status = _again_later(draft, handover, now)
     if status is MessageStatus.HANDED_OVER and draft.channel is Channel.IN_APP:

@@ -17,6 +17,7 @@ from signalpost.domain import assignment
 from signalpost.domain.conditions import Condition
 from signalpost.domain.local_time import add_working_days, wait_until, zone
 from signalpost.domain.program import Node
+from signalpost.domain.recall import MEMORIES
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import ConfigurationError
 from signalpost.record import cases, customers, decisions, enrolments, events, messages, questions
@@ -63,7 +64,7 @@ class Turn:
 
 #: Steps that look for what an event may be writing just now, or write on the customer: they hold the
 #: customers first, and enrolments after them, as everybody does; so nobody waits in a circle.
-_HOLDS_CUSTOMERS = ("wait_for", "set")
+_HOLDS_CUSTOMERS = ("wait_for", "recall", "set")
 
 
 def move(desk: Desk, group: Group, *, now: datetime) -> None:
@@ -102,6 +103,10 @@ def _gather(desk: Desk, session: Session, group: Group, now: datetime) -> Turn:
             turn.answers = questions.answers(session, enrolment_ids=ids)
         else:
             turn.happened = events.of_people(session, roots=roots, names=[name])
+    elif node.kind == "recall":
+        since = now - timedelta(seconds=node.args["seconds"])
+        names = MEMORIES[node.args["what"]].events
+        turn.happened = events.of_people(session, roots=roots, names=names, since=since)
     elif node.kind == "call":
         turn.calls = cases.calls_of(session, enrolment_ids=ids, step=node.id)
     elif node.kind in ("open_case", "hand_off", "close_case"):
@@ -220,9 +225,8 @@ def _answer(turn: Turn, person: Person, name: str) -> tuple[datetime, str] | Non
 
 
 def _event(turn: Turn, person: Person) -> tuple[datetime, str] | None:
-    fact = person.program.key
     for row in turn.happened.get(person.root_id, ()):
-        if fact is None or str(row["facts"].get(fact)) == person.key:
+        if person.concerned_by(row):
             person.facts.update({k: v for k, v in row["facts"].items() if k not in person.facts})
             return row["occurred_at"], "came"
     return None
@@ -269,6 +273,14 @@ def set_attribute(turn: Turn, person: Person, node: Node) -> None:
         turn.session, customer_id=person.root_id, name=node.args["name"], value=value, now=turn.now
     )
     turn.note(person, node, "set", "set", name=node.args["name"])
+    person.go(node.next, turn.now)
+
+
+def recall(turn: Turn, person: Person, node: Node) -> None:
+    """Put in place of its facts what past events add up to now."""
+    what = node.args["what"]
+    person.facts.update(MEMORIES[what].read(turn.happened.get(person.root_id, ())))
+    turn.note(person, node, "recalled", "recall", what=what)
     person.go(node.next, turn.now)
 
 
@@ -330,6 +342,7 @@ KINDS: Mapping[str, Callable[[Turn, Person, Node], None]] = {
     "wait_for": wait_for,
     "branch": branch,
     "split": split,
+    "recall": recall,
     "issue": issue,
     "set": set_attribute,
     "open_case": open_case,

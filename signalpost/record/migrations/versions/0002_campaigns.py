@@ -84,10 +84,10 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_marketing_holds_series"), ["series"], unique=False)
 
     op.create_table(
-        "provider_paces",
-        sa.Column("provider", sa.String(), nullable=False),
+        "channel_paces",
+        sa.Column("channel", sa.String(), nullable=False),
         sa.Column("next_free_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("provider", name=op.f("pk_provider_paces")),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_channel_paces")),
     )
     op.create_table(
         "campaign_runs",
@@ -200,7 +200,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_campaign_runs_status")
 
     op.drop_table("campaign_runs")
-    op.drop_table("provider_paces")
+    op.drop_table("channel_paces")
     with op.batch_alter_table("marketing_holds", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_marketing_holds_series"))
 

@@ -1,0 +1,320 @@
+"""One batch of a run: gate, words and intent in one transaction, with everybody's decision.
+
+Here the promises of the send protocol (``services.journeys.sending``) are kept for a thousand people at
+once: what this transaction commits is decided, counted by the caps and about to be handed over; what it
+does not commit has not happened.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+
+from signalpost.content import MissingFact, RenderFailed
+from signalpost.domain.campaign import Personal, after_quiet_hours
+from signalpost.domain.gate import Proposal, Sent, Standing, judge
+from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
+from signalpost.record import campaign_people, customers, events, restraint
+from signalpost.record.base import new_id
+from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
+from signalpost.services.campaigns.writing import write
+from signalpost.services.desk import Desk
+from signalpost.services.journeys import gate
+from signalpost.services.journeys.planning import went_wrong
+
+#: People decided together: what SendGrid takes in one request.
+TOGETHER = 1_000
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Why a sender stops with its shard."""
+
+    why: str  #: nobody due | paused | lost
+
+
+def decide(
+    desk: Desk, job: Job, claim: ShardClaim, *, now: datetime, flow_run: str | None
+) -> Batch | Ended:
+    """Decide the next people of a shard and write down what is about to be handed over."""
+    with desk.database.writing() as session:
+        status = campaign_people.still_held(
+            session,
+            campaign_run_id=claim.campaign_run_id,
+            number=claim.shard,
+            claim_id=claim.id,
+            until=now + desk.lease,
+        )
+        if status != "running":
+            return Ended("lost" if status is None else "paused")
+        limit, wait_until = _room(session, job, now)
+        if not limit:
+            return Batch([], wait_until=wait_until)
+        due = campaign_people.due_people(
+            session,
+            campaign_run_id=claim.campaign_run_id,
+            number=claim.shard,
+            now=now,
+            limit=limit,
+        )
+        if not due:
+            return Ended("nobody due")
+        customers.lock_customers(session, due)
+        batch = Batch(_load(session, job, due))
+        _decide_all(session, job, batch, now)
+        write(session, job, batch, claim, now=now, flow_run=flow_run)
+        _charge(session, job, batch, now)
+        return batch
+
+
+def _room(session: Session, job: Job, now: datetime) -> tuple[int, datetime | None]:
+    """Say how many may go now at the campaign's pace, a second's worth at most; else, when."""
+    limit = TOGETHER
+    for channel, per_second in sorted(job.campaign.pace.items()):
+        free = restraint.free_at(session, channel=channel, now=now)
+        if free > now:
+            return 0, free
+        limit = min(limit, max(1, int(per_second)))
+    return limit, None
+
+
+def _charge(session: Session, job: Job, batch: Batch, now: datetime) -> None:
+    for channel, per_second in sorted(job.campaign.pace.items()):
+        going = sum(draft.channel == channel for draft in batch.drafts)
+        if going:
+            restraint.charge(
+                session, channel=channel, messages=going, per_second=per_second, now=now
+            )
+
+
+def _load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
+    """Read who these people are, and what earlier rounds left of theirs."""
+    profiles = customers.profiles(session, due)
+    nobody: dict[str, Any] = {"locale": None, "zone": None, "attributes": {}}
+    people = []
+    for root, tries in due.items():
+        profile = profiles.get(root, nobody)  # merged into somebody else meanwhile: no profile
+        people.append(
+            Recipient(
+                root_id=root,
+                tries=tries,
+                locale=profile["locale"],
+                zone=profile["zone"],
+                attributes=profile["attributes"],
+                side=job.side(root),
+            )
+        )
+    again = {person.root_id: person for person in people if person.tries}
+    if again:
+        for row in campaign_people.messages_of(
+            session, campaign_run_id=job.run.id, people=list(again)
+        ):
+            again[row["customer_id"]].earlier.append(row)
+    _personal_facts(session, job, people)
+    return people
+
+
+def _personal_facts(session: Session, job: Job, people: Sequence[Recipient]) -> None:
+    names = {one.name for one in job.personal.values() if one.source == "event"}
+    known = (
+        events.of_people(session, roots=[p.root_id for p in people], names=names) if names else {}
+    )
+    for person in people if job.personal else ():
+        latest = {row["name"]: row["facts"] for row in known.get(person.root_id, ())}
+        person.facts = {
+            fact: value
+            for fact, source in job.personal.items()
+            if (value := _fact(source, person, latest)) is not None
+        }
+
+
+def _fact(source: Personal, person: Recipient, latest: dict[str, dict[str, Any]]) -> Any:
+    if source.source == "attribute":
+        found = person.attributes.get(source.name)
+    else:
+        found = latest.get(source.name, {}).get(source.property or "")
+    return source.otherwise if found is None else found
+
+
+def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None:
+    by_message: dict[str, list[Recipient]] = defaultdict(list)
+    for person in batch.people:
+        by_message[person.side.gate_message].append(person)
+    redeemed = _redeemed(session, job, batch.people)
+    for message, people in by_message.items():
+        standings = gate.standings(
+            session,
+            people=people,
+            spec=job.spec(message),
+            policy=job.policy,
+            default_zone=job.desk.default_zone,
+            now=now,
+        )
+        for person in people:
+            standing = standings[person.root_id]
+            if person.root_id in redeemed:
+                person.verdicts.append(_verdict(None, "skip", "already_redeemed"))
+                continue
+            try:
+                _Deciding(job, person, standing, message, now).run()
+            except Exception as error:  # one person's data: nobody else waits for it
+                person.drafts = []
+                person.failure = f"decide_failed:{type(error).__name__}"
+    batch.drafts = [draft for person in batch.people for draft in person.drafts]
+
+
+def _redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str]:
+    """Find who has redeemed the promotion, on whatever channel they learnt of it (R-40)."""
+    offer = job.campaign.promotion
+    if offer is None:
+        return set()
+    known = events.of_people(
+        session, roots=[p.root_id for p in people], names=("promotion.redeemed",)
+    )
+    return {
+        root
+        for root, rows in known.items()
+        if any(
+            row["facts"].get("promotion_id") == offer.id or row["facts"].get("code") == offer.code
+            for row in rows
+        )
+    }
+
+
+def _verdict(channel: Channel | None, outcome: str, reason: str, **detail: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"channel": channel, "outcome": outcome, "reason": reason}
+    return found | ({"detail": detail} if detail else {})
+
+
+class _Deciding:
+    """The deciding of one person: every chain, by the first of its channels that the gate allows."""
+
+    def __init__(
+        self, job: Job, person: Recipient, standing: Standing, message: str, now: datetime
+    ) -> None:
+        self.job, self.person, self.standing = job, person, standing
+        self.message, self.now = message, now
+        self.spec = job.spec(message)
+        self.base = job.released(standing.zones[0] if standing.zones else _utc())
+
+    def run(self) -> None:
+        """Decide, and write the words of what goes."""
+        if self.base > self.now:  # their own wall clock is not there yet
+            self.person.hold_until = self.base
+            self.person.verdicts.append(
+                _verdict(None, "hold", "local_time", until=self.base.isoformat())
+            )
+            return
+        for number, chain in enumerate(self.job.campaign.via):
+            self.follow(number, self.order(chain))
+
+    def follow(self, number: int, channels: Iterable[Channel]) -> None:
+        """Decide on the first channel of a chain that is allowed and has not been tried."""
+        tried, queued = set(), None
+        for row in self.person.earlier:
+            if row["idempotency_key"].split(":")[2] != str(number):
+                continue
+            status = MessageStatus(row["status"])
+            if status is MessageStatus.QUEUED:
+                queued = row
+            elif went_wrong(status, self.spec.purpose):
+                tried.add(row["channel"])
+            else:
+                self.person.done = True
+                return  # this chain has done its work
+        if queued is not None:
+            self.propose(number, Channel(queued["channel"]), again=queued["id"])
+            return
+        for channel in channels:
+            if channel not in tried and self.propose(number, channel):
+                return
+
+    def propose(self, number: int, channel: Channel, again: str | None = None) -> bool:
+        """Put one channel to the gate; say whether the chain ends here."""
+        person = self.person
+        if channel not in self.spec.channels:
+            person.verdicts.append(_verdict(channel, "skip", "not_written_for_channel"))
+            return False
+        proposal = self.job.proposal(self.message, channel, self.base)
+        verdict = judge(proposal, self.standing, self.job.policy, self.now)
+        if verdict.decision is Decision.SEND:
+            if person.side.ghost is not None:
+                person.verdicts.append(_verdict(channel, "held_out", person.side.ghost))
+            else:
+                self.draft(number, proposal, verdict.address or "", again)
+            return True
+        person.verdicts.append(
+            _verdict(channel, verdict.decision.value, verdict.reason, **verdict.detail)
+        )
+        if verdict.decision is Decision.SKIP:
+            return False
+        until = verdict.until or self.now
+        if verdict.reason == "quiet_hours":
+            until = after_quiet_hours(until, self.job.run.id, person.root_id)
+            if proposal.expires_at is not None and until >= proposal.expires_at:
+                until = verdict.until or self.now
+        person.hold_until = min(person.hold_until or until, until)
+        return True
+
+    def draft(self, number: int, proposal: Proposal, address: str, again: str | None) -> None:
+        """Render one message and put it on its way."""
+        job, person, channel = self.job, self.person, proposal.channel
+        message_id = again or new_id()
+        links = job.desk.links.for_message(
+            customer_id=person.root_id,
+            message_id=message_id,
+            topic=proposal.topic,
+            website=job.website,
+            order_id=None,
+            now=self.now,
+        )
+        try:
+            variant, slots = job.mailing(self.message, channel).slots(
+                locale=person.locale,
+                zone=self.standing.zones[0] if self.standing.zones else _utc(),
+                customer=person.attributes,
+                links=links,
+                facts=person.facts,
+            )
+        except (MissingFact, RenderFailed) as error:
+            self.fail(channel, error.reason)
+            return
+        one_click = proposal.purpose is Purpose.MARKETING and channel is Channel.EMAIL
+        person.drafts.append(
+            Draft(
+                person=person,
+                message_id=message_id,
+                delivery_id=new_id(),
+                key=f"{job.run.id}:{person.root_id}:{number}:{channel}",
+                channel=channel,
+                address=address,
+                expires_at=proposal.expires_at,
+                variant=variant,
+                slots=slots,
+                unsubscribe_url=links["unsubscribe"] if one_click else None,
+                purpose=proposal.purpose,
+                again=again is not None,
+            )
+        )
+        self.standing.recent.setdefault(channel, []).append(Sent(message_id, self.now))
+
+    def fail(self, channel: Channel, reason: str) -> None:
+        """Note that this person's words could not be made; another chain may still work."""
+        self.person.failure = reason
+        self.person.verdicts.append(_verdict(channel, "set_aside", reason))
+
+    def order(self, chain: Iterable[Channel]) -> list[Channel]:
+        """Give a chain's channels in the order in which this person's are tried."""
+        channels = list(chain)
+        wish = self.person.attributes.get("preferred_channel")
+        if self.job.campaign.preferred and wish in channels:
+            channels.sort(key=lambda channel: channel != wish)  # stable: the rest keep their order
+        return channels
+
+
+def _utc() -> ZoneInfo:
+    return ZoneInfo("UTC")

@@ -1,0 +1,328 @@
+"""Launching a run and steering it: plan, approval, start, pause, resume, cancel.
+
+A launch is kept before anything is sent, pinned to the campaign as it is now. Whoever acts on a run is
+written down with what they saw.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+
+from signalpost.content.campaigns import from_definition
+from signalpost.domain.campaign import Campaign, release_moment
+from signalpost.domain.local_time import zone
+from signalpost.errors import BadInputError, ConflictError, NotFoundError
+from signalpost.record import audiences, campaign_people, campaigns, enrolments, messages, restraint
+from signalpost.record.base import new_id
+from signalpost.record.campaign_people import Due
+from signalpost.services.campaigns.plan import make_plan
+from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.desk import Desk
+
+#: The first place on earth to reach a wall-clock time: UTC+14.
+_FIRST_ZONE = ZoneInfo("Etc/GMT-14")
+
+
+def launch(desk: Desk, *, launch: Launch, by: str, now: datetime, run_id: str | None = None) -> Run:
+    """Keep a launch with its plan; who may launch unapproved is on its way at once.
+
+    The same occurrence launched again gives the run that it has. ``run_id``: the Prefect flow run's.
+
+    Raises:
+        BadInputError: the plan says why it cannot go: nobody, an offer that is over, a fact missing.
+    """
+    occurrence = launch.occurrence or f"by hand {new_id()}"
+    with desk.database.reading() as session:
+        known = campaigns.run_of(session, campaign=launch.campaign.name, occurrence=occurrence)
+    if known is not None:
+        return Run.of(known)
+    plan = make_plan(desk, launch=launch, now=now)
+    if plan.refusals:
+        raise BadInputError(
+            f"{launch.campaign.name} cannot be launched. " + " ".join(plan.refusals)
+        )
+    needs_approval = _needs_approval(launch.campaign, plan.people)
+    row = {
+        "id": new_id(),
+        "campaign": launch.campaign.name,
+        "version": launch.campaign.version,
+        "occurrence": occurrence,
+        "stage": launch.stage,
+        "series": launch.series,
+        "facts": dict(launch.facts),
+        "status": "awaiting_approval" if needs_approval else "approved",
+        "reason": None,
+        "scheduled_at": _first_moment(launch, now),
+        "local_at": launch.local_at.isoformat() if launch.local_at else None,
+        "sample_of": launch.sample_of,
+        "people": None,
+        "plan": {**plan.to_json(), "digest": plan.digest},
+        "created_at": now,
+        "started_at": None,
+        "ended_at": None,
+        "run_id": run_id,
+    }
+    with desk.database.writing() as session:
+        _keep_version(session, launch.campaign, now)
+        if campaigns.add_run(session, row=row):
+            _note(session, row["id"], "launched", by, now, digest=plan.digest)
+        kept = campaigns.run_of(session, campaign=launch.campaign.name, occurrence=occurrence)
+    if kept is None:
+        raise ConflictError("The run was not kept; launch it again.")
+    return Run.of(kept)
+
+
+def _needs_approval(campaign: Campaign, people: int) -> bool:
+    above = campaign.approval.above
+    return above is not None and people > above
+
+
+def _first_moment(launch: Launch, now: datetime) -> datetime:
+    if launch.local_at is not None:
+        return release_moment(launch.local_at, _FIRST_ZONE)
+    return launch.scheduled_at or now
+
+
+def _keep_version(session: Session, campaign: Campaign, now: datetime) -> None:
+    campaigns.keep_version(
+        session,
+        row={
+            "version": campaign.version,
+            "campaign": campaign.name,
+            "definition": dict(campaign.definition),
+            "first_seen_at": now,
+        },
+    )
+
+
+def approve(desk: Desk, *, campaign_run_id: str, by: str, seen: str, now: datetime) -> Run:
+    """Let a run go. ``seen``: the digest of the plan that the person had in front of them.
+
+    Raises:
+        ConflictError: the plan has changed since, or the run does not wait for approval.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status != "awaiting_approval":
+            raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
+        if seen != run.plan.get("digest"):
+            raise ConflictError(
+                f"The plan of {run.title} is not the one you saw ({seen}); look at it again."
+            )
+        _note(session, run.id, "approved", by, now, digest=seen, people=run.plan.get("people"))
+        return {"status": "approved"}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def refuse(desk: Desk, *, campaign_run_id: str, by: str, why: str, now: datetime) -> Run:
+    """Say no to a run that waits for approval.
+
+    Raises:
+        ConflictError: the run does not wait for approval.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status != "awaiting_approval":
+            raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
+        _note(session, run.id, "refused", by, now, why=why)
+        return {"status": "refused", "reason": why, "ended_at": now}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
+    """Freeze the audience of an approved run and let its people be due; nothing when it runs already.
+
+    Raises:
+        ConflictError: it is not approved, or another run of the campaign is still going.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status in ("running", "paused", "done"):
+            return {}
+        if run.status != "approved":
+            raise ConflictError(
+                f"{run.title} is {_word(run)}; only an approved run is started. "
+                f"Approve it with `signalpost campaign approve {run.id}`."
+            )
+        _alone(session, run)
+        campaign = from_definition(campaigns.definition(session, version=run.version) or {})
+        people = _freeze(session, run, campaign, now)
+        _open_series(session, run, campaign, now)
+        _note(session, run.id, "froze", "signalpost", now, people=people)
+        enrolments.announce(session)
+        over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
+        return {"status": "running", "people": people, "started_at": now, **over}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def _alone(session: Session, run: Run) -> None:
+    """Two runs of one campaign must not overlap; those of a series, and its stages, may."""
+    going = campaigns.runs(session, campaign=run.campaign, statuses=("running", "paused"))
+    others = [one for one in going if one["id"] != run.id and one["series"] == run.series]
+    if others and run.stage is None:
+        raise ConflictError(
+            f"Another run of {run.campaign} is still going ({others[0]['id']}). Wait for its end, or "
+            f"cancel it: `signalpost campaign cancel {others[0]['id']}`."
+        )
+
+
+def _freeze(session: Session, run: Run, campaign: Campaign, now: datetime) -> int:
+    members = _members(session, run, campaign, now)
+    return campaign_people.freeze(
+        session,
+        campaign_run_id=run.id,
+        members=members,
+        due=_due(session, run, members),
+        limit=run.sample_of,
+    )
+
+
+def _members(session: Session, run: Run, campaign: Campaign, now: datetime) -> Any:
+    """Who is meant: the audience; of a later stage of a series, everybody its opening meant."""
+    stage = campaign.stage(run.stage)
+    if stage is not None and not stage.opens:
+        first = [one.name for one in campaign.stages if one.opens]
+        return campaign_people.of_stage(campaign=run.campaign, series=run.series, stages=first)
+    return audiences.members(campaign.audience, now=now, dialect=session.get_bind().dialect.name)
+
+
+def _due(session: Session, run: Run, members: Any) -> Due:
+    if run.local_at is None:
+        return Due(run.scheduled_at)
+    wall = datetime.fromisoformat(run.local_at)
+    known = campaign_people.zones_of(session, members=members)
+    found = {name: tz for name in known if (tz := zone(name)) is not None}
+    return Due(run.scheduled_at, {name: release_moment(wall, tz) for name, tz in found.items()})
+
+
+def _open_series(session: Session, run: Run, campaign: Campaign, now: datetime) -> None:
+    stage = campaign.stage(run.stage)
+    if stage is None or run.series is None or not campaign.holds_back_marketing:
+        return
+    if stage.opens:
+        restraint.hold_back(session, campaign_run_id=run.id, series=run.series, now=now)
+    if stage.closes:
+        restraint.let_go(session, series=run.series, now=now)
+
+
+def pause(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str = "") -> Run:
+    """Stop a run within a batch; its people keep their places.
+
+    Raises:
+        ConflictError: it is not running.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status == "paused":
+            return {}
+        if run.status != "running":
+            raise ConflictError(f"{run.title} is {_word(run)}; only a running one can be paused.")
+        _note(session, run.id, "paused", by, now, why=why)
+        return {"status": "paused", "reason": why or None}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def resume(desk: Desk, *, campaign_run_id: str, by: str, now: datetime) -> Run:
+    """Go on with exactly the people who are left.
+
+    Raises:
+        ConflictError: it is not paused.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status == "running":
+            return {}
+        if run.status != "paused":
+            raise ConflictError(f"{run.title} is {_word(run)}; only a paused one can be resumed.")
+        _note(session, run.id, "resumed", by, now)
+        enrolments.announce(session)
+        return {"status": "running", "reason": None}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def cancel(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str = "") -> Run:
+    """End a run: nobody else is sent anything, and its offers leave the inboxes.
+
+    Raises:
+        ConflictError: it has ended already.
+    """
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        if run.status not in campaigns.LIVE:
+            raise ConflictError(f"{run.title} is {_word(run)}; there is nothing to cancel.")
+        campaign_people.close_people(
+            session, campaign_run_id=run.id, outcome="cancelled", reason="cancelled", now=now
+        )
+        messages.withdraw_campaign(session, campaign_run_id=run.id, now=now)
+        _note(session, run.id, "cancelled", by, now, why=why)
+        return {"status": "cancelled", "reason": why or None, "ended_at": now}
+
+    return _change(desk, campaign_run_id, change)
+
+
+def pause_for_fault(session: Session, *, campaign_run_id: str, why: str, now: datetime) -> None:
+    """Pause a run because our own account or request is wrong: going on would burn the list.
+
+    In a transaction of its own: whoever cancels locks the run first and its shards after.
+    """
+    row = campaigns.run(session, campaign_run_id=campaign_run_id, lock=True)
+    if row is not None and row["status"] == "running":
+        campaigns.set_run(session, campaign_run_id=campaign_run_id, status="paused", reason=why)
+        _note(session, campaign_run_id, "paused", "signalpost", now, why=why)
+
+
+def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> None:
+    """Say that a run is done, when everybody in it is decided. The run is locked already."""
+    row = campaigns.run(session, campaign_run_id=campaign_run_id)
+    if (
+        row is not None
+        and row["status"] == "running"
+        and campaign_people.is_over(session, campaign_run_id=campaign_run_id)
+    ):
+        campaigns.set_run(session, campaign_run_id=campaign_run_id, status="done", ended_at=now)
+        _note(session, campaign_run_id, "ended", "signalpost", now)
+
+
+def _change(
+    desk: Desk, campaign_run_id: str, change: Callable[[Session, Run], dict[str, Any]]
+) -> Run:
+    with desk.database.writing() as session:
+        row = campaigns.run(session, campaign_run_id=campaign_run_id, lock=True)
+        if row is None:
+            raise NotFoundError(
+                f"There is no run {campaign_run_id!r}; `signalpost campaign status` lists them."
+            )
+        run = Run.of(row)
+        values = change(session, run)
+        if values:
+            campaigns.set_run(session, campaign_run_id=run.id, **values)
+        return replace(run, **values)
+
+
+def _note(
+    session: Session, campaign_run_id: str, act: str, who: str, now: datetime, **detail: Any
+) -> None:
+    campaigns.act(
+        session,
+        row={
+            "id": new_id(),
+            "campaign_run_id": campaign_run_id,
+            "act": act,
+            "who": who,
+            "detail": {key: value for key, value in detail.items() if value not in (None, "")},
+            "at": now,
+        },
+    )
+
+
+def _word(run: Run) -> str:
+    return run.status.replace("_", " ")

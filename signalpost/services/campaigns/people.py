@@ -1,0 +1,184 @@
+"""A run while one of its shards is worked on: what is the same for all, and the people of a batch."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+
+from signalpost.content import MessageSpec, Variant
+from signalpost.content.campaigns import from_definition
+from signalpost.content.mailing import Mailing
+from signalpost.domain.campaign import Campaign, Personal, release_moment
+from signalpost.domain.delivery import Handover
+from signalpost.domain.gate import Policy, Proposal
+from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.errors import NotFoundError
+from signalpost.record import campaigns
+from signalpost.services.campaigns.assigning import Side, side
+from signalpost.services.campaigns.judging import expiry, policy_of
+from signalpost.services.campaigns.runs import Run
+from signalpost.services.desk import Desk
+
+
+@dataclass(frozen=True)
+class ShardClaim:
+    """One sender's hold on a shard: ``id`` is the fencing token."""
+
+    id: str
+    campaign_run_id: str
+    campaign: str
+    shard: int
+
+
+@dataclass(slots=True, eq=False)
+class Recipient:
+    """One person of a batch."""
+
+    root_id: str
+    tries: int
+    locale: str | None
+    zone: str | None
+    attributes: Mapping[str, Any]
+    side: Side
+    facts: dict[str, Any] = field(default_factory=dict)  #: their own ones only
+    earlier: list[Mapping[str, Any]] = field(default_factory=list)  #: messages of earlier rounds
+    drafts: "list[Draft]" = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    hold_until: datetime | None = None
+    failure: str | None = None
+    done: bool = False  #: a chain did its work in an earlier round
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """One message on its way. ``again``: it was written in an earlier round and never handed over."""
+
+    person: Recipient
+    message_id: str
+    delivery_id: str
+    key: str
+    channel: Channel
+    address: str
+    expires_at: datetime | None
+    variant: Variant
+    slots: dict[str, str]
+    unsubscribe_url: str | None
+    purpose: Purpose
+    again: bool
+    handover: Handover | None = None
+
+
+class Job:
+    """What everybody of a run shares: the pinned campaign, its facts, rules and compiled messages."""
+
+    def __init__(self, desk: Desk, run: Run, campaign: Campaign) -> None:
+        self.desk, self.run, self.campaign = desk, run, campaign
+        self.policy: Policy = policy_of(campaign, desk.policy)
+        self.local_at = datetime.fromisoformat(run.local_at) if run.local_at else None
+        promotion = campaign.promotion
+        offer = (
+            {
+                **promotion.facts,
+                "promotion_id": promotion.id,
+                "code": promotion.code,
+                "expires_at": promotion.ends_at.isoformat(),
+            }
+            if promotion
+            else {}
+        )
+        constant = {k: v for k, v in campaign.facts.items() if not isinstance(v, Personal)}
+        self.facts: dict[str, Any] = {**offer, **constant, **run.facts}
+        self.personal = {k: v for k, v in campaign.facts.items() if isinstance(v, Personal)}
+        self.website = desk.catalogue.brand["website"].rstrip("/")
+        self.kept_variants: set[str] = set()  #: on the record already, as far as this sender knows
+        self._mailings: dict[tuple[str, Channel], Mailing] = {}
+        self._proposals: dict[tuple[str, Channel, datetime], Proposal] = {}
+
+    @classmethod
+    def load(cls, desk: Desk, session: Session, *, campaign_run_id: str) -> "Job":
+        """Read a run and the version that it is pinned to.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        row = campaigns.run(session, campaign_run_id=campaign_run_id)
+        if row is None:
+            raise NotFoundError(f"There is no campaign run {campaign_run_id!r}.")
+        definition = campaigns.definition(session, version=row["version"]) or {}
+        return cls(desk, Run.of(row), from_definition(definition))
+
+    def spec(self, message: str) -> MessageSpec:
+        """Give a message's declaration."""
+        return self.desk.catalogue[message]
+
+    def mailing(self, message: str, channel: Channel) -> Mailing:
+        """Give a message compiled for many on a channel."""
+        found = self._mailings.get((message, channel))
+        if found is None:
+            found = self._mailings[message, channel] = Mailing(
+                self.desk.catalogue,
+                message,
+                channel,
+                facts=self.facts,
+                personal=frozenset(self.personal),
+            )
+        return found
+
+    def proposal(self, message: str, channel: Channel, base: datetime) -> Proposal:
+        """Say what is to be sent on a channel to whoever was first due at ``base``."""
+        key = (message, channel, base)
+        found = self._proposals.get(key)
+        if found is None:
+            spec = self.spec(message)
+            found = self._proposals[key] = Proposal(
+                message=message,
+                purpose=spec.purpose,
+                topic=self.campaign.topic,
+                channel=channel,
+                quiet_hours=spec.quiet_hours,
+                repeat_window=spec.repeat_window,
+                expires_at=expiry(self.campaign, spec, base),
+                cause=self.run.id,
+            )
+        return found
+
+    def side(self, customer_id: str) -> Side:
+        """Say on which side of the experiment a person falls."""
+        return side(self.campaign, self.desk.policy, customer_id, self.run.stage)
+
+    def released(self, tz: ZoneInfo) -> datetime:
+        """Give when somebody in this zone is first due."""
+        if self.local_at is None:
+            return self.run.scheduled_at
+        found = self._released.get(tz.key)
+        if found is None:
+            found = self._released[tz.key] = release_moment(self.local_at, tz)
+        return found
+
+    @cached_property
+    def _released(self) -> dict[str, datetime]:
+        return {}
+
+
+@dataclass(eq=False)
+class Batch:
+    """The people of a shard who are decided together, and their messages."""
+
+    people: list[Recipient]
+    drafts: list[Draft] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """``outcome:channels:reason`` → people."""
+    counted: dict[str, str] = field(default_factory=dict)  #: root id → under which of the counts
+    kept: set[str] = field(default_factory=set)  #: variants that this batch puts on the record
+    wait_until: datetime | None = None  #: a provider's pace: nobody may go before
+
+    def count(self, person: Recipient, outcome: str, reason: str) -> None:
+        """Count a person's outcome."""
+        channels = "+".join(draft.channel for draft in person.drafts)
+        key = self.counted[person.root_id] = f"{outcome}:{channels}:{reason}"
+        self.counts[key] += 1
