@@ -43,6 +43,18 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
             held is not None
         ):  # else whoever holds the shard now has marked them unknown, and goes on
             _another_round(session, job, claim, batch, now)
+    if (why := _our_fault(batch.drafts)) is not None:
+        with desk.database.writing() as session:
+            launching.pause_for_fault(
+                session, campaign_run_id=claim.campaign_run_id, why=why, now=now
+            )
+
+
+def _our_fault(drafts: Sequence[Draft]) -> str | None:
+    for draft in drafts:
+        if draft.handover is not None and draft.handover.fault is FaultClass.OURS:
+            return draft.handover.detail or "the provider refuses our request"
+    return None
 
 
 def _alike(drafts: Sequence[Draft]) -> dict[_Ending, list[Draft]]:
@@ -119,13 +131,6 @@ def _another_round(
         session, campaign_run_id=claim.campaign_run_id, number=claim.shard, counts=counts
     )
     batch.counts.update(counts)
-    ours = next(
-        (d.handover for d in failed if d.handover and d.handover.fault is FaultClass.OURS), None
-    )
-    if ours is not None:
-        launching.pause_for_fault(
-            session, campaign_run_id=claim.campaign_run_id, why=ours.detail or "", now=now
-        )
 
 
 def _not_taken(took: Handover) -> bool:
