@@ -1,0 +1,239 @@
+"""The plan as whoever approves it reads it: in the Prefect UI, in a terminal, on a page."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from signalpost.domain.reason_words import channel_name, reason
+
+if TYPE_CHECKING:
+    from signalpost.services.campaigns.plan import Plan
+
+_ROWS = 12  #: of a table; the rest is added up in one row
+_BAR = 24  #: signs of the longest bar of the curve
+_GHOSTS = {
+    "global": "held out from all marketing",
+    "campaign": "held out from this campaign",
+    "control": "in the control arm",
+}
+
+
+def write(plan: "Plan") -> str:
+    """Write the whole plan as markdown."""
+    parts = [
+        _head(plan), _refusals(plan), _sums(plan), _warnings(plan), _excluded(plan), _reach(plan),
+        _when(plan), _texts(plan), _collisions(plan), _consistency(plan), _changes(plan),
+        _audience(plan), f"Plan `{plan.digest}`, made {_say(plan.made_at)}.",
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(plan: "Plan") -> str:
+    title = " · ".join(part for part in (plan.campaign, plan.stage, plan.series) if part)
+    lines = [f"# {cell(title)}"]
+    if plan.description:
+        lines.append(f"\n{cell(plan.description)}")
+    return "\n".join(lines)
+
+
+def _refusals(plan: "Plan") -> str:
+    if not plan.refusals:
+        return ""
+    return "\n".join(["**This cannot be launched:**", "", *_list(plan.refusals)])
+
+
+def _sums(plan: "Plan") -> str:
+    if plan.judged == 0:
+        return f"**{plan.people:,}** people are in the audience."
+    left_out = sum(one["people"] for one in plan.excluded)
+    lines = [
+        f"**{plan.about(plan.reached)} of {plan.people:,} people would be written to**, {_start(plan)}."
+    ]
+    for kind, people in plan.held_out.items():
+        lines.append(
+            f"{plan.about(people)} are {_GHOSTS.get(kind, kind)} and get nothing on purpose."
+        )
+    if left_out:
+        lines.append(f"{plan.about(left_out)} are left out.")
+    if plan.sample_of is not None:
+        lines.append(f"This is a test on at most {plan.sample_of:,} people.")
+    if not plan.exact:
+        lines.append(
+            f"(Judged by a sample of {plan.judged:,}; the margins hold in 95 of 100 such samples.)"
+        )
+    return " ".join(lines)
+
+
+def _start(plan: "Plan") -> str:
+    if plan.local_at:
+        return f"at {plan.local_at.replace('T', ' ')[:16]} in each person's own zone"
+    return f"from {_say(plan.scheduled_at)} on" if plan.scheduled_at else "at once"
+
+
+def _warnings(plan: "Plan") -> str:
+    return "\n".join(["**Think about:**", "", *_list(plan.warnings)]) if plan.warnings else ""
+
+
+def _excluded(plan: "Plan") -> str:
+    if not plan.excluded:
+        return ""
+    rows = [
+        (_why(one["reason"]), plan.about(one["people"]), _ids(one["examples"]))
+        for one in plan.excluded
+    ]
+    return _table("Left out, and why", ("reason", "people", "for example"), rows)
+
+
+def _why(code: str) -> str:
+    """Say a reason for many: without what differs from one to the other."""
+    return re.sub(r"\s*\([^()]*…[^()]*\)", "", reason(code, {}))
+
+
+def _ids(ids: list[str]) -> str:
+    return ", ".join(f"`{one}`" for one in ids)
+
+
+def _reach(plan: "Plan") -> str:
+    tables = []
+    for title, counts in (
+        ("channel", plan.channels), ("arm", plan.arms), ("read in", plan.locales),
+        ("zone", plan.zones),
+    ):  # fmt: skip
+        if counts and not (title == "arm" and len(counts) < 2):
+            rows = [(channel_name(key), plan.about(number)) for key, number in _most(counts)]
+            tables.append(_table(f"By {title}", (title, "people"), rows))
+    return "\n\n".join(tables)
+
+
+def _most(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    items = list(counts.items())
+    yield from items[:_ROWS]
+    if rest := items[_ROWS:]:
+        yield f"{len(rest)} more", sum(number for _, number in rest)
+
+
+def _when(plan: "Plan") -> str:
+    if not plan.hours:
+        return ""
+    lines = ["### When it goes", ""]
+    paces = ", ".join(f"{channel} {rate:g} a second" for channel, rate in plan.pace.items())
+    lines.append(f"Pace: {paces}." if paces else "No pace is given: all goes as soon as it is due.")
+    if plan.last_at:
+        lines.append(f"The last message goes at {_say(plan.last_at)}.")
+    for channel, people in plan.delayed.items():
+        lines.append(
+            f"{people:,} on {channel} have to wait for the next morning because of the pace."
+        )
+    for channel, people in plan.expired.items():
+        lines.append(f"{people:,} on {channel} expire before their turn.")
+    if len(plan.waves) > 1:
+        rows = [
+            (_say(one["at"]), f"{one['messages']:,}", _some(one["zones"]))
+            for one in plan.waves[:_ROWS]
+        ]
+        if len(plan.waves) > _ROWS:
+            left = plan.waves[_ROWS:]
+            rows.append(("later", f"{sum(one['messages'] for one in left):,}", ""))
+        lines += ["", _table("", ("due at", "messages", "in"), rows)]
+    lines += ["", "```text", *_curve(plan.hours), "```"]
+    return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _curve(hours: list[dict[str, Any]]) -> Iterator[str]:
+    """Draw the hours; more than two days of them are drawn by the day."""
+    sums: dict[str, int] = {}
+    by_day = len(hours) > 48
+    for one in hours:
+        key = one["hour"][:10] if by_day else f"{one['hour'][:13].replace('T', ' ')}:00"
+        sums[key] = sums.get(key, 0) + sum(one["channels"].values())
+    most = max(sums.values(), default=0) or 1
+    for key, number in sums.items():
+        bar = "█" * max(1 if number else 0, round(number / most * _BAR))
+        yield f"{key}  {bar:<{_BAR}}  {number:,}"
+
+
+def _texts(plan: "Plan") -> str:
+    if not plan.texts:
+        return ""
+    rows = [
+        (
+            f"{one['message']} ({one['locale']})", f"{one['people']:,}", one["encoding"],
+            f"{one['each']:g}", f"{one['segments']:,}",
+        )
+        for one in plan.texts
+    ]  # fmt: skip
+    head = ("text", "people", "encoding", "segments each", "segments")
+    cost = f"They cost about {plan.cost}." if plan.cost else "No price is set, so no cost is shown."
+    return f"{_table('Text messages', head, rows)}\n\n{plan.segments:,} segments in all. {cost}"
+
+
+def _collisions(plan: "Plan") -> str:
+    if not plan.collisions:
+        return ""
+    lines = ["### Other campaigns that mean the same people", ""]
+    for one in plan.collisions:
+        effects = []
+        if one["here"]:
+            effects.append(f"{one['here']:,} of them would then be over the cap for this one")
+        if one["there"]:
+            effects.append(f"{one['there']:,} would be over the cap for that one")
+        if one["held_back"]:
+            effects.append(
+                f"this one would wait for {one['held_back']:,} until that incident is over"
+            )
+        effect = "; ".join(effects) or "no cap is exceeded"
+        lines.append(
+            f"- **{cell(one['campaign'])}** ({one['status'].replace('_', ' ')}, "
+            f"{_say(one['scheduled_at'])}): {one['people']:,} people in both; {effect}."
+        )
+    return "\n".join(lines)
+
+
+def _consistency(plan: "Plan") -> str:
+    if not plan.consistency:
+        return ""
+    lines = ["### The words", ""]
+    for one in plan.consistency:
+        found = "say the same" if not one["problems"] else f"fail {len(one['problems'])} checks:"
+        lines.append(f"- {one['message']}: {one['variants']} variants {found}")
+        lines += [f"  - {cell(problem)}" for problem in one["problems"][:_ROWS]]
+    return "\n".join(lines)
+
+
+def _changes(plan: "Plan") -> str:
+    if not plan.changes:
+        return ""
+    return "\n".join(["### Since its last launch", "", *_list(plan.changes)])
+
+
+def _audience(plan: "Plan") -> str:
+    if not plan.audience:
+        return ""
+    return "\n".join(["### The audience", "", "```text", *plan.audience, "```"])
+
+
+def _list(sentences: list[str]) -> list[str]:
+    return [f"- {cell(one)}" for one in sentences]
+
+
+def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"### {title}", ""] if title else []
+    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    lines += [f"| {' | '.join(cell(one) for one in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """Make text fit for a line of markdown: what a file says must not become a page of its own."""
+    flat = " ".join(str(text).split())
+    return flat.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _say(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC" if moment else "now"
