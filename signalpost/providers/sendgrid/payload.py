@@ -5,11 +5,12 @@ Source of the limits: twilio.com/docs/sendgrid/api-reference/mail-send/limitatio
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from signalpost.domain.delivery import Outgoing
-from signalpost.domain.text import fill
+from signalpost.domain.text import Slot, fill
 from signalpost.domain.vocabulary import Purpose
 from signalpost.providers.sendgrid.settings import SendGridSettings
 
@@ -20,6 +21,15 @@ _ADDRESS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BREAKS_HEADER = re.compile(r"[\r\n\0]")
+_BREAKS_LINK = re.compile(r"[\s<>]")
+
+
+class Person(NamedTuple):
+    """A message, the address as SendGrid takes it, and this person's words by tag."""
+
+    out: Outgoing
+    address: str
+    words: Mapping[str, str]
 
 
 class Tags(dict[str, str]):
@@ -29,10 +39,11 @@ class Tags(dict[str, str]):
     ``mark`` is lengthened until no text of the batch holds it.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Iterable[str]) -> None:
         super().__init__()
         self.mark = "[%s"
-        while any(self.mark in text for text in texts):
+        listed = list(texts)
+        while any(self.mark in text for text in listed):
             self.mark += "s"
 
     def __missing__(self, slot: str) -> str:
@@ -55,19 +66,30 @@ def address_of(out: Outgoing) -> str | None:
     return address if fits and _ADDRESS.fullmatch(address) else None
 
 
-def refusal(out: Outgoing) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a wording asks of each person's words: found once for all who share it."""
+
+    needed: frozenset[str]  #: the slots that must have a value
+    subject: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, tuple[Any, ...]]) -> "Shape":
+        """Read it from the parts."""
+        pieces = (piece for part in parts.values() for piece in part)
+        return cls(frozenset(p.name for p in pieces if isinstance(p, Slot)), parts["subject"])
+
+
+def refusal(out: Outgoing, shape: Shape) -> str | None:
     """Why this person's message cannot be sent, or ``None``: asked before any request is made."""
-    if address_of(out) is None:
-        return "bad_address"
-    try:
-        subject = fill(out.parts, out.slots)["subject"]
-    except KeyError:
+    if not shape.needed <= out.slots.keys():
         return "missing_slot"
+    subject = fill({"subject": shape.subject}, out.slots)["subject"]
     if not subject.strip():
         return "empty_subject"
     if _BREAKS_HEADER.search(subject):
         return "line_break_in_subject"
-    if re.search(r"[\s<>]", out.unsubscribe_url or ""):
+    if out.unsubscribe_url and _BREAKS_LINK.search(out.unsubscribe_url):
         return "bad_unsubscribe_url"
     return None
 
@@ -87,19 +109,19 @@ def too_large(words: Mapping[str, str]) -> bool:
 
 def mail(
     text: Mapping[str, str],
-    people: Iterable[tuple[Outgoing, Mapping[str, str]]],
+    people: Iterable[Person],
     settings: SendGridSettings,
 ) -> dict[str, Any]:
     """One request: ``text`` by part, and each person with their words by tag."""
     listed = list(people)
-    first = listed[0][0]
+    first = listed[0].out
     sender = settings.senders[first.sender]
     kinds = (("text/plain", text.get("text")), ("text/html", text.get("html")))
     body: dict[str, Any] = {
         "from": {"email": sender.email, "name": sender.name}
         if sender.name
         else {"email": sender.email},
-        "personalizations": [_personalization(out, words) for out, words in listed],
+        "personalizations": [_personalization(person) for person in listed],
         "subject": text["subject"],
         "content": [{"type": kind, "value": value} for kind, value in kinds if value],
         "categories": list(dict.fromkeys([first.message[:255], str(first.purpose)])),
@@ -110,20 +132,21 @@ def mail(
     return body
 
 
-def _personalization(out: Outgoing, words: Mapping[str, str]) -> dict[str, Any]:
-    person: dict[str, Any] = {
-        "to": [{"email": address_of(out)}],
+def _personalization(person: Person) -> dict[str, Any]:
+    out, address, words = person
+    told: dict[str, Any] = {
+        "to": [{"email": address}],
         # SendGrid keeps these and shows them to its staff: ids only.
         "custom_args": {"x_message_id": out.message_id, "x_delivery_id": out.delivery_id},
     }
     if words:
-        person["substitutions"] = dict(words)
+        told["substitutions"] = words
     if out.unsubscribe_url:
-        person["headers"] = {
+        told["headers"] = {
             "List-Unsubscribe": f"<{out.unsubscribe_url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
-    return person
+    return told
 
 
 def _tracking(purpose: Purpose) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.providers.sendgrid import payload
 from signalpost.providers.sendgrid.client import MailSend, Next, Outcome, not_connected, unknown
+from signalpost.providers.sendgrid.payload import Person
 from signalpost.providers.sendgrid.settings import SendGridSettings
-
-Person = tuple[Outgoing, Mapping[str, str]]
-"""A message and this person's words by tag."""
 
 _REFUSALS: Mapping[str, str] = {
     "bad_address": "The email address is not valid.",
@@ -40,13 +38,17 @@ class SendGrid:
     async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
         """Send the batch; one ``Handover`` each, same order. One bad person never harms the rest."""
         settled: dict[str, Handover] = {}
-        sendable = []
+        sendable: list[tuple[Outgoing, str]] = []
+        shapes: dict[str, payload.Shape] = {}
         for out in batch:
-            refused = self._refuse(out)
-            if refused:
+            shape = shapes.get(out.variant_id)
+            if shape is None:
+                shape = shapes[out.variant_id] = payload.Shape.of(out.parts)
+            address = payload.address_of(out)
+            if refused := self._refuse(out, address, shape):
                 settled[out.delivery_id] = refused
-            else:
-                sendable.append(out)
+            elif address is not None:
+                sendable.append((out, address))
         for result in await asyncio.gather(*[self._send(*r) for r in _requests(sendable)]):
             settled.update((handover.delivery_id, handover) for handover in result)
         return [settled[out.delivery_id] for out in batch]
@@ -62,7 +64,7 @@ class SendGrid:
             middle = len(people) // 2
             left = await self._send(text, people[:middle])
             return left + await self._send(text, people[middle:])
-        return [self._settle(out, outcome) for out, _ in people]
+        return [self._settle(person.out, outcome) for person in people]
 
     async def _post(self, body: dict[str, Any]) -> Outcome:
         """Make the call in a thread: the SDK waits, and its timeout restarts with every byte."""
@@ -73,7 +75,7 @@ class SendGrid:
         except TimeoutError:
             return not_connected() if call.cancel() else unknown("no answer in time")
 
-    def _refuse(self, out: Outgoing) -> Handover | None:
+    def _refuse(self, out: Outgoing, address: str | None, shape: payload.Shape) -> Handover | None:
         if out.sender not in self._settings.senders:
             return self._settle(
                 out,
@@ -84,7 +86,7 @@ class SendGrid:
                     detail=f"No from address is configured for the stream {out.sender!r}.",
                 ),
             )
-        why = payload.refusal(out)
+        why = "bad_address" if address is None else payload.refusal(out, shape)
         if why is None:
             return None
         return self._settle(
@@ -112,34 +114,39 @@ class SendGrid:
         )
 
 
-def _requests(batch: Sequence[Outgoing]) -> Iterator[tuple[Mapping[str, str], list[Person]]]:
+def _requests(
+    batch: Sequence[tuple[Outgoing, str]],
+) -> Iterator[tuple[Mapping[str, str], list[Person]]]:
     """Yield the requests that carry a batch, each as its text and its people.
 
     One for all who share a text; a second for an address that comes twice, since SendGrid refuses
     it; one of their own, with the full text, for people whose words are over the limit.
     """
     groups = defaultdict(list)
-    for out in batch:
-        groups[out.variant_id, out.sender, out.purpose, out.message].append(out)
+    for out, address in batch:
+        groups[out.variant_id, out.sender, out.purpose, out.message].append((out, address))
     for group in groups.values():
-        tags = payload.Tags(_all_texts(group))
-        text = fill(group[0].parts, tags)
+        first = group[0][0]
+        tags = payload.Tags(_all_texts(first, group))
+        text = fill(first.parts, tags)
         rounds: list[dict[str, Person]] = []
-        for out in group:
+        for out, address in group:
             words = payload.substitutions(tags, out.slots)
             if payload.too_large(words):
-                yield fill(out.parts, out.slots), [(out, {})]
+                yield fill(out.parts, out.slots), [Person(out, address, {})]
                 continue
-            key = out.address.strip().lower()
+            key = address.lower()
             free = next((people for people in rounds if key not in people), None)
             if free is None:
                 rounds.append(free := {})
-            free[key] = (out, words)
+            free[key] = Person(out, address, words)
         for people in rounds:
             yield text, list(people.values())
 
 
-def _all_texts(group: Sequence[Outgoing]) -> list[str]:
+def _all_texts(first: Outgoing, group: Sequence[tuple[Outgoing, str]]) -> Iterator[str]:
     """Every text in which a tag could be mistaken for the text itself."""
-    static = [piece for part in group[0].parts.values() for piece in part if isinstance(piece, str)]
-    return static + [value for out in group for value in out.slots.values()]
+    for part in first.parts.values():
+        yield from (piece for piece in part if isinstance(piece, str))
+    for out, _ in group:
+        yield "\n".join(out.slots.values())
