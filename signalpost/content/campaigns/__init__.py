@@ -1,19 +1,22 @@
 """Campaign files: read, explained by file and line, and made into the campaigns of the domain."""
 
-from signalpost.content.campaigns.checking import check, given_facts, is_warning
+from signalpost.content.campaigns.checking import asked, check, given_facts, is_warning
 from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, load
 from signalpost.content.campaigns.recurrence import Occurrence, occurrences
+from signalpost.content.campaigns.scaffold import scaffold
 from signalpost.content.campaigns.schema import from_definition, version_of
 
 __all__ = [
     "Campaigns",
     "NoSuchCampaign",
     "Occurrence",
+    "asked",
     "check",
     "from_definition",
     "given_facts",
     "is_warning",
     "load",
     "occurrences",
+    "scaffold",
     "version_of",
 ]

@@ -7,11 +7,11 @@ from typing import Any
 from signalpost.content.campaigns import moments
 from signalpost.content.campaigns.page import Page, Place, line_of
 from signalpost.content.campaigns.part import choose, nearest
-from signalpost.content.campaigns.schema import UNAPPROVED, CampaignFile
+from signalpost.content.campaigns.schema import CampaignFile
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
+from signalpost.content.facts import Fact, read
 from signalpost.content.facts import Place as Reading
-from signalpost.content.facts import read
 from signalpost.content.spec import MessageSpec
 from signalpost.domain.audience import Attribute, Did, InCampaign, clauses
 from signalpost.domain.campaign import Campaign, Personal
@@ -26,6 +26,7 @@ ATTRIBUTES = frozenset(
 )  # fmt: skip
 PROMOTED = frozenset({"promotion_id", "code", "expires_at"})  #: facts that a promotion gives
 WARNINGS = frozenset({"event-unknown", "time-moves"})  #: rules that keep nobody from launching
+UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
 _ALIKE = 0.8
 
 Found = tuple[Place, str, str, str]  #: where, the rule, what is wrong, what to do
@@ -63,6 +64,14 @@ def given_facts(campaign: Campaign) -> frozenset[str]:
     """Name the facts that a run of the campaign has: its own, those asked for, its promotion's."""
     promoted = PROMOTED | set(campaign.promotion.facts) if campaign.promotion else frozenset()
     return frozenset(campaign.facts) | frozenset(campaign.asks) | promoted
+
+
+def asked(campaign: Campaign, catalogue: Catalogue, *, stage: str | None = None) -> list[Fact]:
+    """Return the facts that a launch asks for: those of ``asks`` that its messages have."""
+    one = campaign.stage(stage)
+    names = [one.message] if one else campaign.messages()
+    known = {n: f for name in names if name in catalogue for n, f in catalogue[name].facts.items()}
+    return [known[name] for name in campaign.asks if name in known]
 
 
 def report_unknown_message(file: CampaignFile, catalogue: Catalogue, page: Page) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from signalpost.content.campaigns import checking, problems, schema
+from signalpost.content.campaigns import checking, consistency, problems, schema
 from signalpost.content.campaigns.page import Page, Place, read
 from signalpost.content.campaigns.part import nearest
 from signalpost.content.catalogue import Catalogue
@@ -141,6 +141,9 @@ def _read(page: Page, path: Path, catalogue: Catalogue) -> Campaign | None:
         _check_name(page.data.get("name"), path, page)
         return None
     _check_name(file.name, path, page)
+    consistency.report(file, page)
+    if not file.words():
+        return None
     campaign = _named(file, catalogue, page)
     return None if page.problems else campaign
 

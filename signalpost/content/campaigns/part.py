@@ -18,7 +18,9 @@ _MEANT = {
 class Part(BaseModel):
     """A part of a file: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     @classmethod
     def known_keys(cls) -> dict[str, Any]:

@@ -205,7 +205,7 @@ class Condition(Comparisons):
     def _known_is_true(self) -> Self:
         if self.known is False:
             says = "`known: false` cannot be said of a property"
-            raise wrong(says, "say did_not: with `known: true`")
+            raise wrong(says, "say did_not: with `known: true`", at="known")
         return self
 
 
@@ -237,7 +237,7 @@ class _Deed(RulePart):
             )
         if self.within and self.last_before and self.last_before >= self.within:
             says = "nobody's last time can be before the period that `within` looks at"
-            raise wrong(says, "make within the longer of the two")
+            raise wrong(says, "make within the longer of the two", at="last_before")
         return self
 
     def _rule(self, event: str) -> rules.Rule:
@@ -382,6 +382,3 @@ OneRule = Annotated[
     Discriminator(_kind),
     BeforeValidator(_one_kind),
 ]
-
-for _part in (AllRule, AnyRule, NotRule):
-    _part.model_rebuild()

@@ -47,7 +47,9 @@ def report(error: ValidationError, page: Page) -> None:
 def _problem(one: Any, page: Page) -> Any:
     place = tuple(part for part in one["loc"] if part != "[key]")
     says, remedy = _sentence(one, place)
-    return Problem(page.file, page.line(place), _rule(place), says, remedy)
+    at = (one.get("ctx") or {}).get("at")
+    line = page.line((*place, at) if at else place)
+    return Problem(page.file, line, _rule(place), says, remedy)
 
 
 def _rule(place: Place) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
@@ -37,13 +37,8 @@ from signalpost.content.campaigns.values import (
     wrong,
 )
 from signalpost.domain import campaign as domain
-from signalpost.domain.audience import clauses
 from signalpost.domain.local_time import at_local
 from signalpost.domain.vocabulary import Channel, Purpose
-
-MOST_HELD_OUT = 0.5
-MOST_CLAUSES = 100
-UNAPPROVED = 1_000  #: marketing to more people than this is approved, unless the file says never
 
 
 class First(Part):
@@ -82,11 +77,17 @@ class Channels(Part):
         twice = next((c for c in named if named.count(c) > 1), None)
         if twice:
             raise wrong(
-                f"{twice} is named twice: people would get it twice", "name each channel once"
+                f"{twice} is named twice: people would get it twice",
+                "name each channel once",
+                at="every",
             )
         if self.preferred and all(len(chain) == 1 for chain in self.via()):
             says = "`preferred` chooses between channels, and there is nothing to choose"
-            raise wrong(says, "write first: with several channels, or remove preferred")
+            raise wrong(
+                says,
+                "write first: with several channels, or remove preferred",
+                at="preferred",
+            )
         return self
 
     def via(self) -> tuple[tuple[Channel, ...], ...]:
@@ -114,7 +115,9 @@ class Schedule(Part):
                 says, "write one of at, cron and rrule; leave schedule out to launch by hand"
             )
         if self.at is not None and self.until is not None:
-            raise wrong("`until` is for what comes again, and `at` comes once", "remove until")
+            raise wrong(
+                "`until` is for what comes again, and `at` comes once", "remove until", at="until"
+            )
         return self
 
     def value(self) -> domain.Schedule:
@@ -135,9 +138,13 @@ class Arm(Part):
     @model_validator(mode="after")
     def _one_or_none(self) -> Self:
         if self.control and self.message:
-            raise wrong("a control gets no message", "remove message, or control")
+            raise wrong("a control gets no message", "remove message, or control", at="control")
         if self.share == 0:
-            raise wrong(f"the arm {self.name!r} has a share of 0", "give it a share, or remove it")
+            raise wrong(
+                f"the arm {self.name!r} has a share of 0",
+                "give it a share, or remove it",
+                at="share",
+            )
         return self
 
 
@@ -162,9 +169,11 @@ class Measure(Part):
     def _one_way_to_read(self) -> Self:
         if self.horizon and self.sequential:
             says = "a result is read once at its horizon, or sequentially at any moment, not both"
-            raise wrong(says, "keep horizon or sequential")
+            raise wrong(says, "keep horizon or sequential", at="horizon")
         if not 0 < self.alpha <= 0.5:
-            raise wrong("`alpha` is the error we accept, between 0 and 50 %", "write 5%")
+            raise wrong(
+                "`alpha` is the error we accept, between 0 and 50 %", "write 5%", at="alpha"
+            )
         return self
 
     def value(self) -> domain.Measure:
@@ -186,17 +195,21 @@ class Experiment(Part):
         if not self.arms:
             return self
         if len(self.arms) < 2:
-            raise wrong("an experiment with one arm compares nothing", "add another, or a control")
+            raise wrong(
+                "an experiment with one arm compares nothing",
+                "add another, or a control",
+                at="arms",
+            )
         names = [arm.name for arm in self.arms]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise wrong(f"two arms are called {twice!r}", "rename one")
+            raise wrong(f"two arms are called {twice!r}", "rename one", at="arms")
         total = math.fsum(arm.share for arm in self.arms)
         if abs(total - 1) > 1e-6:
             says = f"the shares of the arms add up to {100 * total:g}%"
-            raise wrong(says, "make them add up to 100%")
+            raise wrong(says, "make them add up to 100%", at="arms")
         if sum(arm.control for arm in self.arms) > 1:
-            raise wrong("two arms are controls", "keep one")
+            raise wrong("two arms are controls", "keep one", at="arms")
         return self
 
 
@@ -213,7 +226,7 @@ class Promotion(Part):
     def _has_a_moment(self) -> Self:
         if self.ends.tzinfo is None and self.zone is None:
             says = "`ends` does not say where it is that late"
-            raise wrong(says, "add zone: Europe/London, or an offset such as +01:00")
+            raise wrong(says, "add zone: Europe/London, or an offset such as +01:00", at="ends")
         return self
 
     def value(self) -> domain.Promotion:
@@ -299,49 +312,6 @@ class CampaignFile(Part):
     stages: list[Stage] = Field(default_factory=list)
     holds_back_marketing: Yes = False
     run_on: Word | None = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        for says, remedy in self._contradictions():
-            raise wrong(says, remedy)
-        return self
-
-    def _contradictions(self) -> Iterator[tuple[str, str]]:
-        if self.message is None and not self.stages:
-            yield "`message` is missing", "add message: and the name of a folder in templates/"
-        if self.holdout > MOST_HELD_OUT:
-            yield f"a holdout of {100 * self.holdout:g}% is more than half", "write 50% or less"
-        if sum(1 for _ in clauses(self.audience.rule())) > MOST_CLAUSES:
-            yield f"the audience has more than {MOST_CLAUSES} rules", "make it simpler"
-        idle = sorted(set(self.pace) - {c for chain in self.channels.via() for c in chain})
-        if idle:
-            yield f"`pace` names {idle[0]}, which is none of its channels", "remove it"
-        if self.experiment and not (self.experiment.arms or self.holdout):
-            yield "`experiment` measures nothing", "add arms, or a holdout to compare with"
-        yield from self._series()
-
-    def _series(self) -> Iterator[tuple[str, str]]:
-        opens = sum(stage.opens for stage in self.stages)
-        closes = sum(stage.closes for stage in self.stages)
-        names = [stage.name for stage in self.stages]
-        if self.stages and opens != 1:
-            yield (
-                f"{opens or 'none'} of the stages opens the series",
-                "say opens: true in one of them",
-            )
-        if closes > 1 or any(stage.opens and stage.closes for stage in self.stages):
-            yield "a series is closed by one stage, another than opens it", "correct closes: true"
-        if len(set(names)) < len(names):
-            yield "two stages have one name", "rename one"
-        if self.holds_back_marketing and not closes:
-            yield (
-                "marketing would be held back for ever",
-                "add stages, one of which says closes: true",
-            )
-        if self.stages and self.schedule:
-            yield "a series is launched by hand, stage by stage", "remove schedule"
-        if self.stages and self.experiment:
-            yield "a series cannot be an experiment", "remove experiment"
 
     def words(self) -> str:
         """Name the message that everybody gets; in a series, the one that opens it."""

@@ -37,9 +37,9 @@ _PACE = re.compile(r"(\d{1,7}(?:\.\d{1,4})?)\s?(?:/|per)\s?([smh])")
 _ABOVE = re.compile(r"above\s+([\d,]{1,12})")
 
 
-def wrong(says: str, remedy: str) -> PydanticCustomError:
-    """Make the error of a value: what is wrong, and what to do; braces mean nothing in it."""
-    return PydanticCustomError("wrong", "{says}", {"says": says, "remedy": remedy})
+def wrong(says: str, remedy: str, *, at: str | None = None) -> PydanticCustomError:
+    """Make the error of a value: what is wrong, what to do, and at which key of it."""
+    return PydanticCustomError("wrong", "{says}", {"says": says, "remedy": remedy, "at": at})
 
 
 def plain(value: Any) -> Any:
