@@ -9,7 +9,7 @@ from sqlalchemy import Row, UniqueConstraint, bindparam, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, metadata, moment, pk
+from signalpost.record.base import Id, Table, document, metadata, moment, partial_index, pk
 from signalpost.record.bulk import among
 from signalpost.record.events import chunks
 
@@ -23,6 +23,8 @@ class Customer(Table, table=True):
     """
 
     __tablename__ = "customers"
+    # The few who were merged away: what is asked of whole families looks them up here.
+    __table_args__ = (partial_index("ix_customers_merged", "id", "root_id", where="id <> root_id"),)
 
     id: str = pk()
     root_id: str = Field(index=True, sa_type=Id)

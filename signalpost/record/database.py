@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from signalpost.errors import ConfigurationError
+from signalpost.record.audience_values import prepare_sqlite
 
 
 def _dumps(value: Any) -> str:
@@ -75,6 +76,7 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        prepare_sqlite(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
