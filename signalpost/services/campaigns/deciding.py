@@ -64,7 +64,7 @@ def decide(
         if not due:
             return Ended("nobody due")
         customers.lock_customers(session, due)
-        batch = Batch(_load(session, job, due))
+        batch = Batch(load(session, job, due))
         _decide_all(session, job, batch, now)
         write(session, job, batch, claim, now=now, flow_run=flow_run)
         _charge(session, job, batch, now)
@@ -91,7 +91,7 @@ def _charge(session: Session, job: Job, batch: Batch, now: datetime) -> None:
             )
 
 
-def _load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
+def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
     """Read who these people are, and what earlier rounds left of theirs."""
     profiles = customers.profiles(session, due)
     nobody: dict[str, Any] = {"locale": None, "zone": None, "attributes": {}}
@@ -144,7 +144,7 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
     by_message: dict[str, list[Recipient]] = defaultdict(list)
     for person in batch.people:
         by_message[person.side.gate_message].append(person)
-    redeemed = _redeemed(session, job, batch.people)
+    over = redeemed(session, job, batch.people)
     for message, people in by_message.items():
         standings = gate.standings(
             session,
@@ -156,7 +156,7 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
         )
         for person in people:
             standing = standings[person.root_id]
-            if person.root_id in redeemed:
+            if person.root_id in over:
                 person.verdicts.append(_verdict(None, "skip", "already_redeemed"))
                 continue
             try:
@@ -167,7 +167,7 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
     batch.drafts = [draft for person in batch.people for draft in person.drafts]
 
 
-def _redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str]:
+def redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str]:
     """Find who has redeemed the promotion, on whatever channel they learnt of it (R-40)."""
     offer = job.campaign.promotion
     if offer is None:

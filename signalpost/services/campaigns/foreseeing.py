@@ -16,8 +16,7 @@ from signalpost.domain.gate import Sent, Standing, judge
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, Decision
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns.deciding import _load as load
-from signalpost.services.campaigns.deciding import _redeemed as redeemed
+from signalpost.services.campaigns.deciding import load, redeemed
 from signalpost.services.campaigns.people import Job, Recipient
 from signalpost.services.journeys import gate
 
