@@ -106,7 +106,7 @@ class Sequential:
     """Decided at any look, by intervals that hold at all of them together.
 
     The normal-mixture confidence sequence: Robbins 1970; Johari, Pekelis and Walsh, "Always valid
-    inference" (2015; Operations Research 70, 2022), equation 11; for estimated variances
+    inference" (2015; Operations Research 70, 2022); for estimated variances
     Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and
     asymptotic confidence sequences" (Annals of Statistics 52, 2024). Its clock is the information
     about the log odds ratio, which grows both when people trickle in and when all are assigned at
@@ -171,7 +171,7 @@ class Sequential:
         """Give the information so far, in units of the mixture's variance.
 
         The unit makes the bound tightest at the information that a fixed horizon would need to see
-        ``lift`` (Waudby-Smith et al. 2024, appendix B.2).
+        ``lift`` (Waudby-Smith et al. 2024 on tuning Robbins' mixture).
         """
         needed = (
             (normal_bound(self.alpha) + normal_bound(2 * (1 - POWER))) / log1p(self.lift)
@@ -199,8 +199,8 @@ def people_needed(
 ) -> PeopleNeeded:
     """Give the people that a fixed horizon needs to see a relative ``lift`` with this ``power``.
 
-    Fleiss, Levin and Paik, Statistical Methods for Rates and Proportions (3rd ed. 2003), 4.2.1 and
-    4.5, without continuity correction; ``alpha`` is shared by the ``comparisons``.
+    Fleiss, Levin and Paik, Statistical Methods for Rates and Proportions (3rd ed. 2003), chapter 4,
+    without continuity correction; ``alpha`` is shared by the ``comparisons``.
 
     Raises:
         BadInputError: a share is out of range, or the lift leads to no rate between 0 and 1.

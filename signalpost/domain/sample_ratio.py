@@ -13,8 +13,8 @@ from signalpost.domain.statistics import Arm
 from signalpost.errors import BadInputError
 
 MISMATCH = 0.001
-"""A sample ratio less likely than this by chance raises the alarm (Fabijan et al., "Diagnosing
-Sample Ratio Mismatch in Online Controlled Experiments", KDD 2019)."""
+"""A sample ratio less likely than this by chance raises the alarm (Kohavi, Tang and Xu, Trustworthy
+Online Controlled Experiments, 2020; Fabijan et al., "Diagnosing Sample Ratio Mismatch", KDD 2019)."""
 FEW = 5  #: with fewer people expected in an arm the chi-square approximation is not good enough
 
 

@@ -160,7 +160,7 @@ def pooled_information(*, control: Arm, treated: Arm) -> float:
     """Give the information about the log odds ratio that the counts hold, if there is no effect.
 
     It is the variance of the efficient score (Whitehead, The Design and Analysis of Sequential
-    Clinical Trials, 2nd ed. 1997, 3.2); with two equal arms and a low rate, a quarter of all
+    Clinical Trials, 2nd ed. 1997); with two equal arms and a low rate, a quarter of all
     conversions. Zero while nobody, or everybody, has converted.
     """
     people = control.people + treated.people

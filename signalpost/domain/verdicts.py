@@ -125,7 +125,7 @@ def _mismatch(ratio: SampleRatio) -> Verdict:
     return Verdict(
         Says.NOT_YET,
         f"Do not trust these figures: people did not fall into the arms as planned ({arms}), which"
-        f" chance does less than once in {1 / MISMATCH:,.0f} experiments. Find out what moved or"
+        f" chance does less than once in {1 / MISMATCH:,.0f} looks. Find out what moved or"
         " lost them before you read any difference.",
         trust=False,
     )

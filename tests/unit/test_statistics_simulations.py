@@ -6,10 +6,12 @@ needed, and it is written as ``NOISE``.
 """
 
 from datetime import UTC, datetime
+from itertools import product
 from math import sqrt
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from signalpost.domain.designs import FixedHorizon, Sequential, people_needed
 from signalpost.domain.statistics import Arm, rate_difference, revenue_difference, z_score
@@ -22,6 +24,12 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 def arm(name: str, conversions, people) -> Arm:
     return Arm(name=name, people=int(people), conversions=int(conversions))
+
+
+def likely(people: int, rate: float) -> list[tuple[int, float]]:
+    """All counts of conversions but the one in a million, with their probability."""
+    counts = np.arange(*stats.binom.interval(1 - 1e-6, people, rate), dtype=int)
+    return list(zip(counts, stats.binom.pmf(counts, people, rate), strict=True))
 
 
 def spenders(people: int, amounts) -> Arm:
@@ -143,6 +151,37 @@ def test_planted_lifts_lie_in_the_intervals_of_a_fixed_horizon():
             relative += seen.relative_interval.low <= lift and (high is None or lift <= high)
         assert absolute / RUNS >= 1 - ALPHA - NOISE
         assert relative / RUNS >= 1 - ALPHA - NOISE
+
+
+@pytest.mark.parametrize(
+    ("rate", "lift", "control", "treated"),
+    [
+        (0.05, 0.0, 2_000, 2_000),
+        (0.05, 0.2, 2_000, 2_000),
+        (0.02, -0.3, 1_000, 9_000),
+        (0.02, 0.0, 1_000, 9_000),
+        (0.4, 0.1, 300, 300),
+    ],
+)
+def test_summed_over_all_outcomes_a_fixed_horizon_errs_as_often_as_stated(
+    rate, lift, control, treated
+):
+    """No chance in this one: the probabilities of the outcomes that go wrong, added up.
+
+    Counts are whole, so no interval misses in just 5 %: half a point is what the jumps may cost.
+    """
+    some, others = (
+        likely(people, share) for people, share in ((control, rate), (treated, rate * (1 + lift)))
+    )
+    missed = seen = 0.0
+    for (s, one), (t, two) in product(some, others):
+        found = rate_difference(control=arm("c", s, control), treated=arm("t", t, treated))
+        between = found.absolute_interval
+        missed += one * two * (not between.low <= rate * lift <= between.high)
+        seen += one * two * found.differs(alpha=ALPHA)
+    assert missed == pytest.approx(ALPHA, abs=0.005)
+    if lift == 0:
+        assert seen == pytest.approx(ALPHA, abs=0.005)
 
 
 @pytest.mark.parametrize("arrive", [trickling, launched])
