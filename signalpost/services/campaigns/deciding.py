@@ -114,11 +114,12 @@ def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
             session, campaign_run_id=job.run.id, people=list(again)
         ):
             again[row["customer_id"]].earlier.append(row)
-    _personal_facts(session, job, people)
+    personal_facts(session, job, people)
     return people
 
 
-def _personal_facts(session: Session, job: Job, people: Sequence[Recipient]) -> None:
+def personal_facts(session: Session, job: Job, people: Sequence[Recipient]) -> None:
+    """Read the facts that are each person's own: from an attribute, or their latest event of a name."""
     names = {one.name for one in job.personal.values() if one.source == "event"}
     known = (
         events.of_people(session, roots=[p.root_id for p in people], names=names) if names else {}
