@@ -1,25 +1,18 @@
-"""The deployments of ``deployments/prefect.yaml``, and telling Prefect about them.
+"""What is deployed: the flows of ``deployments/prefect.yaml``, and how one of them is described.
 
-``prefect deploy --prefect-file deployments/prefect.yaml --all`` does the same as ``register``; that
-takes seconds a deployment, this some milliseconds, and nothing at all when Prefect knows already.
+``campaign_deployments`` adds the campaigns; ``registering`` tells Prefect.
 """
 
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import Flow
-from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
-from prefect.client.schemas.objects import DeploymentSchedule
-from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
 from signalpost.domain.vocabulary import Lane
@@ -34,20 +27,26 @@ PRIORITIES: Mapping[str, int] = {Lane.RISK: 1, Lane.SERVICE: 2, Lane.MARKETING: 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """One deployment of a flow; a journey's deployment has the journey's name."""
+    """One deployment of a flow; a journey's and a campaign's deployment have its name."""
 
     name: str
     entrypoint: str  #: a module path: flows.fraud_alert.fraud_alert
-    lane: str  #: the work queue
+    lane: str | None  #: the work queue; None: the pool's own default
     tags: tuple[str, ...] = ()
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    pool: str = POOL
+    schedule: Mapping[str, Any] | None = None  #: cron or rrule, and timezone
+    form: Mapping[str, Any] | None = None  #: JSON schema of the parameters; None: as the flow says
 
     @property
     def version(self) -> str:
-        """A hash of what is declared, so that Prefect is told of changes only."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Hashes of what is declared and of its schedule, so that Prefect is told of changes only."""
+        return f"{digest(asdict(self))}-{digest(self.schedule)}"
+
+    def schema(self) -> dict[str, Any]:
+        """Give the JSON schema by which Prefect's pages ask for the parameters."""
+        return dict(self.form) if self.form else parameter_schema(self.load_flow()).model_dump()
 
     def load_flow(self) -> Flow[..., Any]:
         """Import the flow.
@@ -68,6 +67,12 @@ class Deployment:
                 f"Deployment {self.name!r} in {FILE}: {self.entrypoint} is not a @flow."
             )
         return flow
+
+
+def digest(value: Any) -> str:
+    """Give twelve characters that differ when the value does."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read(file: Path = FILE) -> list[Deployment]:
@@ -106,79 +111,3 @@ def _deployment(entry: Mapping[str, Any], file: Path) -> Deployment:
             f"the lanes are {', '.join(PRIORITIES)}."
         )
     return found
-
-
-async def tell_prefect(
-    client: PrefectClient, *, deployments: list[Deployment], folder: Path
-) -> None:
-    """Make the work pool, its queues and the deployments, where Prefect does not have them yet.
-
-    What an operator paused stays paused, and schedules made in Prefect's pages stay.
-    """
-    await _ensure_pool(client)
-    known = {one.name: one for one in await known_deployments(client)}
-    for deployment in deployments:
-        there = known.get(deployment.name)
-        if there is None or there.version != deployment.version:
-            await _deploy(client, deployment, folder, schedules=there.schedules if there else [])
-
-
-async def known_deployments(client: PrefectClient) -> list[DeploymentResponse]:
-    """Give the deployments that Prefect has on our pool."""
-    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
-    return await client.read_deployments(work_pool_filter=ours)
-
-
-async def _ensure_pool(client: PrefectClient) -> None:
-    try:
-        await client.read_work_pool(POOL)
-    except ObjectNotFound:
-        from prefect.workers.process import ProcessWorker
-
-        pool = WorkPoolCreate(
-            name=POOL,
-            type="process",
-            description="Signalpost's lanes. `signalpost worker --lane NAME` serves one of them.",
-            base_job_template=ProcessWorker.get_default_base_job_template(),
-        )
-        await client.create_work_pool(pool, overwrite=True)
-    there = {queue.name for queue in await client.read_work_queues(work_pool_name=POOL)}
-    for lane, priority in PRIORITIES.items():
-        if lane not in there:
-            try:
-                await client.create_work_queue(
-                    name=str(lane), work_pool_name=POOL, priority=priority
-                )
-            except ObjectAlreadyExists:  # another worker was faster
-                continue
-
-
-async def _deploy(
-    client: PrefectClient,
-    deployment: Deployment,
-    folder: Path,
-    *,
-    schedules: Iterable[DeploymentSchedule],
-) -> None:
-    flow = deployment.load_flow()
-    await client.create_deployment(
-        flow_id=await client.create_flow(flow),
-        name=deployment.name,
-        version=deployment.version,
-        entrypoint=deployment.entrypoint,
-        work_pool_name=POOL,
-        work_queue_name=deployment.lane,
-        tags=list(deployment.tags),
-        description=deployment.description,
-        parameters=dict(deployment.parameters),
-        parameter_openapi_schema=parameter_schema(flow).model_dump(),
-        enforce_parameter_schema=True,
-        schedules=[  # those that somebody made in the pages; Prefect drops what is not repeated
-            DeploymentScheduleCreate(schedule=one.schedule, active=one.active, slug=one.slug)
-            for one in schedules
-        ],
-        # Without a pull step a worker in a subprocess first copies its whole working directory.
-        pull_steps=[
-            {"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}
-        ],
-    )

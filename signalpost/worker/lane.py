@@ -16,6 +16,8 @@ from signalpost.services.intake import signals
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import Claim, claim_due, release
 from signalpost.services.journeys.enrolling import Journeys
+from signalpost.worker.campaign_artifacts import CampaignArtifacts
+from signalpost.worker.campaigns import Campaigns
 from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
 from signalpost.worker.diagrams import show_diagrams
@@ -34,6 +36,7 @@ RISK_PATIENCE, PATIENCE = 1.0, 30.0
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
+PROGRESS_EVERY = 3.0
 
 
 class LaneWorker:
@@ -47,11 +50,17 @@ class LaneWorker:
         client: PrefectClient,
         declared: Collection[Deployment],
         folder: Path,
+        broken: Collection[str] = (),
         patience: float | None = None,
     ) -> None:
-        """Prepare to serve ``lane``; ``patience`` is for slow machines, see ``RISK_PATIENCE``."""
+        """Prepare to serve ``lane``; ``patience`` is for slow machines, see ``RISK_PATIENCE``.
+
+        ``broken``: campaigns whose file cannot be read.
+        """
         self.wake = Wake(desk.database, lane=lane)
-        self.view = PrefectView(client, lane=lane, declared=[*declared], folder=folder)
+        self.view = PrefectView(
+            client, lane=lane, declared=[*declared], folder=folder, broken=broken
+        )
         self._desk = desk
         self._lane = lane
         self._is_risk = lane == Lane.RISK
@@ -59,6 +68,8 @@ class LaneWorker:
         self._runs = Runs(
             client, patience=patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
         )
+        self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
+        self.artifacts = CampaignArtifacts(desk, client=client)
         self._claims: deque[Claim] = deque()
         self._waited_for: str | None = None
 
@@ -68,11 +79,17 @@ class LaneWorker:
         async with self._beside(self.view.watch(), self.wake.listen()):
             await self.view.looked()  # else what is paused would not be known yet
             log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
+            campaigns = asyncio.create_task(self._serve_campaigns(stop))
             async with self._beside(*self._chores()):
                 while not stop.is_set():
                     await self._round_or_rest(stop)
+                await campaigns
         self.wake.close()
         log.info("worker.stopped", lane=self._lane, left=len(self._claims))
+
+    async def _serve_campaigns(self, stop: asyncio.Event) -> None:
+        if self._lane == Lane.MARKETING:
+            await self.campaigns.serve(stop)
 
     async def _round_or_rest(self, stop: asyncio.Event) -> None:
         try:
@@ -168,7 +185,13 @@ class LaneWorker:
         ]
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
+        if self._lane == Lane.MARKETING:
+            chores.append(_every(PROGRESS_EVERY, self._show_progress))
         return chores
+
+    async def _show_progress(self) -> None:
+        if self.view.reachable:
+            await self.artifacts.keep()
 
     async def _release_parked(self) -> None:
         await asyncio.to_thread(self._let_parked_through)
@@ -185,7 +208,7 @@ class LaneWorker:
     async def sweep(self) -> None:
         """Close the flow runs of workers that were killed."""
         if self.view.reachable:
-            running = {self._runs.current} if self._runs.current else set()
+            running = self._runs.going
             await close_lost_runs(self._client, self._desk, lane=self._lane, running=running)
 
     async def draw(self) -> None:
@@ -222,8 +245,11 @@ async def serve_lane(
     declared: Collection[Deployment],
     folder: Path,
     stop: asyncio.Event,
+    broken: Collection[str] = (),
 ) -> None:
-    """Serve a lane with the one client that its runs share."""
+    """Serve a lane with the one client that its runs share; ``broken``: campaigns, see LaneWorker."""
     async with shared_client() as client:
-        worker = LaneWorker(desk, lane=lane, client=client, declared=declared, folder=folder)
+        worker = LaneWorker(
+            desk, lane=lane, client=client, declared=declared, folder=folder, broken=broken
+        )
         await worker.serve(stop)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,8 +13,9 @@ from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from signalpost.worker import deployments
+from signalpost.worker.campaign_deployments import ENTRYPOINT as CAMPAIGN_FLOW
 from signalpost.worker.deployments import POOL, Deployment
+from signalpost.worker.registering import is_campaign, known_deployments, tell_prefect
 
 log = structlog.get_logger()
 
@@ -27,17 +28,26 @@ class PrefectView:
     """Prefect as this lane saw it last; ``reachable`` is False until the first good look."""
 
     def __init__(
-        self, client: PrefectClient, *, lane: str, declared: Sequence[Deployment], folder: Path
+        self,
+        client: PrefectClient,
+        *,
+        lane: str,
+        declared: Sequence[Deployment],
+        folder: Path,
+        broken: Collection[str] = (),
     ) -> None:
         self.reachable = False
         self.lane_paused = False
         self.paused_journeys: frozenset[str] = frozenset()
         self.wanted: deque[FlowRun] = deque()
+        self.wanted_campaigns: deque[FlowRun] = deque()
+        self._campaigns: frozenset[str] = frozenset()  #: names of deployments
         self._ids: Mapping[str, UUID] = {}
         self._client = client
         self._lane = lane
         self._declared = {one.name: one for one in declared}
         self._folder = folder
+        self._broken = broken
         self._flows: dict[str, Flow[..., Any]] = {}
         self._told = False
         self._last_heartbeat = float("-inf")
@@ -50,14 +60,22 @@ class PrefectView:
     def flow_of(self, name: str) -> Flow[..., Any]:
         """Give the flow of a deployment, imported once."""
         if name not in self._flows:
-            self._flows[name] = self._declared[name].load_flow()
+            # A campaign's file may be newer than this process; all of them have one flow.
+            declared = self._declared.get(name) or Deployment(
+                name=name, entrypoint=CAMPAIGN_FLOW, lane=self._lane
+            )
+            self._flows[name] = declared.load_flow()
         return self._flows[name]
 
     def import_flows(self) -> None:
         """Import the lane's flows now, so that no customer waits for it."""
         for deployment in self._declared.values():
-            if deployment.lane == self._lane:
+            if deployment.lane == self._lane and deployment.pool == POOL:
                 self.flow_of(deployment.name)
+
+    def is_known(self, campaign: str) -> bool:
+        """Whether Prefect has a deployment of this campaign."""
+        return campaign in self._campaigns
 
     def is_declared(self, journey: str) -> bool:
         """Whether a journey has a deployment in our file."""
@@ -68,9 +86,10 @@ class PrefectView:
         return self._ids[journey]
 
     def deployment_of(self, flow_run: FlowRun) -> str | None:
-        """Name the declared deployment that a run belongs to."""
+        """Name the deployment of ours that a run belongs to."""
         names = (name for name, id_ in self._ids.items() if id_ == flow_run.deployment_id)
-        return next((name for name in names if name in self._declared), None)
+        ours = self._declared.keys() | self._campaigns
+        return next((name for name in names if name in ours), None)
 
     def lost(self) -> None:
         """Note that Prefect did not answer; the next good look makes it reachable again."""
@@ -96,14 +115,15 @@ class PrefectView:
         """Look once; raises what Prefect's client raises."""
         if not self._told:
             await self._tell()
-        known = await deployments.known_deployments(self._client)
+        known = await known_deployments(self._client)
         ids = {one.name: one.id for one in known}
-        if not self._declared.keys() <= ids.keys():
+        if not {one.name for one in self._declared.values() if one.pool == POOL} <= ids.keys():
             self._told = False  # Prefect's database was lost: tell it again
             return await self.look()
         pool = await self._client.read_work_pool(POOL)
         queues = await self._client.read_work_queues(work_pool_name=POOL)
         self._ids = ids
+        self._campaigns = frozenset(one.name for one in known if is_campaign(one))
         self.lane_paused = pool.is_paused or any(
             queue.is_paused for queue in queues if queue.name == self._lane
         )
@@ -116,8 +136,11 @@ class PrefectView:
         return None
 
     async def _tell(self) -> None:
-        await deployments.tell_prefect(
-            self._client, deployments=[*self._declared.values()], folder=self._folder
+        await tell_prefect(
+            self._client,
+            deployments=[*self._declared.values()],
+            folder=self._folder,
+            broken=self._broken,
         )
         self._told = True
 
@@ -125,7 +148,12 @@ class PrefectView:
         answers = await self._client.get_scheduled_flow_runs_for_work_pool(
             POOL, work_queue_names=[self._lane]
         )
-        self.wanted = deque(answer.flow_run for answer in answers)
+        flow_runs = [answer.flow_run for answer in answers]
+        self.wanted_campaigns = deque(one for one in flow_runs if self._is_campaigns(one))
+        self.wanted = deque(one for one in flow_runs if not self._is_campaigns(one))
+
+    def _is_campaigns(self, flow_run: FlowRun) -> bool:
+        return self.deployment_of(flow_run) in self._campaigns
 
     async def _beat(self) -> None:
         now = asyncio.get_running_loop().time()

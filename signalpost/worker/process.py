@@ -34,8 +34,11 @@ def run(lane: str, settings: Settings) -> None:
         raise loop.error
 
 
-def register(settings: Settings) -> None:
-    """Make the work pool, the queues of the lanes and the deployments in Prefect; quick when there.
+def register(settings: Settings) -> list[str]:
+    """Make the work pool, its queues and the deployments of journeys and campaigns in Prefect.
+
+    Gives what an operator should know, in sentences: a campaign's file that cannot be read, one that
+    is gone, a schedule that was changed in Prefect and so stays.
 
     Raises:
         ConfigurationError: a deployment is wrong.
@@ -44,15 +47,25 @@ def register(settings: Settings) -> None:
     _prepare(settings, {})
     from prefect import get_client
 
-    from signalpost.worker import deployments
+    from signalpost.content import Catalogue
+    from signalpost.content.campaigns import load as load_campaigns
+    from signalpost.worker.campaign_deployments import everything, files_in
+    from signalpost.worker.registering import tell_prefect
 
-    async def tell() -> None:
+    catalogue = Catalogue.load(settings.templates)
+    campaigns = load_campaigns(settings.campaigns, catalogue, broken="collect")
+    declared = everything(campaigns, catalogue)
+
+    async def tell() -> list[str]:
         async with get_client() as client:
-            await deployments.tell_prefect(
-                client, deployments=deployments.read(), folder=Path.cwd()
+            return await tell_prefect(
+                client,
+                deployments=declared,
+                folder=Path.cwd(),
+                broken=files_in(settings.campaigns),
             )
 
-    asyncio.run(tell())
+    return [*(str(one) for one in campaigns.problems), *asyncio.run(tell())]
 
 
 def _prepare(settings: Settings, more: dict[str, str]) -> None:
@@ -88,7 +101,7 @@ class _Loop:
 
     async def _serve(self) -> None:
         from signalpost import bootstrap
-        from signalpost.worker import deployments
+        from signalpost.worker.campaign_deployments import everything, files_in
         from signalpost.worker.lane import serve_lane
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -98,9 +111,10 @@ class _Loop:
             await serve_lane(
                 app.desk,
                 lane=self._lane,
-                declared=deployments.read(),
+                declared=everything(app.desk.campaigns, app.desk.catalogue),
                 folder=Path.cwd(),
                 stop=self._stop,
+                broken=files_in(self._settings.campaigns),
             )
         finally:
             bootstrap.use(None)

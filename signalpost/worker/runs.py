@@ -15,9 +15,11 @@ from uuid import UUID
 import structlog
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import DeploymentFlowRunCreate
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
-from prefect.states import Pending
+from prefect.states import Pending, Scheduled, to_state_create
 from prefect.utilities.engine import propose_state
 
 from signalpost.services.journeys.claims import Claim
@@ -33,10 +35,20 @@ class Outcome(StrEnum):
     NOT_BEGUN = "not_begun"  #: Prefect did not let it begin: away, slow, or the run was cancelled
 
 
+class Halt(StrEnum):
+    """Why a run that is going on should end soon."""
+
+    WORKER_STOPS = "the worker stops"
+    PAUSED = "paused in Prefect"  #: its deployment or its lane
+    CANCELLED = "cancelled in Prefect"
+
+
 class _Progress:
     """How far a run is. Prefect's engine stands between worker and flow; this goes around it."""
 
     def __init__(self) -> None:
+        self.halt: Halt | None = None
+        self.about: str | None = None
         self.begun = asyncio.Event()
         self.ended = asyncio.Event()
         self.failed = False
@@ -68,6 +80,8 @@ def body() -> Iterator[None]:
     progress.begun.set()
     try:
         yield
+    except Pause:  # it waits for a person and will be asked for again
+        raise
     except BaseException:
         progress.failed = True
         raise
@@ -75,14 +89,42 @@ def body() -> Iterator[None]:
         progress.ended.set()
 
 
+def halt() -> Halt | None:
+    """Say whether and why the run that asks should end soon; called from inside a flow."""
+    progress = _progress.get()
+    return progress.halt if progress else None
+
+
+def is_about(campaign_run_id: str) -> None:
+    """Tell the worker which campaign run the flow that calls works on, so that it begins no other."""
+    if (progress := _progress.get()) is not None:
+        progress.about = campaign_run_id
+
+
 class Runs:
-    """Runs flows, one at a time. ``patience``: seconds until a run must have begun."""
+    """Runs flows. ``patience``: seconds until a run must have begun."""
 
     def __init__(self, client: PrefectClient, *, patience: float) -> None:
-        self.current: UUID | None = None  #: the run that is going on
+        self._going: dict[UUID, _Progress] = {}
         self._client = client
         self._patience = patience
         self._left_behind: set[asyncio.Task[None]] = set()
+
+    @property
+    def going(self) -> frozenset[UUID]:
+        """The runs that go on in this process."""
+        return frozenset(self._going)
+
+    @property
+    def about(self) -> frozenset[str]:
+        """The campaign runs that are worked on in this process."""
+        return frozenset(one.about for one in self._going.values() if one.about)
+
+    def halt(self, flow_run_id: UUID, why: Halt) -> None:
+        """Ask a run that goes on to end soon; the first reason stays."""
+        progress = self._going.get(flow_run_id)
+        if progress is not None and progress.halt is None:
+            progress.halt = why
 
     async def of_claim(self, claim: Claim, *, flow: Flow[..., Any], deployment_id: UUID) -> Outcome:
         """Run the flow for a claim, under its deployment; the same claim never makes two runs."""
@@ -98,6 +140,26 @@ class Runs:
         )
         await self._execute(flow, flow_run)
 
+    async def of_campaign(
+        self,
+        flow: Flow[..., Any],
+        *,
+        deployment_id: UUID,
+        campaign_run_id: str,
+        name: str,
+        tags: list[str],
+    ) -> tuple[UUID, Coroutine[Any, Any, Outcome]]:
+        """Make a flow run that goes on with a campaign's run; gives its id, and the running of it."""
+        flow_run = await create_run(
+            self._client,
+            deployment_id,
+            parameters={"run": campaign_run_id},
+            name=name,
+            tags=tags,
+            state=Pending(),
+        )
+        return flow_run.id, self._watched(self._execute(flow, flow_run))
+
     async def asked_for(self, flow_run: FlowRun, *, flow: Flow[..., Any]) -> Outcome:
         """Run what a schedule, an automation or a person in the UI asked for."""
         return await self._watched(self._asked_for(flow_run, flow))
@@ -111,13 +173,15 @@ class Runs:
         # For a run that it knows to be a deployment's, the engine starts a thread with a websocket, to
         # hear whether somebody suspends the run; 0.2 s before our customers' turn, for seconds of work.
         unobserved = flow_run.model_copy(update={"deployment_id": None})
-        self.current = flow_run.id
+        self._going[flow_run.id] = _progress.get() or _Progress()
         try:
             await run_flow_async(
                 flow, flow_run=unobserved, parameters=flow_run.parameters, return_type="state"
             )
+        except Pause:
+            log.info("prefect.run_suspended", run=str(flow_run.id))
         finally:
-            self.current = None
+            del self._going[flow_run.id]
 
     async def _watched(self, running: Coroutine[Any, Any, None]) -> Outcome:
         progress = _Progress()
@@ -148,6 +212,34 @@ class Runs:
         self._left_behind.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain
+
+
+async def create_run(
+    client: PrefectClient,
+    deployment_id: UUID,
+    *,
+    parameters: dict[str, Any],
+    name: str,
+    tags: list[str],
+    state: State[Any] | None = None,
+    idempotency_key: str | None = None,
+) -> FlowRun:
+    """Make a flow run of a deployment without asking for what its form asks people for."""
+    wanted = DeploymentFlowRunCreate(
+        parameters=parameters,
+        name=name,
+        tags=tags,
+        state=to_state_create(state or Scheduled()),
+        idempotency_key=idempotency_key,
+        enforce_parameter_schema=False,
+    )
+    answer = await client.request(
+        "POST",
+        "/deployments/{id}/create_flow_run",
+        path_params={"id": deployment_id},
+        json=wanted.model_dump(mode="json", exclude_unset=True),
+    )
+    return FlowRun.model_validate(answer.json())
 
 
 async def _either(task: asyncio.Task[None], event: asyncio.Event, *, within: float | None) -> bool:

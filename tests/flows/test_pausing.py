@@ -67,6 +67,7 @@ def test_telling_prefect_again_keeps_a_pause_and_a_schedule(house):
         from prefect.client.schemas.schedules import CronSchedule
 
         from signalpost.worker import deployments
+        from signalpost.worker.registering import tell_prefect
 
         await worker.view.look()
         paused = worker.view.deployment_id("pickup-follow-up")
@@ -80,9 +81,7 @@ def test_telling_prefect_again_keeps_a_pause_and_a_schedule(house):
                 )
                 for one in deployments.read()
             ]  # fmt: skip
-            await deployments.tell_prefect(
-                client, deployments=changed, folder=deployments.FILE.parent
-            )
+            await tell_prefect(client, deployments=changed, folder=deployments.FILE.parent)
             there = await client.read_deployment(paused)
             assert there.description == "changed"
             return there

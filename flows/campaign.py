@@ -1,0 +1,283 @@
+"""A campaign: plan it, have it approved, freeze its people, and send to whoever is due.
+
+What to do next is on the record, so a flow run that is retried, asked for twice, or begun again after a
+crash takes up the same campaign run where it stands. It ends when nobody is due. Those who wait for
+their morning are taken up by the marketing worker, in another flow run of the same deployment.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import AsyncClientContext, FlowRunContext
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.batch import NO_RESULTS
+from flows.campaign_approval import Answer, ask
+from signalpost import bootstrap
+from signalpost.content import campaigns as files
+from signalpost.domain.campaign import Campaign
+from signalpost.errors import BadInputError
+from signalpost.services.campaigns import launching, sending
+from signalpost.services.campaigns import runs as record
+from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.campaigns.sending import ShardClaim, ShardReport
+from signalpost.services.campaigns.standing import counted, in_words
+from signalpost.worker import runs
+from signalpost.worker.campaign_deployments import SHARD_FLOW
+from signalpost.worker.campaign_runs import run_tags
+from signalpost.worker.campaign_schedules import is_over, moment_of, wall_of
+from signalpost.worker.elsewhere import pool_of
+from signalpost.worker.runs import Halt
+from tasks.campaign_artifacts import show_outcomes, show_plan
+from tasks.campaigns import decide, freeze, plan, send
+from tasks.quiet import UnitFailedError
+
+SIDE_BY_SIDE = 2  #: shards that one flow run sends at once
+LINGER = 60.0  #: seconds that a flow run waits for who is due soon, instead of another one
+_GLANCE = 0.5
+_STUMBLE = 5.0  #: seconds after a shard in which nothing could be done
+
+
+@flow(name="campaign", **NO_RESULTS)
+async def campaign(
+    campaign: str,
+    stage: str | None = None,
+    series: str | None = None,
+    facts: dict[str, Any] | None = None,
+    at: str | None = None,
+    test_on: int | None = None,
+    run: str | None = None,
+) -> State[None]:
+    """Launch a campaign, or go on with the ``run`` of it that is named."""
+    asked = {"stage": stage, "series": series, "facts": facts or {}, "sample_of": test_on}
+    with runs.body():
+        try:
+            found = _find(run) if run else await _launch(campaign, at, asked)
+            return await _go_on(found) if found else Completed(message="The schedule is over.")
+        except UnitFailedError as error:
+            return Failed(message=str(error))
+
+
+@flow(name=SHARD_FLOW, **NO_RESULTS)
+async def campaign_shard(campaign_run_id: str, shard: int) -> State[None]:
+    """Send one shard of a campaign's run, on whichever work pool this is."""
+    with runs.body():
+        found = _find(campaign_run_id)
+        claims = await asyncio.to_thread(_claim, found, shard)
+        reports = [await _send(found, claim) for claim in claims]
+        await show_outcomes(found, reports)
+        if not reports:
+            return Completed(message="Somebody else has it, or nobody in it is due.")
+        said = counted(reports[0].counts)
+        return Completed(message=f"{said or 'Nobody decided'}: {reports[0].ended}.")
+
+
+# -- a run to work on ------------------------------------------------------------------------------
+
+
+def _find(campaign_run_id: str) -> Run:
+    with bootstrap.current().desk.database.reading() as session:
+        return record.find(session, which=campaign_run_id)
+
+
+async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | None:
+    """Launch the campaign as its file is now; None when its schedule is over."""
+    flow_run = _flow_run()
+    wanted = _wanted(_read(name), flow_run, at, asked)
+    if wanted is None:
+        return None
+    by = "schedule" if flow_run.auto_scheduled else "prefect"
+    run = await plan(wanted, by, name)
+    await _name(run, "launch")
+    await show_plan(run)
+    return run
+
+
+def _read(name: str) -> Campaign:
+    app = bootstrap.current()
+    found = files.load(app.settings.campaigns, app.desk.catalogue, broken="collect")
+    if name in found:
+        return found[name]
+    wrong = [str(one) for one in found.problems if name in str(one)]
+    says = "; ".join(wrong) or f"there is no file for it in {app.settings.campaigns}"
+    raise UnitFailedError(f"The campaign {name!r} cannot be launched: {says}.")
+
+
+def _wanted(
+    campaign: Campaign, flow_run: FlowRun, at: str | None, asked: Mapping[str, Any]
+) -> Launch | None:
+    """Say what is to be launched; the same flow run, and the same occurrence, say the same."""
+    schedule = campaign.schedule
+    occurrence: str | None = f"run-{flow_run.id}"
+    wall = _wall(at) if at else None
+    if flow_run.auto_scheduled and wall is None and flow_run.expected_start_time:
+        wall = wall_of(schedule, flow_run.expected_start_time)
+        occurrence = wall.isoformat(timespec="minutes")
+        if is_over(schedule, wall):
+            return None
+    return Launch(
+        campaign=campaign,
+        occurrence=occurrence,
+        scheduled_at=moment_of(schedule, wall) if wall else None,
+        local_at=wall if schedule.is_local else None,
+        **asked,
+    )
+
+
+def _wall(at: str) -> datetime:
+    try:
+        wall = datetime.fromisoformat(at)
+    except ValueError:
+        wall = None
+    if wall is None or wall.tzinfo is not None:
+        raise UnitFailedError(f"{at!r} is no date and time; write it like 2026-12-01T10:00.")
+    return wall
+
+
+# -- what to do next -------------------------------------------------------------------------------
+
+
+async def _go_on(run: Run) -> State[None]:
+    """Take a run as far as it goes now; the record says where it stands."""
+    runs.is_about(run.id)
+    if run.status == "awaiting_approval":
+        run = await _decided(run)
+    now = bootstrap.current().desk.clock()
+    if run.status == "approved" and run.scheduled_at <= now:
+        try:
+            run = await freeze(run.id, run.title)
+        except UnitFailedError as error:
+            if _waits_for_another(run):
+                return Completed(message=f"{error} Then this one begins by itself.")
+            raise
+    reports: list[ShardReport] = []
+    if run.status == "running" and pool_of(bootstrap.current().desk, run.version) is None:
+        reports = await _send_due(run)
+        await show_outcomes(run, reports)
+    return await _end(run)
+
+
+async def _decided(run: Run) -> Run:
+    """Ask a person, with the plan in front of them; the flow run is suspended until they answer."""
+    await _name(run, "approval")
+    answer: Answer = await ask(run)
+    if answer.decision == "refuse":
+        why = answer.why or "no reason was given"
+        return await decide(launching.refuse, campaign_run_id=run.id, by=answer.by, why=why)
+    try:
+        return await decide(
+            launching.approve, campaign_run_id=run.id, by=answer.by, seen=answer.seen
+        )
+    except UnitFailedError:
+        now = _find(run.id)
+        if now.status == "awaiting_approval" and now.plan.get("digest") != answer.seen:
+            await show_plan(now)
+            return await _decided(now)  # the plan has changed meanwhile: they see the new one
+        if now.status != "awaiting_approval":
+            return now
+        raise
+
+
+async def _end(run: Run) -> State[None]:
+    """Say how it stands; a flow run that was cancelled in Prefect pauses the campaign."""
+    desk = bootstrap.current().desk
+    stopped = runs.halt()
+    if stopped is Halt.CANCELLED and _find(run.id).status == "running":
+        why = "its flow run was cancelled in Prefect"
+        await decide(launching.pause, campaign_run_id=run.id, by="prefect", why=why)
+    now = desk.clock()
+    found = _find(run.id)
+    with desk.database.reading() as session:
+        progress = record.progress(session, campaign_run_id=run.id, now=now)
+    said = in_words(found, progress, now=now)
+    if stopped is Halt.CANCELLED:
+        return Cancelled(message=said)
+    return Completed(message=f"{said} ({stopped})" if stopped else said)
+
+
+def _waits_for_another(run: Run) -> bool:
+    """Whether a run that could not begin stands as it stood: then it begins when it may."""
+    return _find(run.id).status == "approved"
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+async def _send_due(run: Run) -> list[ShardReport]:
+    """Send to everybody who is due, or will be in a moment, some shards side by side."""
+    senders = [_sender(run) for _ in range(SIDE_BY_SIDE)]
+    return [report for reports in await asyncio.gather(*senders) for report in reports]
+
+
+async def _sender(run: Run) -> list[ShardReport]:
+    reports: list[ShardReport] = []
+    while not runs.halt():
+        claims = await asyncio.to_thread(_claim, run)
+        for claim in claims:
+            report = await _send(run, claim)
+            reports.append(report)
+            if not report.counts and report.ended != "nobody due":
+                await _rest(_STUMBLE)
+        if not claims and not await _soon(run):
+            break
+    return reports
+
+
+def _claim(run: Run, shard: int | None = None) -> list[ShardClaim]:
+    desk = bootstrap.current().desk
+    return sending.claim_shards(
+        desk, now=desk.clock(), limit=1, campaign_run_id=run.id, shard=shard
+    )
+
+
+async def _send(run: Run, claim: ShardClaim) -> ShardReport:
+    return await send(claim, f"{run.title} · shard {claim.shard + 1}", _told_to_stop)
+
+
+def _told_to_stop() -> bool:
+    return runs.halt() is not None
+
+
+async def _soon(run: Run) -> bool:
+    """Wait for who is due soon; False when that is nobody."""
+    desk = bootstrap.current().desk
+    with desk.database.reading() as session:
+        due = record.progress(session, campaign_run_id=run.id, now=desk.clock()).next_due
+    if due is None or due <= desk.clock():
+        return False  # done, or another sender has the rest
+    left = (due - desk.clock()).total_seconds()
+    if left > LINGER or _find(run.id).status != "running":
+        return False
+    await _rest(left)
+    return True
+
+
+async def _rest(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not runs.halt() and (left := end - loop.time()) > 0:
+        await asyncio.sleep(min(left, _GLANCE))
+
+
+# -- Prefect ---------------------------------------------------------------------------------------
+
+
+def _flow_run() -> FlowRun:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise BadInputError(
+            "A campaign is launched by Prefect, or by `signalpost campaign launch`."
+        )
+    return context.flow_run
+
+
+async def _name(run: Run, what: str) -> None:
+    """Name the flow run after the campaign's run, and tag it, so that one finds the other."""
+    flow_run = _flow_run()
+    tags = sorted({*flow_run.tags, *run_tags(campaign=run.campaign, campaign_run_id=run.id)})
+    async with AsyncClientContext.get_or_create() as shared:
+        await shared.client.update_flow_run(flow_run.id, name=f"{run.title} · {what}", tags=tags)

@@ -1,0 +1,66 @@
+"""The schedules of campaigns in Prefect, and back: which occurrence a flow run is."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from signalpost.content.campaigns import occurrences
+from signalpost.domain.campaign import Schedule, release_moment
+
+#: Where a day begins first on earth; a campaign on customers' own clocks begins by this one.
+FIRST_ZONE = "Etc/GMT-14"  # UTC+14: in these names the sign is turned round
+
+#: In an hour that summer time skips, Prefect and we may start up to so far apart.
+_APART = timedelta(hours=2)
+
+
+def zone_of(schedule: Schedule) -> ZoneInfo:
+    """Give the zone by whose clock the runs of a schedule begin."""
+    return ZoneInfo(FIRST_ZONE if schedule.is_local else schedule.zone)
+
+
+def prefect_schedule(schedule: Schedule) -> dict[str, Any] | None:
+    """Say a schedule as Prefect wants it; None for a campaign that is launched by hand."""
+    zone = zone_of(schedule).key
+    if schedule.at is not None:
+        return {"rrule": _once(schedule.at), "timezone": zone}
+    if schedule.cron is not None:
+        return {"cron": schedule.cron, "timezone": zone}
+    if schedule.rrule is not None:
+        return {"rrule": _until(schedule.rrule, schedule.until), "timezone": zone}
+    return None
+
+
+def _once(at: datetime) -> str:
+    return f"DTSTART:{at:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1"
+
+
+def _until(rrule: str, until: date | None) -> str:
+    """Add the last day to a rule. A cron cannot hold one: there the flow sees that it is over."""
+    rule = rrule.strip().upper()
+    if until is None or "COUNT=" in rule:
+        return rule
+    return f"{rule.rstrip(';')};UNTIL={until:%Y%m%d}T235959"
+
+
+def moment_of(schedule: Schedule, wall: datetime) -> datetime:
+    """Give the moment at which a wall-clock time comes, for customers' own clocks the first anywhere."""
+    return release_moment(wall, zone_of(schedule))
+
+
+def wall_of(schedule: Schedule, moment: datetime) -> datetime:
+    """Give the wall-clock time of the occurrence that Prefect began at ``moment``.
+
+    It is the schedule's own where one is near: in the hour that summer time skips the two differ.
+    Otherwise somebody changed the schedule in Prefect, and the clock on the wall is asked.
+    """
+    wall = moment.astimezone(zone_of(schedule)).replace(tzinfo=None)
+    coming = occurrences(schedule, after=moment - timedelta(hours=28), count=60)
+    near = [one.local for one in coming if moment_of(schedule, one.local) == moment]
+    near += [one.local for one in coming if abs(one.local - wall) <= _APART]
+    return near[0] if near else wall
+
+
+def is_over(schedule: Schedule, wall: datetime) -> bool:
+    """Whether an occurrence comes after the schedule's last day."""
+    return schedule.until is not None and wall.date() > schedule.until

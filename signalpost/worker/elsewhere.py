@@ -1,0 +1,136 @@
+"""Shards of a campaign as flow runs on another work pool: a process, a container, a pod each.
+
+The worker only asks for the runs. Each claims its shard from the record itself, so that a run that was
+asked for twice, or started late, sends nothing twice.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from sqlalchemy import RowMapping
+
+from signalpost.content.campaigns import from_definition
+from signalpost.record import campaign_people
+from signalpost.record import campaigns as record
+from signalpost.services.campaigns import launching
+from signalpost.services.desk import Desk
+from signalpost.worker.campaign_deployments import SHARD_FLOW, runs_elsewhere
+from signalpost.worker.campaign_runs import run_tags
+from signalpost.worker.runs import create_run
+
+log = structlog.get_logger()
+
+ASK_AGAIN = 10.0  #: seconds until we look what became of a run that was asked for
+_MOST = 200  #: flow runs asked for in one look
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A shard in which somebody is due and that nobody works on."""
+
+    row: RowMapping  #: its run's
+    number: int
+    pool: str
+    key: str  #: the same until somebody has worked on it
+
+
+def pool_of(desk: Desk, version: str) -> str | None:
+    """Name the work pool on which the shards of a campaign's version run; None: in our own worker."""
+    with desk.database.reading() as session:
+        definition = record.definition(session, version=version)
+    campaign = from_definition(definition) if definition else None
+    return campaign.run_on if campaign and runs_elsewhere(campaign) else None
+
+
+class Elsewhere:
+    """Asks for the flow runs of shards whose campaign names another pool."""
+
+    def __init__(self, desk: Desk, *, client: PrefectClient) -> None:
+        self._desk = desk
+        self._client = client
+        self._pools: dict[str, str | None] = {}
+        self._asked: dict[str, float] = {}
+
+    def pool_of(self, version: str) -> str | None:
+        """Name the pool of a version's shards, which never changes; None: this worker itself."""
+        if version not in self._pools:
+            self._pools[version] = pool_of(self._desk, version)
+        return self._pools[version]
+
+    async def ask(self, *, except_campaigns: Collection[str]) -> bool:
+        """Ask for what is due and was not asked for lately; False when there was nothing."""
+        now = asyncio.get_running_loop().time()
+        self._asked = {key: at for key, at in self._asked.items() if now - at < ASK_AGAIN}
+        due = await asyncio.to_thread(self._due, self._desk.clock(), except_campaigns)
+        wanted = [one for one in due if one.key not in self._asked][:_MOST]
+        for one in wanted:
+            self._asked[one.key] = now
+            await self._ask_for(one)
+        return bool(wanted)
+
+    def _due(self, now: datetime, except_campaigns: Collection[str]) -> list[_Due]:
+        with self._desk.database.reading() as session:
+            rows = record.runs(session, statuses=("running",))
+        found: list[_Due] = []
+        for row in rows:
+            pool = self.pool_of(row["version"])
+            if pool is not None and row["campaign"] not in except_campaigns:
+                found += self._due_of(row, pool, now)
+        return found
+
+    def _due_of(self, row: RowMapping, pool: str, now: datetime) -> list[_Due]:
+        with self._desk.database.reading() as session:
+            shards = campaign_people.shards(session, campaign_run_id=row["id"])
+        return [
+            _Due(row, shard["number"], pool, _key(row, shard))
+            for shard in shards
+            if shard["due_at"] is not None
+            and shard["due_at"] <= now
+            and (shard["lease_until"] is None or shard["lease_until"] <= now)
+        ]
+
+    async def _ask_for(self, due: _Due) -> None:
+        try:
+            deployment = await self._client.read_deployment_by_name(f"{SHARD_FLOW}/{due.pool}")
+        except ObjectNotFound:
+            log.warning("campaigns.no_pool", pool=due.pool, campaign=due.row["campaign"])
+            return
+        key = due.key
+        for _ in range(_MOST):  # a run that died before it claimed its shard is asked for again
+            flow_run = await create_run(
+                self._client,
+                deployment.id,
+                parameters={"campaign_run_id": due.row["id"], "shard": due.number},
+                name=f"{due.row['campaign']} · shard {due.number + 1}",
+                tags=run_tags(campaign=due.row["campaign"], campaign_run_id=due.row["id"]),
+                idempotency_key=key,
+            )
+            state = flow_run.state
+            if state is None or not state.is_final() or await self._is_stopped(flow_run, due):
+                return
+            key = f"{due.key}:{flow_run.id}"
+
+    async def _is_stopped(self, flow_run: FlowRun, due: _Due) -> bool:
+        """Whether somebody cancelled the shard's run: then the campaign is paused."""
+        if flow_run.state is None or not flow_run.state.is_cancelled():
+            return False
+        await asyncio.to_thread(
+            launching.pause,
+            self._desk,
+            campaign_run_id=due.row["id"],
+            by="prefect",
+            now=self._desk.clock(),
+            why=f"The flow run of shard {due.number + 1} was cancelled in Prefect.",
+        )
+        return True
+
+
+def _key(row: RowMapping, shard: RowMapping) -> str:
+    last = shard["claim_id"] or "nobody"
+    return f"{row['id']}:{shard['number']}:{shard['due_at'].isoformat()}:{last}"
