@@ -23,11 +23,6 @@ def stream(session: Session, members: Select[Any], *, size: int) -> Iterator[lis
         yield list(part)
 
 
-def people_of(*, campaign_run_id: str) -> Select[Any]:
-    """Give who was in the audience of a run, as a statement."""
-    return select(_p.c.customer_id).where(_p.c.campaign_run_id == campaign_run_id)
-
-
 def open_among(session: Session, *, campaign_run_id: str, ids: Collection[str]) -> set[str]:
     """Give those of these people on whom a run that has begun has yet to decide."""
     query = select(_p.c.customer_id).where(
@@ -72,18 +67,14 @@ def last_started(session: Session, *, campaign: str) -> RowMapping | None:
     return session.execute(query).mappings().first()
 
 
-def opening_run(session: Session, *, campaign: str, series: str, stage: str) -> str | None:
-    """Give the run that found the people of a series; None: there is none that began."""
-    query = (
-        select(_r.c.id)
-        .where(
-            and_(_r.c.campaign == campaign, _r.c.series == series, _r.c.stage == stage),
-            _r.c.started_at.is_not(None),
-        )
-        .order_by(_r.c.started_at.desc())
-        .limit(1)
+def began(session: Session, *, campaign: str, series: str, stage: str) -> bool:
+    """Say whether a run of this stage of a series has found its people."""
+    query = select(_r.c.id).where(
+        and_(_r.c.campaign == campaign, _r.c.series == series, _r.c.stage == stage),
+        _r.c.started_at.is_not(None),
+        _r.c.status.not_in(("refused", "cancelled")),
     )
-    return session.execute(query).scalar()
+    return session.execute(query.limit(1)).first() is not None
 
 
 def everybody(session: Session) -> int:

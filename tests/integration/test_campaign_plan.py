@@ -1,12 +1,9 @@
 """The plan of a launch: who would get what, who would not and why, when, and what stands in the way."""
 
-from datetime import datetime, timedelta
-from decimal import Decimal
-
 import pytest
 
-from tests.integration.plan_harness import NOW, Shop, open_stage
 from signalpost.services.campaigns.plan import Plan
+from tests.integration.plan_harness import NOW, Shop, open_stage
 
 
 @pytest.fixture

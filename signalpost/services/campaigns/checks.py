@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from sqlmodel import Session
 
 from signalpost.content import Catalogue, Problem, lint
-from signalpost.domain.campaign import Campaign, Personal
+from signalpost.content.campaigns import given_facts
+from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import campaign_plans
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.forecast import Forecast
@@ -67,71 +68,64 @@ def hindrances(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
             yield f"There is no message {name!r}; there are: {known}."
 
 
-def opening(session: Session, launch: Launch) -> tuple[str | None, str | None]:
-    """Find the run whose people a later stage is for: its id, or a sentence that it is missing.
-
-    Both are None when this launch finds its people itself.
-    """
+def opening(session: Session, launch: Launch) -> Iterator[str]:
+    """Say that a later stage has nobody to go to: the stage that finds its people never began."""
     campaign = launch.campaign
     stage = campaign.stage(launch.stage)
     first = next((one for one in campaign.stages if one.opens), None)
-    if stage is None or stage.opens or first is None or launch.series is None:
-        return None, None
-    found = campaign_plans.opening_run(
-        session, campaign=campaign.name, series=launch.series, stage=first.name
-    )
-    if found is None:
-        return None, (
-            f"Nobody was sent the stage {first.name!r} of {launch.series!r}, so there is nobody "
-            f"to send {stage.name!r} to; launch {first.name!r} first."
+    if stage is None or stage.opens or first is None:
+        return
+    series = launch.series or ""
+    if not campaign_plans.began(session, campaign=campaign.name, series=series, stage=first.name):
+        yield (
+            f"Nobody was sent the stage {first.name!r} of {series!r}, so there is nobody to send "
+            f"{stage.name!r} to; launch {first.name!r} first."
         )
-    return found, None
 
 
 def refusals(
-    catalogue: Catalogue, launch: Launch, due: Due, *, people: int, now: datetime
+    launch: Launch, moments: Sequence[datetime], *, people: int, now: datetime
 ) -> Iterator[str]:
-    """Say why this launch must not go, beyond what it names."""
+    """Say why this launch must not go, beyond what it names. ``moments``: when people are due."""
     campaign = launch.campaign
     if people == 0:
         yield "Nobody is in the audience; `signalpost campaign preview` shows clause by clause why."
-    if missing := [name for name in campaign.asks if name not in launch.facts]:
-        yield f"Give these facts with the launch: {', '.join(missing)}."
-    yield from _ungiven(catalogue, launch)
     yield from (
         f"The pace of {channel} is {pace:g} a second, so nothing would ever go; give it a pace "
         "above 0 or take the channel out."
         for channel, pace in campaign.pace.items()
         if pace <= 0
     )
-    last = max([due.first, *due.by_zone.values()])
-    if last < now - GRACE:
-        yield f"It was to go at {_say(last)}, which is over; give a time that is still to come."
+    if moments[-1] < now - GRACE:
+        yield f"It was to go at {_say(moments[-1])}, which is over; give a time still to come."
     promotion = campaign.promotion
-    if promotion is not None and promotion.ends_at <= max(due.first, now):
+    if promotion is not None and promotion.ends_at <= max(moments[0], now):
         yield (
             f"The promotion {promotion.id} ends at {_say(promotion.ends_at)}, before anybody would "
             "be written to; extend it, or send earlier."
         )
 
 
-def _ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
-    """A fact that the message must show and that nothing brings would set everybody aside."""
-    given = {"promotion_id", "code", "expires_at"} if launch.campaign.promotion else set()
-    if launch.campaign.promotion:
-        given |= set(launch.campaign.promotion.facts)
-    given |= launch.campaign.facts.keys() | launch.facts.keys() | set(launch.campaign.asks)
+def ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
+    """Say which facts nobody brings: each would set everybody aside."""
+    if missing := [name for name in launch.campaign.asks if not launch.facts.get(name)]:
+        yield f"Give these facts with the launch: {', '.join(missing)}."
+    given = given_facts(launch.campaign) | launch.facts.keys()
     for name in messages_of(launch):
-        needed = [fact.name for fact in catalogue[name].facts.values() if fact.required]
-        if lacking := sorted(set(needed) - given):
+        needed = {fact.name for fact in catalogue[name].facts.values() if fact.required}
+        if lacking := sorted(needed - given):
             yield (
                 f"Message {name!r} must show {', '.join(lacking)}, and nothing brings it: add it to "
                 f"the facts of {launch.campaign.file or launch.campaign.name}."
             )
 
 
-def overlapping(rows: Sequence[Any], launch: Launch) -> Iterator[str]:
-    """Say that another run of this campaign, or of this series of it, still goes on."""
+def overlapping(
+    rows: Sequence[Any], launch: Launch, begins: datetime, *, now: datetime
+) -> Iterator[str]:
+    """Say that another run of this campaign still goes on; the stages of a series may overlap."""
+    if launch.stage is not None or begins > now + GRACE:  # until then it may be done; `start` looks
+        return
     for row in rows:
         same = row["campaign"] == launch.campaign.name and row["series"] == launch.series
         if same and row["status"] in ("running", "paused"):
@@ -141,22 +135,26 @@ def overlapping(rows: Sequence[Any], launch: Launch) -> Iterator[str]:
             )
 
 
+def gone_by(launch: Launch, due: Due, *, now: datetime) -> Iterator[str]:
+    """Say where the local time is over already."""
+    late = sum(1 for moment in due.by_zone.values() if moment < now)
+    if launch.local_at is not None and late:
+        yield (
+            f"In {late} of {len(due.by_zone)} zones that time is over already; people there are "
+            "written to at once."
+        )
+
+
 def warnings(
-    launch: Launch, due: Due, forecast: Forecast, *, reached: int, judged: int, now: datetime
+    launch: Launch, moments: Sequence[datetime], forecast: Forecast, *, reached: int, judged: int
 ) -> Iterator[str]:
     """Say what is allowed and still worth a thought."""
     campaign = launch.campaign
     if judged and not reached:
         yield "Nobody would be sent anything: everybody in the audience is left out."
-    late = sum(1 for moment in due.by_zone.values() if moment < now)
-    if late:
-        yield (
-            f"In {late} of {len(due.by_zone)} zones that time is over already; people there are "
-            "written to at once."
-        )
-    last = max([forecast.last_at or due.first, due.first, *due.by_zone.values()])
+    last = max(forecast.last_at or moments[-1], moments[-1])
     promotion = campaign.promotion
-    if promotion is not None and max(due.first, now) < promotion.ends_at <= last:
+    if promotion is not None and moments[0] < promotion.ends_at <= last:
         yield (
             f"The promotion {promotion.id} ends at {_say(promotion.ends_at)}, before the last people "
             f"would be written to ({_say(last)}); they are left out."
@@ -167,10 +165,10 @@ def warnings(
                 f"About {round(people):,} on {channel} expire before their turn comes: the pace is too "
                 "low for the time that the message is worth sending."
             )
-    for channel in campaign.channels():
-        if channel.value not in campaign.pace and channel.value == "sms":
-            yield "No pace is given for sms; a long code carries about 1 segment a second."
-    if campaign.holdout == 0 and not campaign.arms and campaign.purpose == "marketing":
+    if Channel.SMS in campaign.channels() and Channel.SMS.value not in campaign.pace:
+        yield "No pace is given for sms; a long code carries about one segment a second."
+    measured = campaign.holdout > 0 or any(one.message is None for one in campaign.arms)
+    if campaign.purpose is Purpose.MARKETING and not measured:
         yield "Nobody is held out, so the report cannot say what the campaign brought."
 
 
@@ -189,15 +187,6 @@ def unwritten(locales: dict[str, int], reached: int) -> Iterator[str]:
         most = sorted(locales.items(), key=lambda pair: -pair[1])[:5]
         named = ", ".join(f"{tag} {count:,}" for tag, count in most)
         yield f"Not everybody's language is written: {named} would read it in another one."
-
-
-def unfacts(campaign: Campaign) -> list[str]:
-    """Name the facts that differ from person to person and have no other value to fall back on."""
-    return [
-        name
-        for name, fact in campaign.facts.items()
-        if isinstance(fact, Personal) and fact.otherwise is None
-    ]
 
 
 def _say(moment: datetime) -> str:

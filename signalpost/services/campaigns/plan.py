@@ -5,15 +5,13 @@ so that what it promises is what happens when nothing changes in between. A larg
 a sample that is always the same for the same people, and every number says how sure it is.
 """
 
-import hashlib
 import heapq
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select
 from sqlmodel import Session
@@ -24,106 +22,21 @@ from signalpost.domain.campaign import release_moment
 from signalpost.domain.local_time import zone
 from signalpost.record import audiences, campaign_people, campaign_plans
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks, plan_words
+from signalpost.services.campaigns import changes, checks
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast
 from signalpost.services.campaigns.foreseeing import Judge
 from signalpost.services.campaigns.people import Job
+from signalpost.services.campaigns.planned import Plan, digest
 from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
 
+_UTC = ZoneInfo("UTC")
+_FIRST_ZONE = ZoneInfo("Etc/GMT-14")  #: the first place on earth to reach a wall-clock time
 JUDGED = 20_000  #: people of a larger audience are judged by a sample of so many
 _BATCH = 2_000
 _HOURS = 24 * 14  #: rows of the hourly curve that are kept; what goes later is added up
-_STEP = 1.25  #: an audience a quarter larger or smaller is another plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What whoever approves a launch sees. Everything in it is JSON; it holds ids and no address.
-
-    Numbers of people are for the whole audience; ``judged`` of ``people`` were looked at, and
-    ``about`` says how far off a number may be.
-    """
-
-    campaign: str
-    version: str
-    made_at: str
-    description: str = ""
-    owner: str = ""
-    purpose: str = ""
-    stage: str | None = None
-    series: str | None = None
-    sample_of: int | None = None
-    scheduled_at: str = ""
-    local_at: str | None = None
-    audience: list[str] = field(default_factory=list)  #: the rule, in words
-    messages: dict[str, str] = field(default_factory=dict)  #: name → version
-    people: int = 0
-    judged: int = 0
-    reached: int = 0
-    held_out: dict[str, int] = field(default_factory=dict)  #: global | campaign | control
-    arms: dict[str, int] = field(default_factory=dict)
-    channels: dict[str, int] = field(default_factory=dict)  #: messages
-    locales: dict[str, int] = field(default_factory=dict)  #: people, by what they would read
-    zones: dict[str, int] = field(default_factory=dict)
-    zone_sources: dict[str, int] = field(default_factory=dict)
-    excluded: list[dict[str, Any]] = field(default_factory=list)  #: reason, people, examples
-    texts: list[dict[str, Any]] = field(default_factory=list)  #: sms by wording
-    segments: int = 0
-    cost: str | None = None  #: of the sms, in the currency of the prices; None: no price is set
-    pace: dict[str, float] = field(default_factory=dict)
-    hours: list[dict[str, Any]] = field(default_factory=list)  #: hour (UTC), channels
-    waves: list[dict[str, Any]] = field(default_factory=list)  #: who becomes due when
-    last_at: str | None = None
-    delayed: dict[str, int] = field(default_factory=dict)  #: have to wait for a morning by the pace
-    expired: dict[str, int] = field(default_factory=dict)  #: too late before their turn comes
-    collisions: list[dict[str, Any]] = field(default_factory=list)
-    consistency: list[dict[str, Any]] = field(default_factory=list)
-    changes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-    digest: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it as the record keeps it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Plan":
-        """Make it again from what the record kept."""
-        return cls(**{one.name: kept[one.name] for one in fields(cls) if one.name in kept})
-
-    @property
-    def exact(self) -> bool:
-        """Whether everybody was looked at."""
-        return self.judged == self.people
-
-    def margin(self, number: int) -> int:
-        """Give how far off a number of people may be (95 %), 0 when everybody was looked at.
-
-        The usual interval of a share in a sample without replacement; for none seen, three people
-        of the sample (the rule of three).
-        """
-        if self.exact or self.judged == 0:
-            return 0
-        share = min(max(number / self.people, 0.0), 1.0)
-        left = 1 - self.judged / self.people
-        spread = 1.96 * math.sqrt(share * (1 - share) / self.judged * left)
-        return math.ceil(self.people * max(spread, 3 / self.judged if share in (0, 1) else 0))
-
-    def about(self, number: int) -> str:
-        """Write a number of people as surely as it is known: ``61,234``, or ``about 61,200 ± 900``."""
-        margin = self.margin(number)
-        if margin == 0:
-            return f"{number:,}"
-        unit = 10 ** int(math.log10(margin))
-        return f"about {round(number / unit) * unit:,} ± {math.ceil(margin / unit) * unit:,}"
-
-    def markdown(self) -> str:
-        """Write it for whoever approves it: short, the most important first."""
-        return plan_words.write(self)
 
 
 def make_plan(
@@ -163,11 +76,10 @@ class _Planner:
     def plan(self, *, exact: bool) -> Plan:
         """Make the plan; without judging anybody when what it names does not exist."""
         refused = list(checks.hindrances(self.desk.catalogue, self.launch))
-        opened_by, missing = (None, None) if refused else checks.opening(self.session, self.launch)
-        refused += [missing] if missing else []
+        refused += [] if refused else list(checks.opening(self.session, self.launch))
         if refused:
             return Plan(**self.heading(people=0), refusals=refused)
-        members = self.members(opened_by)
+        members = self.members()
         due = self.due(members)
         rows = [
             row for row in campaign_plans.live_runs(self.session) if row["id"] != self.leave_out
@@ -175,25 +87,35 @@ class _Planner:
         collisions = self.judge_all(members, due, rows, exact=exact)
         return self.write(due, rows, collisions)
 
-    def members(self, opened_by: str | None) -> Select[Any]:
+    def members(self) -> Select[Any]:
         """Give the statement that finds the people, as the send will freeze them."""
-        if opened_by is not None:
-            found = campaign_plans.people_of(campaign_run_id=opened_by)
+        launch, campaign = self.launch, self.campaign
+        stage = campaign.stage(launch.stage)
+        if stage is not None and not stage.opens:
+            first = [one.name for one in campaign.stages if one.opens]
+            found = campaign_people.of_stage(
+                campaign=campaign.name, series=launch.series, stages=first
+            )
         else:
             dialect = self.session.get_bind().dialect.name
-            found = audiences.members(self.campaign.audience, now=self.now, dialect=dialect)
-        return found if self.launch.sample_of is None else found.limit(self.launch.sample_of)
+            found = audiences.members(campaign.audience, now=self.now, dialect=dialect)
+        return found if launch.sample_of is None else found.limit(launch.sample_of)
 
     def due(self, members: Select[Any]) -> Due:
-        """Say when people are due: together, or each zone at its own time."""
+        """Say when people are due, as the send will write it down."""
         local_at = self.launch.local_at
         if local_at is None:
             return Due(self.launch.scheduled_at or self.now)
         names = campaign_people.zones_of(self.session, members=members)
         by_zone = {name: release_moment(local_at, tz) for name in names if (tz := zone(name))}
-        house = zone(self.desk.default_zone)
-        moments = by_zone.values() or ([release_moment(local_at, house)] if house else [])
-        return Due(min(moments, default=self.now), by_zone)
+        return Due(release_moment(local_at, _FIRST_ZONE), by_zone)
+
+    def moments(self, due: Due) -> list[datetime]:
+        """Give when people are really due, in order: who is nowhere known is at home with the house."""
+        local_at, house = self.launch.local_at, zone(self.desk.default_zone) or _UTC
+        if local_at is None:
+            return [due.first]
+        return sorted({*due.by_zone.values(), release_moment(local_at, house)})
 
     def run(self, due: Due) -> Run:
         """Give the run that this launch would be, for what the send reckons from it."""
@@ -363,11 +285,12 @@ class _Planner:
 
     def judgement(self, due: Due, rows: list[Any], curve: Forecast) -> dict[str, Any]:
         """Say what is new, what to think about, and what stands in the way."""
-        launch, tally = self.launch, self.tally
+        launch, tally, moments = self.launch, self.tally, self.moments(due)
         checked = checks.consistency(self.desk.catalogue, checks.messages_of(launch))
         refused = [
-            *checks.refusals(self.desk.catalogue, launch, due, people=self.people, now=self.now),
-            *checks.overlapping(rows, launch),
+            *checks.refusals(launch, moments, people=self.people, now=self.now),
+            *checks.ungiven(self.desk.catalogue, launch),
+            *checks.overlapping(rows, launch, moments[0], now=self.now),
             *(
                 f"Message {one.message!r} fails {len(one.problems)} of its checks; "
                 "`signalpost lint` says which."
@@ -376,9 +299,8 @@ class _Planner:
             ),
         ]
         warned = [
-            *checks.warnings(
-                launch, due, curve, reached=tally.reached, judged=tally.judged, now=self.now
-            ),
+            *checks.warnings(launch, moments, curve, reached=tally.reached, judged=tally.judged),
+            *checks.gone_by(launch, due, now=self.now),
             *checks.unknown_places(dict(tally.zone_sources), launch),
             *checks.unwritten(dict(tally.unwritten), tally.reached),
         ]
@@ -425,21 +347,6 @@ class Sample:
     def chosen(self) -> list[str]:
         """Give them in the order of their ids, which is the order on the disk."""
         return sorted(customer for _, customer in self.heap)
-
-
-def digest(launch: Launch, messages: Mapping[str, str], people: int) -> str:
-    """Hash what an approval is about: the version, the words, the facts, the time, and about how many.
-
-    The number of people counts in steps of a quarter, so that a few who come and go between the plan
-    and the approval ask for no second look (unless they carry it over the edge of a step).
-    """
-    about = round(math.log(people, _STEP)) if people else None
-    said = [
-        launch.campaign.name, launch.campaign.version, launch.stage, launch.series,
-        launch.scheduled_at, launch.local_at, launch.sample_of, launch.facts, messages, about,
-    ]  # fmt: skip
-    text = json.dumps(said, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _hours(curve: Forecast) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from signalpost.domain.reason_words import channel_name, reason
 
 if TYPE_CHECKING:
-    from signalpost.services.campaigns.plan import Plan
+    from signalpost.services.campaigns.planned import Plan
 
 _ROWS = 12  #: of a table; the rest is added up in one row
 _BAR = 24  #: signs of the longest bar of the curve
