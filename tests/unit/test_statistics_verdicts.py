@@ -299,10 +299,10 @@ def test_with_few_people_two_arms_are_checked_by_an_exact_test(holdout, blue):
 
 @pytest.mark.parametrize("everybody", [6, 40, 300])
 def test_the_exact_check_of_few_people_raises_no_more_false_alarms_than_it_says(everybody):
-    """Of 4,000 right assignments to three arms, p falls below 0.05 in at most 5 % + 3 sigma."""
+    """Of 2,000 right assignments to three arms, p falls below 0.05 in at most 5 % + 3 sigma."""
     rng = np.random.default_rng(7)
     weights = {"a": 1, "b": 40, "c": 80}
-    drawn = rng.multinomial(everybody, np.array([1, 40, 80]) / 121, 4000)
+    drawn = rng.multinomial(everybody, np.array([1, 40, 80]) / 121, 2000)
     low = sum(
         sample_ratio(
             arms=[arm(name, 0, int(count)) for name, count in zip("abc", row, strict=True)],
@@ -311,7 +311,7 @@ def test_the_exact_check_of_few_people_raises_no_more_false_alarms_than_it_says(
         < 0.05
         for row in drawn
     )
-    assert low / 4000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+    assert low / 2000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
 
 
 def test_an_arm_of_the_plan_that_nobody_fell_into_raises_the_alarm():
