@@ -95,6 +95,7 @@ _LABELS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "hand_off": _hand_off_label,
     "close_case": lambda a: f"close {a['case']} case: {a['outcome']}",
     "call": lambda a: f"call {a['hook']}",
+    "recall": lambda a: f"recall {a['what'].replace('_', ' ')}",
     "issue": lambda a: f"issue {a['promotion']}: {a['percent']} percent, {_length(a['seconds'])}",
     "set": lambda a: f"set {a['name']}",
     "exit": lambda a: f"leave: {a['reason']}",

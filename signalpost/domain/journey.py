@@ -12,6 +12,7 @@ from typing import Any
 
 from signalpost.domain.conditions import Condition
 from signalpost.domain.program import Node, Program, ProgramError, seal
+from signalpost.domain.recall import MEMORIES
 from signalpost.domain.vocabulary import Channel, Lane
 
 EMAIL, SMS, IN_APP = Channel.EMAIL, Channel.SMS, Channel.IN_APP
@@ -232,6 +233,7 @@ class HandOff(Step):
 
     It goes to the customer's own agent, else to whoever is on call. ``promise_in`` working days are
     written on the case as the promised date, and given to later messages as the fact ``promised_by``.
+    ``facts`` names what is written on the case, so that nobody need be asked again.
     """
 
     kind = "hand_off"
@@ -242,6 +244,7 @@ class HandOff(Step):
     outcome: str | None = None
     promise_in: int | None = None
     to_on_call: bool = False  #: skip the customer's own agent
+    facts: tuple[str, ...] = ()
 
     def arguments(self) -> dict[str, Any]:
         """Give the step as JSON."""
@@ -253,6 +256,7 @@ class HandOff(Step):
             "outcome": self.outcome,
             "promise_in": self.promise_in,
             "to_on_call": self.to_on_call,
+            **({"facts": list(self.facts)} if self.facts else {}),
         }
 
 
@@ -314,6 +318,27 @@ class SetAttribute(Step):
 
 
 @dataclass(frozen=True)
+class Recall(Step):
+    """Recall what past events add up to, as facts for later steps: see ``domain/recall.py``.
+
+    ``within``: how far to look back. What is recalled takes the place of facts of the same names.
+
+    Raises:
+        ProgramError: there is no such thing to recall.
+    """
+
+    kind = "recall"
+    what: str
+    within: timedelta
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the step as JSON."""
+        if self.what not in MEMORIES:
+            raise ProgramError(f"cannot recall {self.what!r}; use one of: {', '.join(MEMORIES)}")
+        return {"what": self.what, "seconds": self.within.total_seconds()}
+
+
+@dataclass(frozen=True)
 class Exit(Step):
     """Leave the journey."""
 
@@ -341,9 +366,11 @@ class ExitOn:
 class Journey:
     """A per-customer sequence of steps.
 
-    ``key``: the event fact that tells one entry from another and that later events are matched by.
+    ``key``: the event fact that tells one entry from another and that later events are matched by;
+    without one, every event of the customer since the journey began is matched.
     ``reentry``: ``once`` for each key (without a key: ever), and a second starting event joins the
-    first entry; or ``after_exit``: again whenever the customer is not inside.
+    first entry; ``after_exit``: again whenever the customer is not inside; or ``anew``: a newer
+    starting event ends the entry and begins another, so that only the newest counts.
     """
 
     name: str
@@ -365,8 +392,8 @@ def compile_journey(journey: Journey) -> Program:
     entry = _compile(journey.steps, nodes, prefix="", after=None)
     if entry is None:
         raise ProgramError(f"journey {journey.name!r} has no steps")
-    if journey.reentry not in ("once", "after_exit"):
-        raise ProgramError(f"journey {journey.name!r}: reentry is 'once' or 'after_exit'")
+    if journey.reentry not in ("once", "after_exit", "anew"):
+        raise ProgramError(f"journey {journey.name!r}: reentry is 'once', 'after_exit' or 'anew'")
     return seal(
         journey=journey.name,
         lane=journey.lane,

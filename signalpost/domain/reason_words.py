@@ -1,5 +1,6 @@
 """Reasons and channels in plain words: one sentence for each reason on the record."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -27,16 +28,25 @@ REASONS: Mapping[str, str] = {
     "quiet_hours": "it is night where the customer is; it goes out at {until}",
     "expired": "it came too late to be of use (after {expired_at})",
     "expires_before_morning": "it would be too late by the time it may be sent ({until})",
+    "incident": "marketing waits while {incident} lasts",
+    "expires_in_incident": "it would be too late once {incident} is over",
     "already_happened": "what it is about had happened already ({event})",
     "render_failed": "the template broke on this customer's values",
     "missing_fact": "a fact that it must show is missing: {subject}",
     "bad_fact": "a fact that it must show is not of its type: {subject}",
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
     "provider_refuses": "the provider put it off again and again ({subject})",
+    # a campaign
+    "local_time": "its time of day has not come where the customer is; it comes at {until}",
+    "already_redeemed": "the customer has redeemed the offer",
+    "no_channel": "none of its channels is open to the customer",
+    "decide_failed": "something about this customer stopped the deciding ({subject})",
     # entry into a journey
     "stale_event": "the event is too old to act on",
     "already_entered": "the customer has entered it for the same thing before",
     "still_inside": "the customer is inside already",
+    "begun_anew": "it began anew with a newer event of the kind",
+    "newer_came": "a newer event of the kind counts instead",
     # steps
     "waits": "it waits until {until}",
     "timeout": "what it waited for did not come in time",
@@ -44,6 +54,7 @@ REASONS: Mapping[str, str] = {
     "answer_came": "the customer answered {name}",
     "branch": "the question was: {condition}",
     "split": "the customer always falls on this side of {name}",
+    "recall": "this was looked up in what happened before",
     "issue": "the promotion {promotion_id} was issued",
     "set": "the attribute {name} was set",
     "handed_off": "the case went to a person in {team}",
@@ -74,6 +85,14 @@ def reason(code: str, detail: Mapping[str, Any]) -> str:
         return f"{code} came" if "." in code and " " not in code else code.replace("_", " ")
     known = {key: _shown(value) for key, value in detail.items()}
     return sentence.format_map(_Known({**known, "subject": subject}))
+
+
+def reason_for_many(code: str) -> str:
+    """Say a reason without what differs from one customer to the next."""
+    return _UNKNOWN.sub("", reason(code, {}))
+
+
+_UNKNOWN = re.compile(r"\s*\([^()]*…[^()]*\)")
 
 
 class _Known(dict[str, str]):

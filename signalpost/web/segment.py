@@ -51,11 +51,16 @@ NAMES = {
     "product added": "cart.updated",
     "product removed": "cart.updated",
     "checkout started": "checkout.started",
+    "live chat conversation started": "chat.started",
+    "live chat conversation ended": "chat.ended",
     "product viewed": "product.viewed",
     "product clicked": "product.clicked",
     "consent granted": "consent.granted",
     "consent withdrawn": "consent.withdrawn",
 }
+
+#: These tell one change to a cart; its product's fields are the event's own.
+CHANGES = {"product added": "added", "product removed": "removed"}
 
 #: What the calls other than track are called on the record.
 CALLS = {
@@ -278,6 +283,9 @@ def _properties(
         return {"group_id": item.get("groupId"), "traits": _object(item, "traits")}
     if kind == "alias":
         return {"previous_id": item.get("previousId"), "user_id": item.get("userId")}
+    change = CHANGES.get(str(item.get("event")).strip().lower()) if kind == "track" else None
+    if change and not any(key in given for key in ("products", "items", change)):
+        return {**given, change: given}
     return given
 
 

@@ -130,7 +130,7 @@ def test_migrate_makes_the_record_and_says_when_there_is_nothing_to_do(tmp_path:
 def test_the_journeys_are_drawn_into_a_page(tmp_path: Path) -> None:
     page = tmp_path / "journeys.md"
     assert signalpost(tmp_path, "journeys", "--write", str(page)).code == 0
-    assert page.read_text().count("```mermaid\nflowchart TD") == 3
+    assert page.read_text().count("```mermaid\nflowchart TD") == 4
 
 
 def test_journeys_are_counted_as_json(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ _STEPS: Mapping[str, Any] = {
     "hand_off": lambda args: f"hand the {args['case']} case to {args['team']}",
     "close_case": lambda args: f"close the {args['case']} case: {args['outcome']}",
     "call": lambda args: f"call {args['hook']}",
+    "recall": lambda args: f"recall the {args['what'].replace('_', ' ')}",
     "issue": lambda args: f"issue {args['promotion']}, {args['percent']} percent",
     "set": lambda args: f"set {args['name']}",
     "exit": lambda args: f"leave: {args.get('reason', '')}",
