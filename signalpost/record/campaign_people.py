@@ -71,11 +71,13 @@ def freeze(
     member = next(iter(who.c))
     number = (func.row_number().over(order_by=member) - 1) // SHARD
     if due.by_zone:
-        zones = values(column("zone", String), column("due", UtcDateTime), name="zones").data(
-            list(due.by_zone.items())
-        )
+        listed = values(column("zone", String), column("due", UtcDateTime), name="listed")
+        zones = listed.data(list(due.by_zone.items())).cte(
+            "zones"
+        )  # SQLite names columns only there
+        at = func.coalesce(zones.c.due, literal(due.first, UtcDateTime))
         query = (
-            select(*_frozen(campaign_run_id, member, number), func.coalesce(zones.c.due, due.first))
+            select(*_frozen(campaign_run_id, member, number), at)
             .join(_c, _c.c.id == member)
             .outerjoin(zones, zones.c.zone == _c.c.zone)
         )
