@@ -7,6 +7,8 @@ from typing import Annotated, Optional
 import typer
 
 from signalpost import settings as settings_
+from signalpost.cli import campaign_commands
+from signalpost.cli.options import Json, Person
 from signalpost.domain.vocabulary import Channel, Lane
 
 HELP = "\n\n".join(
@@ -36,10 +38,12 @@ app = typer.Typer(
 
 RUN, LOOK, WRITE, MEND = "Run", "Look", "Write and check", "Put right"
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-Person = Annotated[
-    str, typer.Argument(help="Customer id, user id, email, phone, order id or another key.")
-]
+app.add_typer(
+    campaign_commands.app,
+    name="campaign",
+    short_help="Plan, launch, approve, watch and stop campaigns: `signalpost campaign --help`.",
+    rich_help_panel=RUN,
+)
 
 
 @app.command(rich_help_panel=RUN)
@@ -98,6 +102,14 @@ def migrate() -> None:
     run(settings_.load())
 
 
+@app.command(rich_help_panel=RUN)
+def deploy() -> None:
+    """Register every journey and campaign in Prefect, with its schedule and its Run form."""
+    from signalpost.cli.serve import deploy as run
+
+    run(settings_.load())
+
+
 @app.command(rich_help_panel=LOOK)
 def doctor(json: Json = False) -> None:
     """Say what is configured, reachable and wrong, and what to do about it."""
@@ -123,7 +135,7 @@ def why(
     customer: Person,
     about: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time
-        typer.Option(help="One message or one journey only."),
+        typer.Option(help="One message, journey or campaign only."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -155,7 +167,7 @@ def journeys(
 
 @app.command(rich_help_panel=WRITE)
 def lint(json: Json = False) -> None:
-    """Check every message on every channel and locale, and every journey."""
+    """Check every message on every channel and locale, every campaign and every journey."""
     from signalpost.cli.write import lint as run
 
     run(settings_.load(), json=json)

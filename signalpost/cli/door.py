@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlmodel import Session
 
@@ -10,6 +11,9 @@ from signalpost.errors import NotFoundError
 from signalpost.record.database import Database, open_engine
 from signalpost.services.reading import sheet
 from signalpost.settings import Settings
+
+if TYPE_CHECKING:
+    from signalpost.bootstrap import Signalpost
 
 
 @contextmanager
@@ -19,6 +23,33 @@ def opened(settings: Settings) -> Iterator[Database]:
     Raises:
         NotFoundError: it is kept in SQLite, and the file is not there yet.
     """
+    _check(settings)
+    database = Database(open_engine(settings.database_address))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def built(settings: Settings) -> Iterator["Signalpost"]:
+    """Wire the whole product for one command, and let go of it at the end.
+
+    Raises:
+        NotFoundError: the record is kept in SQLite, and the file is not there yet.
+        ConfigurationError: a message, a journey or a campaign is wrong.
+    """
+    from signalpost.bootstrap import build
+
+    _check(settings)
+    product = build(settings)
+    try:
+        yield product
+    finally:
+        product.close()
+
+
+def _check(settings: Settings) -> None:
     address = settings.database_address
     file = address.removeprefix("sqlite:///")
     if file != address and not Path(file).is_file():
@@ -26,11 +57,6 @@ def opened(settings: Settings) -> Iterator[Database]:
             f"There is no record at {file} yet. Run `signalpost up`, or set SIGNALPOST_HOME or "
             "SIGNALPOST_DATABASE_URL to where it is."
         )
-    database = Database(open_engine(address))
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Reading the record: timelines, decisions, journeys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from signalpost.cli import door, say
+from signalpost.domain.campaign import Campaign
 from signalpost.domain.diagram import mermaid as mermaid_
 from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.services.reading import commands, overview, sheet
+from signalpost.services.reading.audience import Standing, standing
 from signalpost.services.reading.timeline import Entry
 from signalpost.settings import Settings
 
@@ -83,22 +85,60 @@ def _table(entries: Sequence[Entry], tz: tzinfo) -> Table:
 
 
 def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> None:
-    """Print a customer's decisions with their reasons."""
+    """Print a customer's decisions with their reasons; about a campaign, also its audience."""
+    from signalpost.bootstrap import clock_of
     from signalpost.services.reading.why import why as explain
 
     with door.reading(settings) as session:
         customer_id = door.find(session, customer)
         found = explain(session, customer_id=customer_id, about=about)
+        place = standing(
+            session,
+            campaigns=_campaigns(settings, about),
+            about=about,
+            customer_id=customer_id,
+            now=clock_of(settings)(),
+        )
     if json:
         decisions = [one.to_json() for one in found]
-        say.as_json({"customer_id": customer_id, "decisions": decisions})
+        audience = place and place.to_json()
+        say.as_json({"customer_id": customer_id, "decisions": decisions, "audience": audience})
         return
+    if place is not None:
+        _print_place(place)
     if not found:
         say.out.print("Nothing has been decided about this.")
     for one in found:
-        style = {"skip": "yellow", "hold": "yellow", "not_entered": "yellow"}.get(one.outcome, "")
+        style = _OUTCOME_STYLES.get(one.outcome, "")
         line = Text(f"{one.at:%Y-%m-%d %H:%M:%S}  ", style="dim")
         say.out.print(line.append(one.says, style=style or "default"), soft_wrap=True)
+
+
+_OUTCOME_STYLES: Mapping[str, str] = dict.fromkeys(
+    ["skip", "hold", "not_entered", "skipped", "open"], "yellow"
+)
+
+
+def _campaigns(settings: Settings, about: str | None) -> Mapping[str, Campaign]:
+    """The campaigns as their files are, read only when one may be asked about."""
+    from signalpost.content import Catalogue
+    from signalpost.content.campaigns import load
+
+    if about is None or not (settings.campaigns / f"{about}.yaml").is_file():
+        return {}
+    return load(
+        settings.campaigns, Catalogue.load(settings.templates, broken="collect"), broken="collect"
+    )
+
+
+def _print_place(place: Standing) -> None:
+    style = "green" if place.is_meant else "yellow"
+    say.out.print(Text(place.says, style=style), soft_wrap=True)
+    for clause in place.clauses:
+        mark, colour = ("✓", "green") if clause.holds else ("✗", "red")
+        line = Text.assemble(("  ", ""), (mark, colour), f" {clause.words}")
+        say.out.print(line.append(f"  {clause.value}", style="dim"), soft_wrap=True)
+    say.out.print()
 
 
 def draw(settings: Settings, path: Path) -> None:

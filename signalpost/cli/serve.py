@@ -3,6 +3,8 @@
 import errno
 import socket
 
+from rich.markup import escape
+
 from signalpost.cli import logs, say
 from signalpost.domain.vocabulary import Lane
 from signalpost.errors import ConfigurationError
@@ -84,6 +86,19 @@ def migrate(settings: Settings) -> None:
         bring(engine)
     engine.dispose()
     say.out.print("The record was up to date." if was_current else "The record is up to date now.")
+
+
+def deploy(settings: Settings) -> None:
+    """Register every journey and campaign in Prefect."""
+    from signalpost.worker import register
+
+    notes = register(settings) or []
+    for note in notes:
+        say.out.print(escape(note), soft_wrap=True)
+    say.out.print(
+        f"Prefect has every journey and campaign: {settings.prefect_url}/deployments",
+        soft_wrap=True,
+    )
 
 
 def check_port(settings: Settings, name: str) -> None:

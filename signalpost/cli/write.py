@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import webbrowser
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +21,8 @@ from rich.text import Text
 
 from signalpost.cli import say
 from signalpost.cli.reach import NO_ANSWER, reach
+from signalpost.content import Catalogue
+from signalpost.content.errors import Problem
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import (
     BadInputError,
@@ -33,41 +36,66 @@ _TIMEOUT = 15  #: seconds
 
 
 def lint(settings: Settings, *, json: bool) -> None:
-    """Check messages and journeys; ends with 1 when something is wrong."""
+    """Check messages, campaigns and journeys; ends with 1 when something is wrong."""
     from signalpost import bootstrap
-    from signalpost.content import Catalogue
     from signalpost.content.lint import lint as check
 
     catalogue = Catalogue.load(settings.templates, broken="collect")
     problems = check(catalogue)
+    campaigns, odd, names = _campaigns(settings, catalogue)
     wrong: list[str] = []
     try:
         bootstrap.check_messages(bootstrap.load_programs(settings), catalogue)
     except SignalpostError as error:
         wrong.append(str(error))
     if json:
-        listed = [
-            {"file": p.file, "line": p.line, "rule": p.rule, "says": p.says, "remedy": p.remedy}
-            for p in problems
-        ]
-        say.as_json({"messages": catalogue.names(), "problems": listed, "journeys": wrong})
-    else:
-        for problem in problems:
-            place = f"[bold]{escape(problem.file)}:{problem.line}[/bold]"
-            rule = escape(f"[{problem.rule}]")
-            line = f"{place} {rule} {escape(problem.says)}. [dim]{escape(problem.remedy)}.[/dim]"
-            say.out.print(line, soft_wrap=True)
-        for sentence in wrong:
-            say.out.print(f"[bold]journeys[/bold] {escape(sentence)}", soft_wrap=True)
-        count = len(problems) + len(wrong)
-        names = len(catalogue.names())
-        say.out.print(
-            f"{names} messages and the journeys are fine."
-            if not count
-            else f"{count} {'thing is' if count == 1 else 'things are'} wrong."
+        say.as_json(
+            {
+                "messages": catalogue.names(),
+                "campaigns": names,
+                "problems": [asdict(one) for one in [*problems, *campaigns]],
+                "warnings": [asdict(one) for one in odd],
+                "journeys": wrong,
+            }
         )
-    if problems or wrong:
+    else:
+        _print_problems([*problems, *campaigns], odd, wrong)
+        count = len(problems) + len(campaigns) + len(wrong)
+        fine = (
+            f"{len(catalogue.names())} messages, {len(names)} campaigns and the journeys are fine."
+        )
+        say.out.print(
+            f"{count} {'thing is' if count == 1 else 'things are'} wrong." if count else fine
+        )
+    if problems or campaigns or wrong:
         sys.exit(say.WRONG)
+
+
+def _campaigns(
+    settings: Settings, catalogue: Catalogue
+) -> tuple[list[Problem], list[Problem], list[str]]:
+    """What is wrong with campaign files now, what is only odd, and the names of those that load."""
+    from signalpost.bootstrap import clock_of
+    from signalpost.content.campaigns import check, is_warning, load
+
+    found = load(settings.campaigns, catalogue, broken="collect")
+    now = clock_of(settings)()
+    seen = {one for campaign in found.values() for one in check(campaign, catalogue, now)}
+    odd = sorted(one for one in seen if is_warning(one))
+    return [*found.problems, *sorted(seen - set(odd))], odd, list(found)
+
+
+def _print_problems(problems: list[Problem], odd: list[Problem], wrong: list[str]) -> None:
+    for problem in [*problems, *odd]:
+        place = f"[bold]{escape(problem.file)}:{problem.line}[/bold]"
+        rule = escape(f"[{problem.rule}]")
+        worth = "" if problem in problems else "[yellow]worth a look:[/yellow] "
+        says = f"{worth}{escape(problem.says)}"
+        say.out.print(
+            f"{place} {rule} {says}. [dim]{escape(problem.remedy)}.[/dim]", soft_wrap=True
+        )
+    for sentence in wrong:
+        say.out.print(f"[bold]journeys[/bold] {escape(sentence)}", soft_wrap=True)
 
 
 def preview(
@@ -80,8 +108,6 @@ def preview(
     json: bool,
 ) -> None:
     """Print a message as it would be sent, with its sample facts."""
-    from signalpost.content import Catalogue
-
     catalogue = Catalogue.load(settings.templates, broken="collect")
     spec = catalogue[message]
     channels = [channel] if channel else sorted(spec.channels)

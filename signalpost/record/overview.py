@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from signalpost.record.campaigns import CampaignPerson
 from signalpost.record.cases import Case
 from signalpost.record.customers import Customer, Identity
 from signalpost.record.enrolments import Enrolment
@@ -88,3 +89,47 @@ def journey_counts(session: Session) -> list[tuple[str, str, str, str | None, in
     )
     rows = session.execute(select(*place, func.count()).group_by(*place))
     return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+
+def campaign_examples(
+    session: Session, *, campaign_run_id: str, among: int, each: int
+) -> dict[tuple[str, str], list[str]]:
+    """Some customers for each outcome and reason, of the first ``among`` people of a run.
+
+    The bound keeps it quick on a run of a million; ``campaign_people`` finds whoever is rarer.
+    """
+    mine = col(CampaignPerson.campaign_run_id) == campaign_run_id
+    first = (
+        select(
+            col(CampaignPerson.outcome), col(CampaignPerson.reason), col(CampaignPerson.customer_id)
+        )
+        .where(mine, col(CampaignPerson.outcome).is_not(None))
+        .limit(among)
+        .subquery()
+    )
+    place = func.row_number().over(
+        partition_by=(first.c.outcome, first.c.reason), order_by=first.c.customer_id
+    )
+    ranked = select(*first.c, place.label("place")).subquery().c
+    rows = session.execute(
+        select(ranked.outcome, ranked.reason, ranked.customer_id).where(ranked.place <= each)
+    )
+    found: dict[tuple[str, str], list[str]] = {}
+    for outcome, reason, customer_id in rows:
+        found.setdefault((outcome, reason or ""), []).append(customer_id)
+    return found
+
+
+def campaign_people(
+    session: Session, *, campaign_run_id: str, outcome: str | None, reason: str | None, limit: int
+) -> list[CampaignPerson]:
+    """People of a run with one outcome, None: not decided yet; ``reason`` None: any."""
+    query = select(CampaignPerson).where(col(CampaignPerson.campaign_run_id) == campaign_run_id)
+    query = query.where(
+        col(CampaignPerson.outcome).is_(None)
+        if outcome is None
+        else col(CampaignPerson.outcome) == outcome
+    )
+    if reason is not None:
+        query = query.where(func.coalesce(col(CampaignPerson.reason), "") == reason)
+    return list(session.scalars(query.order_by(col(CampaignPerson.customer_id)).limit(limit)))

@@ -11,6 +11,7 @@ from sqlmodel import Session
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.services.reading import overview, sheet
+from signalpost.services.reading.audience import standing
 from signalpost.services.reading.timeline import timeline
 from signalpost.services.reading.why import why
 from signalpost.web import edge
@@ -42,12 +43,11 @@ def router(signalpost: Signalpost) -> APIRouter:
     return routes
 
 
-class _Door:
-    """The handlers."""
+class ApiDoor:
+    """What all JSON of the record shares: the key, and one reading transaction."""
 
     def __init__(self, signalpost: Signalpost) -> None:
         self._database = signalpost.database
-        self._programs = signalpost.programs
         self._doorkeeper = Doorkeeper.of(signalpost)
 
     async def check(self, request: Request) -> None:
@@ -59,9 +59,32 @@ class _Door:
                 {"WWW-Authenticate": "Bearer"},
             )
 
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """Read from the record; what is not there is 404."""
+
+        def reading() -> T:
+            with self._database.reading() as session:
+                return work(session)
+
+        try:
+            return await edge.in_transaction(reading)
+        except NotFoundError as error:
+            raise HTTPException(404, str(error)) from None
+        except BadInputError as error:
+            raise HTTPException(400, str(error)) from None
+
+
+class _Door(ApiDoor):
+    """The handlers."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        super().__init__(signalpost)
+        self._programs = signalpost.programs
+        self._campaigns, self._clock = signalpost.desk.campaigns, signalpost.desk.clock
+
     async def customer(self, customer_id: Id) -> dict[str, Any]:
         """Who a customer is, how they may be reached, what they allow and what runs."""
-        return await self._read(lambda s: sheet.sheet(s, customer_id=customer_id).to_json())
+        return await self.read(lambda s: sheet.sheet(s, customer_id=customer_id).to_json())
 
     async def timeline(
         self, customer_id: Id, limit: Limit = 500, before: datetime | None = None
@@ -69,7 +92,7 @@ class _Door:
         """Everything that happened, oldest first; ``earlier`` says that there is more before."""
         if before is not None and before.tzinfo is None:
             raise HTTPException(400, "'before' needs a zone, such as 2026-03-02T09:30:00Z.")
-        found = await self._read(
+        found = await self.read(
             lambda s: timeline(s, customer_id=customer_id, limit=limit, before=before)
         )
         return {
@@ -84,20 +107,32 @@ class _Door:
         about: Annotated[str | None, Query(max_length=100)] = None,
         limit: Limit = 500,
     ) -> dict[str, Any]:
-        """Why messages were sent or not: the decisions with their reasons, oldest first."""
-        found = await self._read(
-            lambda s: why(s, customer_id=customer_id, about=about, limit=limit)
+        """Why messages were sent or not: the decisions with their reasons, oldest first.
+
+        About a campaign also ``audience``: which clause holds for the customer, and which does not.
+        """
+        found = await self.read(lambda s: why(s, customer_id=customer_id, about=about, limit=limit))
+        place = await self.read(
+            lambda s: standing(
+                s,
+                campaigns=self._campaigns,
+                about=about,
+                customer_id=customer_id,
+                now=self._clock(),
+            )
         )
-        return {"customer_id": customer_id, "decisions": [one.to_json() for one in found]}
+        decisions = [one.to_json() for one in found]
+        audience = {"audience": place.to_json()} if place else {}
+        return {"customer_id": customer_id, "decisions": decisions, **audience}
 
     async def lookup(self, wanted: Lookup) -> dict[str, str]:
         """Find a customer by a key: id, user_id, email, phone, order_id and so on."""
-        found = await self._read(lambda s: sheet.find(s, kind=wanted.kind, value=wanted.value))
+        found = await self.read(lambda s: sheet.find(s, kind=wanted.kind, value=wanted.value))
         return {"customer_id": found}
 
     async def journeys(self) -> dict[str, Any]:
         """Every journey with the number of people at each step."""
-        found = await self._read(lambda s: overview.journeys(s, programs=self._programs))
+        found = await self.read(lambda s: overview.journeys(s, programs=self._programs))
         return {"journeys": [one.to_json() for one in found]}
 
     async def cases(
@@ -106,7 +141,7 @@ class _Door:
         limit: Limit = 200,
     ) -> dict[str, Any]:
         """Cases, the most urgent first."""
-        found = await self._read(lambda s: overview.cases(s, status=status, limit=limit))
+        found = await self.read(lambda s: overview.cases(s, status=status, limit=limit))
         return {"cases": [sheet.case_json(one) for one in found]}
 
     async def events(
@@ -115,17 +150,5 @@ class _Door:
         limit: Limit = 200,
     ) -> dict[str, Any]:
         """Events of one status, the newest first; parked ones say what they wait for."""
-        found = await self._read(lambda s: overview.events(s, status=status, limit=limit))
+        found = await self.read(lambda s: overview.events(s, status=status, limit=limit))
         return {"events": [overview.event_json(one) for one in found]}
-
-    async def _read(self, work: Callable[[Session], T]) -> T:
-        def reading() -> T:
-            with self._database.reading() as session:
-                return work(session)
-
-        try:
-            return await edge.in_transaction(reading)
-        except NotFoundError as error:
-            raise HTTPException(404, str(error)) from None
-        except BadInputError as error:
-            raise HTTPException(400, str(error)) from None

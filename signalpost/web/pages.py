@@ -2,46 +2,24 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from fastapi.templating import Jinja2Templates
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlmodel import Session
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.local_time import zone
-from signalpost.errors import NotFoundError
-from signalpost.services.reading import commands, overview, sheet
-from signalpost.services.reading.why import channel_name
+from signalpost.services.reading import overview, sheet
 from signalpost.web import edge, page_words
-from signalpost.web.session import Doorkeeper
+from signalpost.web.page_door import PageDoor, inside, templates
 
-T = TypeVar("T")
 Show = Literal["all", "messages", "events", "decisions", "cases"]
 MOST_FORM_BYTES = 8 * 1024
 Order = Literal["newest", "oldest"]
 _PAGES = re.compile(r"/(?!v1/|static/|webhooks/|links/)")
-_LOCAL = re.compile(r"/[A-Za-z0-9/_-]*")
-
-_environment = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.filters["channel"] = channel_name
-_environment.filters["words"] = page_words.words
-_environment.filters["sentence"] = page_words.sentence
-_environment.filters["pretty"] = page_words.pretty
-_environment.globals["commands"] = commands
-_templates = Jinja2Templates(env=_environment)
 
 
 def wants_page(request: Request) -> bool:
@@ -55,7 +33,7 @@ def error_page(
 ) -> Response:
     """Say on a page what is wrong; nothing of what was asked for is repeated."""
     values = {"status": status, "says": says, "signed_in": False, "here": ""}
-    return _templates.TemplateResponse(
+    return templates.TemplateResponse(
         request, "error.html", values, status_code=status, headers=dict(headers or {})
     )
 
@@ -79,15 +57,12 @@ def router(signalpost: Signalpost) -> APIRouter:
     return routes
 
 
-class _Door:
+class _Door(PageDoor):
     """The handlers of the pages."""
 
     def __init__(self, signalpost: Signalpost) -> None:
-        self._database = signalpost.database
+        super().__init__(signalpost)
         self._programs = signalpost.programs
-        self._settings = signalpost.settings
-        self._clock = signalpost.desk.clock
-        self._doorkeeper = Doorkeeper.of(signalpost)
 
     # -- coming and going -------------------------------------------------------------------------
 
@@ -98,44 +73,44 @@ class _Door:
 
     async def login_page(self, request: Request, next: str = "/customers") -> Response:  # noqa: A002
         """Ask for the key."""
-        return self._show(request, "login.html", next=_inside(next), wrong=False, here="")
+        return self.show(request, "login.html", next=inside(next), wrong=False, here="")
 
     async def login(self, request: Request) -> Response:
         """Open a session for whoever has the key or a fresh ticket."""
         form = await _form(request)
-        where = _inside(form.get("next", ""))
-        if not self._doorkeeper.accepts(form.get("key", "").strip()):
-            return self._show(request, "login.html", status=403, next=where, wrong=True, here="")
+        where = inside(form.get("next", ""))
+        if not self.doorkeeper.accepts(form.get("key", "").strip()):
+            return self.show(request, "login.html", status=403, next=where, wrong=True, here="")
         response = RedirectResponse(where, 303)
-        self._doorkeeper.open(response)
+        self.doorkeeper.open(response)
         return response
 
     async def logout(self, request: Request) -> Response:
         """End the session."""
         await _form(request)
         response = RedirectResponse("/login", 303)
-        self._doorkeeper.close(response)
+        self.doorkeeper.close(response)
         return response
 
     # -- customers --------------------------------------------------------------------------------
 
     async def customers(self, request: Request) -> Response:
         """Show the people of whom we heard last, and a field to find others."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
-        found = await self._read(lambda s: overview.customers(s))
-        return self._show(request, "customers.html", found=found, nobody=False, here="customers")
+        found = await self.read(lambda s: overview.customers(s))
+        return self.show(request, "customers.html", found=found, nobody=False, here="customers")
 
     async def search(self, request: Request) -> Response:
         """Find a customer by any key; a POST, so that no address ends up in a URL or a log."""
         text = (await _form(request)).get("text", "")
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
-        one = await self._read(lambda s: sheet.search(s, text=text[:512]))
+        one = await self.read(lambda s: sheet.search(s, text=text[:512]))
         if one is not None:
             return RedirectResponse(f"/customers/{quote(one, safe='')}", 303)
-        found = await self._read(lambda s: overview.customers(s))
-        return self._show(
+        found = await self.read(lambda s: overview.customers(s))
+        return self.show(
             request, "customers.html", status=404, found=found, nobody=True, here="customers"
         )
 
@@ -143,11 +118,11 @@ class _Door:
         self, request: Request, customer_id: str, show: Show = "all", order: Order = "newest"
     ) -> Response:
         """Show one customer: the timeline, and beside it who it is and what is allowed."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
         found = await self._sheet(customer_id)
         values = self._timeline_values(found, show, order)
-        return self._show(request, "customer.html", one=found, here="customers", **values)
+        return self.show(request, "customer.html", one=found, here="customers", **values)
 
     async def timeline(
         self,
@@ -159,23 +134,23 @@ class _Door:
         before: datetime | None = None,
     ) -> Response:
         """Give the timeline alone; 204 when it is what the page shows already."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
         before = before if before is None or before.tzinfo else None
         found = await self._sheet(customer_id, before=before)
         values = self._timeline_values(found, show, order, before=before)
         if seen and seen == values["seen"]:
             return Response(status_code=204)
-        return self._show(request, "_timeline.html", one=found, here="customers", **values)
+        return self.show(request, "_timeline.html", one=found, here="customers", **values)
 
     async def why(self, request: Request, customer_id: str) -> Response:
         """Show every decision with its reason, grouped by what it was about."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
         found = await self._sheet(customer_id)
         tz = zone(found.who.root.zone or "") or page_words.UTC_ZONE
         groups = page_words.by_subject(found)
-        return self._show(request, "why.html", one=found, groups=groups, tz=tz, here="customers")
+        return self.show(request, "why.html", one=found, groups=groups, tz=tz, here="customers")
 
     def _timeline_values(
         self, found: sheet.Sheet, show: str, order: str, before: datetime | None = None
@@ -194,11 +169,11 @@ class _Door:
             "seen": hashlib.sha256(state.encode()).hexdigest()[:16],
             "first": found.timeline.entries[0].at if found.timeline.earlier else None,
             "older": before is not None,
-            "prefect": self._settings.prefect_url,
+            "prefect": self.settings.prefect_url,
         }
 
     async def _sheet(self, customer_id: str, before: datetime | None = None) -> sheet.Sheet:
-        return await self._read(
+        return await self.read(
             lambda s: sheet.sheet(s, customer_id=customer_id[:36], limit=400, before=before)
         )
 
@@ -206,10 +181,10 @@ class _Door:
 
     async def journeys(self, request: Request) -> Response:
         """Show every journey with the people at each step."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
-        found = await self._read(lambda s: overview.journeys(s, programs=self._programs))
-        return self._show(request, "journeys.html", found=found, here="journeys")
+        found = await self.read(lambda s: overview.journeys(s, programs=self._programs))
+        return self.show(request, "journeys.html", found=found, here="journeys")
 
     async def cases(
         self,
@@ -217,55 +192,20 @@ class _Door:
         status: Literal["awaiting_customer", "open", "closed"] | None = None,
     ) -> Response:
         """Show what people of ours must see to."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
-        found = await self._read(lambda s: overview.cases(s, status=status))
-        counts = await self._read(overview.case_counts)
+        found = await self.read(lambda s: overview.cases(s, status=status))
+        counts = await self.read(overview.case_counts)
         values = {"found": found, "counts": counts, "chosen": status, "tz": page_words.UTC_ZONE}
-        return self._show(request, "cases.html", here="cases", **values)
+        return self.show(request, "cases.html", here="cases", **values)
 
     async def events(self, request: Request) -> Response:
         """Show what waits for an order, a time or a repair."""
-        if (away := self._sign_in_first(request)) is not None:
+        if (away := self.sign_in_first(request)) is not None:
             return away
-        found = await self._read(lambda s: overview.events(s, status="parked"))
+        found = await self.read(lambda s: overview.events(s, status="parked"))
         values = {"found": found, "tz": page_words.UTC_ZONE}
-        return self._show(request, "events.html", here="events", **values)
-
-    # -- what they share --------------------------------------------------------------------------
-
-    def _sign_in_first(self, request: Request) -> Response | None:
-        """Lead whoever has no session to the sign-in page, and from there back."""
-        if self._doorkeeper.knows(request):
-            return None
-        where = f"/login?next={quote(_inside(request.url.path))}"
-        if request.headers.get("hx-request"):
-            return Response(status_code=204, headers={"HX-Redirect": where})
-        return RedirectResponse(where, 303)
-
-    async def _read(self, work: Callable[[Session], T]) -> T:
-        def reading() -> T:
-            with self._database.reading() as session:
-                return work(session)
-
-        try:
-            return await edge.in_transaction(reading)
-        except NotFoundError as error:
-            raise HTTPException(404, str(error)) from None
-
-    def _show(
-        self, request: Request, template: str, *, status: int = 200, **values: Any
-    ) -> Response:
-        values["signed_in"] = self._doorkeeper.knows(request)
-        values["now"] = self._clock()
-        return _templates.TemplateResponse(request, template, values, status_code=status)
-
-
-def _inside(path: str) -> str:
-    """A path of ours to lead back to; anything else is not followed."""
-    if _LOCAL.fullmatch(path) and not path.startswith("//"):
-        return path
-    return "/customers"
+        return self.show(request, "events.html", here="events", **values)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -34,6 +34,11 @@ class Runs:
     done: str
 
 
+def verdict(channel: str, outcome: str, reason: str, **detail: Any) -> dict[str, Any]:
+    """What the gate said about one channel, as a run writes it down."""
+    return {"channel": channel, "outcome": outcome, "reason": reason, "detail": detail}
+
+
 def write(database: Database, *, customer_id: str) -> Runs:
     """Write three runs down; ``customer_id`` got the message of the one that runs."""
     with database.writing() as session:
@@ -94,8 +99,9 @@ class _Writer:
             self.add(CampaignAct(campaign_run_id=run, act=act, who=who, detail=detail, at=at))
 
     def people(self, run: str) -> None:
-        stop = {"channel": "sms", "reason": "suppressed_stop", "detail": {"scope": "all"}}
-        none = {"channel": "email", "reason": "no_consent", "detail": {}}
+        stop = verdict("sms", "skip", "suppressed_stop", scope="all")
+        none = verdict("email", "skip", "no_consent")
+        ghost = verdict("email", "held_out", "control")
         night = {
             "channel": "email",
             "reason": "quiet_hours",
@@ -104,9 +110,9 @@ class _Writer:
         self.decide(run, self.customer_id, "sent", "allowed", verdicts=[stop])
         for outcome, reason, verdicts in (
             ("skipped", "no_consent", [none]),
-            ("held_out", "held_out", []),
+            ("held_out", "control", [ghost]),
             ("set_aside", "missing_fact:code", []),
-            (None, "quiet_hours", [night]),
+            (None, None, [night]),
             (None, None, []),
         ):
             self.decide(run, self.somebody(), outcome, reason, verdicts=verdicts)
@@ -114,7 +120,7 @@ class _Writer:
             {
                 "sent:email:allowed": 1,
                 "skipped::no_consent": 1,
-                "held_out::held_out": 1,
+                "held_out::control": 1,
                 "set_aside::missing_fact:code": 1,
             }
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from signalpost.domain.reason_words import channel_name, reason
+from signalpost.domain.reason_words import channel_name, reason, reason_for_many
 from signalpost.record import timeline as record
 from signalpost.record.campaigns import CampaignPerson, CampaignRun
 
@@ -20,12 +20,14 @@ _HEADS: Mapping[str, str] = {
     "cancelled": "Did not send {title}",
     OPEN: "Waits in {title} until {due}",
 }
-#: Outcome → what to say when the record gives no reason, or one that the head says already.
-_PLAIN: Mapping[str, str] = {
-    "held_out": "nothing was sent, so that the effect can be measured",
-    "cancelled": "the run was cancelled",
+_MEASURED = "so that the effect can be measured"
+#: Why nothing was sent on purpose (``services.campaigns.assigning``).
+_GHOSTS: Mapping[str, str] = {
+    "global": f"among those who get no marketing at all, {_MEASURED}",
+    "campaign": f"among those whom this campaign leaves out, {_MEASURED}",
+    "control": f"in the arm that gets nothing, {_MEASURED}",
 }
-_SAID = frozenset({"", "allowed", "holdout", "held_out", "control", "cancelled"})
+_GHOST = f"nothing was sent, {_MEASURED}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def passages(found: record.History) -> Iterator[Passage]:
 def _detail(row: CampaignPerson) -> dict[str, Any]:
     known = {
         "arm": row.arm,
-        "channels": [{**one, "says": says} for one, says in _said(row.verdicts)],
+        "channels": [{**one, "says": _verdict(one)} for one in row.verdicts],
         "due_at": row.due_at.isoformat() if row.outcome is None else None,
     }
     return {key: value for key, value in known.items() if value}
@@ -85,34 +87,43 @@ def sentence(row: CampaignPerson, run: CampaignRun, *, channels: Sequence[str]) 
     head = _HEADS.get(outcome, f"{{title}}: {outcome.replace('_', ' ')}").format(
         title=title(run), by=f" by {by}" if by else "", due=f"{row.due_at:%-d %B %Y, %H:%M %Z}"
     )
-    why = "; ".join(filter(None, [_why(row, outcome), *_channels(row)]))
-    return f"{head}: {why}." if why else f"{head}."
+    because = why(row)
+    return f"{head}: {because}." if because else f"{head}."
 
 
-def _why(row: CampaignPerson, outcome: str) -> str:
-    """The reason, unless a channel's verdict says the same."""
-    code = row.reason or ""
-    if outcome == "sent" and code == "allowed":
-        return "" if row.verdicts else reason(code, {})
-    if code in _SAID:
-        return _PLAIN.get(outcome, "")
-    if any(_code(one) == code for one in row.verdicts):
-        return ""
-    return reason(code, {})
+def why(row: CampaignPerson) -> str:
+    """Say why a run decided so about a person: the reason, and each channel's own."""
+    outcome, code = row.outcome or OPEN, row.reason or ""
+    others = [one for one in row.verdicts if one.get("outcome") != "held_out"]
+    said = any(_code(one) == code for one in others) or (code == "allowed" and others)
+    own = "" if said else _in_words(outcome, code)
+    return "; ".join(filter(None, [own, *(_by_channel(row, one) for one in others)]))
 
 
-def _channels(row: CampaignPerson) -> list[str]:
-    return [
-        f"{'not ' if row.outcome == 'sent' else ''}by {channel_name(one.get('channel'))}, {says}"
-        if one.get("channel")
-        else says
-        for one, says in _said(row.verdicts)
-    ]
+def _in_words(outcome: str, code: str) -> str:
+    if outcome == "held_out":
+        return _GHOSTS.get(code, _GHOST)
+    return reason(code, {}) if code and code != outcome else ""
 
 
-def _said(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    for one in verdicts:
-        yield one, reason(_code(one), one.get("detail") or {})
+def in_words(outcome: str, code: str) -> str:
+    """Say the reason that many people of a run share, in plain words."""
+    if outcome == "held_out":
+        return _GHOSTS.get(code, _GHOST)
+    return reason_for_many(code) if code and code != outcome else ""
+
+
+def _by_channel(row: CampaignPerson, verdict: Mapping[str, Any]) -> str:
+    if not verdict.get("channel"):
+        return _verdict(verdict)
+    not_ = "not " if row.outcome == "sent" else ""
+    return f"{not_}by {channel_name(verdict['channel'])}, {_verdict(verdict)}"
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    if verdict.get("outcome") == "held_out":
+        return _GHOSTS.get(_code(verdict), _GHOST)
+    return reason(_code(verdict), verdict.get("detail") or {})
 
 
 def _code(verdict: Mapping[str, Any]) -> str:

@@ -14,3 +14,8 @@ def merge(kept_id: str, other_id: str) -> str:
 def unmerge(merge_id: str) -> str:
     """The command that undoes a merge."""
     return f"signalpost unmerge {merge_id}"
+
+
+def campaign(verb: str, run_id: str) -> str:
+    """The command that does something to a campaign's run: approve, pause, resume …."""
+    return f"signalpost campaign {verb} {run_id}"

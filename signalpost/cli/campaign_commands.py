@@ -1,0 +1,236 @@
+"""The list of campaign commands; each is imported when it is run, as those of ``commands`` are."""
+
+from datetime import date
+from typing import Annotated, Optional
+
+import typer
+
+from signalpost import settings as settings_
+from signalpost.cli.options import By, Campaign, Json, Run
+from signalpost.domain.vocabulary import Channel
+
+app = typer.Typer(
+    help=(
+        "Campaigns: one file each in deployments/campaigns. Write, [bold]plan[/bold], "
+        "[bold]preview[/bold] and [bold]simulate[/bold] send nothing; [bold]launch[/bold] makes a run, "
+        "one for more people than its file says waits until somebody [bold]approves[/bold] it."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+WRITE, GO, LOOK = "Write and check", "Run", "Look"
+
+Stage = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time
+    typer.Option(help="The stage of a series, such as update."),
+]
+Series = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="What several runs are about, such as INC-7."),
+]
+Facts = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--fact", metavar="KEY=VALUE", help="A fact that the file asks for; repeatable."),
+]
+At = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="When, such as 2026-12-01T10:00; when left out, as its file says."),
+]
+Now = Annotated[
+    bool, typer.Option("--now", help="At once, whatever the schedule in its file says.")
+]
+TestOn = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="A test on so many of its people only."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept on the record.")]
+
+
+@app.command(rich_help_panel=WRITE)
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as spring-sale.")],
+    message: Annotated[str, typer.Option(help="The message folder that it sends.")],
+) -> None:
+    """Write a commented campaign file to start from; it overwrites nothing."""
+    from signalpost.cli.campaigns import new as run
+
+    run(settings_.load(), name, message=message)
+
+
+@app.command("list", rich_help_panel=LOOK)
+def list_(json: Json = False) -> None:
+    """Show every campaign file, with its latest run."""
+    from signalpost.cli.campaigns import list_campaigns as run
+
+    run(settings_.load(), json=json)
+
+
+@app.command(rich_help_panel=WRITE)
+def plan(
+    name: Campaign,
+    stage: Stage = None,
+    series: Series = None,
+    fact: Facts = None,
+    at: At = None,
+    now: Now = False,
+    test_on: TestOn = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Ask the gate about everybody, not a sample.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show who would get it and who not, when, by which channel, and what it costs."""
+    from signalpost.cli.campaigns import Wanted
+    from signalpost.cli.campaigns import plan as run
+
+    wanted = Wanted(name, stage, series, fact or [], at=at, at_once=now, test_on=test_on)
+    run(settings_.load(), wanted, exact=exact, json=json)
+
+
+@app.command(rich_help_panel=WRITE)
+def preview(
+    name: Campaign,
+    customer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="KEY", help="As this customer would get it; a sample person else."),
+    ] = None,
+    stage: Stage = None,
+    fact: Facts = None,
+    channel: Annotated[Optional[Channel], typer.Option(help="One channel only.")] = None,  # noqa: UP045
+    locale: Annotated[Optional[str], typer.Option(help="Such as zh-Hant.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Show every message of it as it would be sent, with the campaign's facts."""
+    from signalpost.cli.campaign_preview import preview as run
+
+    run(
+        settings_.load(),
+        name,
+        customer=customer,
+        stage=stage,
+        facts=fact or [],
+        channel=channel,
+        locale=locale,
+        json=json,
+    )
+
+
+@app.command(rich_help_panel=WRITE)
+def simulate(
+    name: Campaign,
+    from_: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--from", metavar="DAY", help="Replay what was recorded from this day on."),
+    ] = None,
+    to: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="DAY", help="Until this day."),
+    ] = None,
+    json: Json = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with 1 when it differs from what runs now.")
+    ] = False,
+) -> None:
+    """Play it on recorded events and a virtual clock: what would have gone to whom, and when."""
+    from signalpost.cli.campaigns import simulate as run
+
+    run(settings_.load(), name, since=_day(from_), until=_day(to), json=json, check=check)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day; write it like 2026-03-02.") from None
+
+
+@app.command(rich_help_panel=GO)
+def launch(
+    name: Campaign,
+    stage: Stage = None,
+    series: Series = None,
+    fact: Facts = None,
+    at: At = None,
+    now: Now = False,
+    test_on: TestOn = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Make a run of it; a worker of lane marketing sends it, once it is approved where it must be."""
+    from signalpost.cli.campaign_runs import launch as run
+    from signalpost.cli.campaigns import Wanted
+
+    wanted = Wanted(name, stage, series, fact or [], at=at, at_once=now, test_on=test_on)
+    run(settings_.load(), wanted, by=by, json=json)
+
+
+@app.command(rich_help_panel=GO)
+def approve(
+    which: Run,
+    by: By = None,
+    seen: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="DIGEST", help="Of the plan that you saw; a changed one is refused."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needs --seen.")] = False,
+) -> None:
+    """Approve a run that waits for it: shows its plan and asks."""
+    from signalpost.cli.campaign_runs import approve as run
+
+    run(settings_.load(), which, by=by, seen=seen, yes=yes)
+
+
+@app.command(rich_help_panel=GO)
+def refuse(which: Run, reason: Reason, by: By = None) -> None:
+    """Refuse a run that waits for approval; nothing of it is sent."""
+    from signalpost.cli.campaign_runs import act
+
+    act(settings_.load(), which, "refuse", by=by, why=reason)
+
+
+@app.command(rich_help_panel=GO)
+def pause(which: Run, reason: Reason = "", by: By = None) -> None:
+    """Stop a run within a batch; whoever is left waits."""
+    from signalpost.cli.campaign_runs import act
+
+    act(settings_.load(), which, "pause", by=by, why=reason)
+
+
+@app.command(rich_help_panel=GO)
+def resume(which: Run, by: By = None) -> None:
+    """Let a paused run go on, with exactly the people who are left."""
+    from signalpost.cli.campaign_runs import act
+
+    act(settings_.load(), which, "resume", by=by)
+
+
+@app.command(rich_help_panel=GO)
+def cancel(which: Run, reason: Reason = "", by: By = None) -> None:
+    """End a run for good; whoever is left gets nothing, and the record says so."""
+    from signalpost.cli.campaign_runs import act
+
+    act(settings_.load(), which, "cancel", by=by, why=reason)
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    which: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="NAME|RUN", help="One run; the latest runs of all when left out."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it until the run ends.")] = False,
+    json: Json = False,
+) -> None:
+    """Show how far a run is: rate, when it will be done, and outcomes by reason."""
+    from signalpost.cli.campaign_status import status as run
+
+    run(settings_.load(), which, watch=watch, json=json)
+
+
+@app.command(rich_help_panel=LOOK)
+def report(which: Run, json: Json = False) -> None:
+    """Show what a run brought about: sent, delivered, conversions, and the lift with its interval."""
+    from signalpost.cli.campaign_status import report as run
+
+    run(settings_.load(), which, json=json)

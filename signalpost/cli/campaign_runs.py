@@ -1,0 +1,121 @@
+"""Runs of campaigns: launched, approved, paused and ended by somebody, who is kept on the record."""
+
+import getpass
+from typing import Literal
+
+import typer
+from rich.markdown import Markdown
+from rich.markup import escape
+
+from signalpost.cli import door, say
+from signalpost.cli.campaigns import Wanted
+from signalpost.errors import BadInputError
+from signalpost.services.campaigns import runs
+from signalpost.services.campaigns.runs import Run
+from signalpost.services.reading.runs import run_json
+from signalpost.settings import Settings
+
+_DONE = {
+    "refuse": "is refused; nothing of it is sent",
+    "pause": "is paused: it stops within a batch",
+    "resume": "goes on, with exactly the people who are left",
+    "cancel": "is cancelled; whoever is left gets nothing",
+}
+
+
+def _who(by: str | None) -> str:
+    """Who acts: as said, else the login name.
+
+    Raises:
+        BadInputError: neither is known.
+    """
+    try:
+        name = (by if by is not None else getpass.getuser()).strip()
+    except (KeyError, OSError):
+        name = ""
+    if not name:
+        raise BadInputError("Say who you are with --by; it is kept on the record.")
+    return name
+
+
+def launch(settings: Settings, wanted: Wanted, *, by: str | None, json: bool) -> None:
+    """Make a run, and say what it waits for."""
+    from signalpost.services.campaigns import launching
+
+    with door.built(settings) as product:
+        desk = product.desk
+        run = launching.launch(desk, launch=wanted.launch(desk), by=_who(by), now=desk.clock())
+    if json:
+        say.as_json(run_json(run) | {"digest": run.plan.get("digest")})
+    elif run.status == "awaiting_approval":
+        say.out.print(
+            f"[bold]{escape(run.title)}[/bold] is launched and waits for approval: "
+            f"{_people(run)}.\n"
+            f"[dim]Somebody reads the plan and approves:[/dim] signalpost campaign approve {run.id}",
+            soft_wrap=True,
+        )
+    else:
+        say.out.print(
+            f"[bold]{escape(run.title)}[/bold] is {run.status.replace('_', ' ')}: {_people(run)}, "
+            f"from {run.scheduled_at:%-d %b %Y, %H:%M} UTC.\n"
+            f"[dim]A worker of lane marketing sends it:[/dim] signalpost campaign status {run.id} "
+            "--watch",
+            soft_wrap=True,
+        )
+
+
+def _people(run: Run) -> str:
+    count = run.people if run.people is not None else run.plan.get("people")
+    if count is None:
+        return "its people are counted when it begins"
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
+def approve(settings: Settings, which: str, *, by: str | None, seen: str | None, yes: bool) -> None:
+    """Show the plan of a run, ask, and approve what was shown."""
+    from signalpost.services.campaigns import launching
+    from signalpost.services.campaigns.plan import Plan
+
+    if yes and seen is None:
+        raise BadInputError(
+            "With --yes nobody is shown the plan: say with --seen which one was read. Its digest is "
+            "in `signalpost campaign plan NAME --json`, and at the end of the plan."
+        )
+    who = _who(by)
+    with door.built(settings) as product:
+        with product.database.reading() as session:
+            run = runs.find(session, which=which)
+        digest = seen or str(run.plan.get("digest", ""))
+        if not yes:
+            say.out.print(Markdown(Plan.from_json(run.plan).markdown()))
+            typer.confirm(f"Approve {run.title}, {_people(run)}, as {who}?", abort=True)
+        run = launching.approve(
+            product.desk, campaign_run_id=run.id, by=who, seen=digest, now=product.desk.clock()
+        )
+    say.out.print(
+        f"[bold]{escape(run.title)}[/bold] is approved by {escape(who)}. [dim]A worker of lane "
+        f"marketing sends it: signalpost campaign status {run.id} --watch[/dim]",
+        soft_wrap=True,
+    )
+
+
+def act(
+    settings: Settings,
+    which: str,
+    what: Literal["refuse", "pause", "resume", "cancel"],
+    *,
+    by: str | None,
+    why: str | None = None,
+) -> None:
+    """Do something to a run, and say what it means for its people."""
+    from signalpost.services.campaigns import launching
+
+    do = getattr(launching, what)
+    with door.built(settings) as product:
+        with product.database.reading() as session:
+            run = runs.find(session, which=which)
+        reasons = {"why": why.strip()} if why is not None else {}
+        now = product.desk.clock()
+        run = do(product.desk, campaign_run_id=run.id, by=_who(by), now=now, **reasons)
+    line = f"[bold]{escape(run.title)}[/bold] {_DONE[what]}. [dim]{run.id}[/dim]"
+    say.out.print(line, soft_wrap=True)

@@ -1,0 +1,160 @@
+"""How the runs of campaigns stand, and what they brought about."""
+
+import time
+from datetime import datetime, timedelta
+from importlib import import_module
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from signalpost.cli import door, say
+from signalpost.errors import ConfigurationError
+from signalpost.services.campaigns.runs import Progress
+from signalpost.services.reading import runs as reading
+from signalpost.settings import Settings
+
+_EVERY = 1.0  #: seconds between two looks
+_WIDTH = 30  #: letters of the bar
+
+STATUS_STYLE = {
+    "running": "cyan", "done": "green", "paused": "yellow", "awaiting_approval": "yellow",
+    "cancelled": "red", "refused": "red",
+}  # fmt: skip
+_OUTCOME_STYLE = {"sent": "green", "set_aside": "red", "cancelled": "red", "skipped": "yellow"}
+
+
+def status(settings: Settings, which: str | None, *, watch: bool, json: bool) -> None:
+    """Print one run, or the latest runs of all campaigns."""
+    if which is None:
+        _print_all(settings, json=json)
+    elif json:
+        say.as_json(_read(settings, which).to_json())
+    elif watch:
+        _watch(settings, which)
+    else:
+        say.out.print(shown(_read(settings, which), now=_now(settings)), soft_wrap=True)
+
+
+def _now(settings: Settings) -> datetime:
+    from signalpost.bootstrap import clock_of
+
+    return clock_of(settings)()
+
+
+def _read(settings: Settings, which: str) -> reading.RunSheet:
+    with door.reading(settings) as session:
+        return reading.run_sheet(session, which=which, now=_now(settings))
+
+
+def _watch(settings: Settings, which: str) -> None:
+    found = _read(settings, which)
+    with Live(shown(found, now=_now(settings)), console=say.out, auto_refresh=False) as live:
+        while not found.has_ended:
+            time.sleep(_EVERY)
+            found = _read(settings, found.run.id)
+            live.update(shown(found, now=_now(settings)), refresh=True)
+
+
+def _print_all(settings: Settings, *, json: bool) -> None:
+    with door.reading(settings) as session:
+        found = reading.listed(session, limit=20, now=_now(settings))
+    if json:
+        say.as_json({"runs": [one.to_json() for one in found]})
+        return
+    if not found:
+        say.out.print("No campaign has been launched yet.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("Run", "Campaign", "Status", "Scheduled", "People"):
+        table.add_column(name, no_wrap=name != "Campaign", overflow="fold")
+    table.add_column("Decided", justify="right")
+    for one in found:
+        run = one.run
+        table.add_row(
+            run.id,
+            escape(run.title),
+            status_text(run.status),
+            f"{run.scheduled_at:%-d %b %Y, %H:%M}",
+            f"{run.people:,}" if run.people is not None else "",
+            f"{one.progress.share:.0%}" if run.people else "",
+        )
+    say.out.print(table)
+
+
+def status_text(status: str) -> Text:
+    """A run's status, in its colour."""
+    return Text(status.replace("_", " "), style=STATUS_STYLE.get(status, ""))
+
+
+def shown(found: reading.RunSheet, *, now: datetime) -> RenderableType:
+    """A run as the terminal shows it."""
+    run = found.run
+    head = Text.assemble((run.title, "bold"), "  ", status_text(run.status), f"  {run.id}")
+    if run.reason:
+        head.append(f"  {run.reason.replace('_', ' ')}", style="dim")
+    done = [f"{one.act} by {one.who}, {one.at:%-d %b %Y, %H:%M} UTC" for one in found.acts]
+    parts: list[RenderableType] = [head, Text(" · ".join(done), style="dim")]
+    if run.people is not None:
+        parts += [Text(progress_line(found.progress, now=now)), *_waiting(found), _outcomes(found)]
+    else:
+        parts.append(Text(f"Scheduled for {run.scheduled_at:%-d %b %Y, %H:%M} UTC; not begun."))
+    return Group(*parts)
+
+
+def progress_line(progress: Progress, *, now: datetime) -> str:
+    """Say how far a run is in one line; a part is called whole only when nobody is left."""
+    share = min(progress.share, 1.0)
+    full = int(share * _WIDTH)
+    percent = int(share * 100)  # rounded down: 99.9 is not done
+    bar = "█" * full + "░" * (_WIDTH - full)
+    line = f"{bar} {percent} %  {progress.decided:,} of {progress.people:,}"
+    if progress.eta is not None:
+        left = timedelta(seconds=round((progress.eta - now).total_seconds()))
+        line += f"  {progress.per_second:,.0f}/s  done in {left}"
+    return line
+
+
+def _waiting(found: reading.RunSheet) -> list[Text]:
+    due = found.progress.next_due
+    if not found.waiting or due is None or found.has_ended:
+        return []
+    when = f"{due:%-d %b %Y, %H:%M} UTC"
+    people = f"{found.waiting:,} wait" if found.waiting > 1 else "1 waits"
+    return [Text(f"{people}; somebody is due at {when}", style="dim")]
+
+
+def _outcomes(found: reading.RunSheet) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for one in found.outcomes:
+        style = _OUTCOME_STYLE.get(one.outcome, "")
+        by = f"by {one.channels}" if one.channels else ""
+        outcome = Text(one.outcome.replace("_", " "), style=style)
+        table.add_row(f"{one.people:,}", outcome, by, Text(one.says))
+    return table
+
+
+def report(settings: Settings, which: str, *, json: bool) -> None:
+    """Print what a run brought about.
+
+    Raises:
+        ConfigurationError: this installation has no reports.
+    """
+    try:
+        results = import_module("signalpost.services.campaigns.results")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "This installation has no reports of campaigns; `signalpost campaign status` shows what "
+            "was sent and why not."
+        ) from None
+    with door.built(settings) as product, product.database.reading() as session:
+        found = results.read(session, which=which, now=product.desk.clock())
+    if json:
+        say.as_json(found.to_json())
+    else:
+        say.out.print(found.text(), markup=False)

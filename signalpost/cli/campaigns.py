@@ -1,0 +1,204 @@
+"""Campaigns before they are launched: their files, the plan, and the simulation."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib import import_module
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.table import Table
+
+from signalpost.cli import door, say
+from signalpost.cli.campaign_status import status_text
+from signalpost.cli.write import put
+from signalpost.content.campaigns import occurrences
+from signalpost.domain.campaign import Schedule, release_moment
+from signalpost.errors import BadInputError, ConfigurationError, ConflictError
+from signalpost.services.campaigns.runs import Launch
+from signalpost.services.desk import Desk
+from signalpost.services.reading import campaign_files
+from signalpost.services.reading.campaign_files import when
+from signalpost.settings import Settings
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody typed about a launch."""
+
+    name: str
+    stage: str | None = None
+    series: str | None = None
+    facts: Sequence[str] = ()
+    at: str | None = None
+    at_once: bool = False
+    test_on: int | None = None
+
+    def launch(self, desk: Desk) -> Launch:
+        """Read it; without a time, the campaign's own schedule says when.
+
+        Raises:
+            NotFoundError: there is no such campaign, or its file is wrong.
+            BadInputError: a fact is no key=value, or the time is none.
+        """
+        campaign = desk.campaigns[self.name]
+        return Launch(
+            campaign=campaign,
+            stage=self.stage,
+            series=self.series,
+            facts=put({}, self.facts),
+            sample_of=self.test_on,
+            **self._when(campaign.schedule, desk.clock()),
+        )
+
+    def _when(self, schedule: Schedule, now: datetime) -> dict[str, Any]:
+        if self.at is not None and self.at_once:
+            raise BadInputError("Give --at or --now, and not both.")
+        if self.at is not None:
+            return _moment(self.at, schedule)
+        by_hand = not (schedule.at or schedule.cron or schedule.rrule)
+        if self.at_once or by_hand or self.test_on is not None:
+            return {}
+        coming = occurrences(schedule, after=now, count=1)
+        if not coming:
+            raise BadInputError(
+                f"The schedule of {self.name} ({when(schedule)}) does not come again. Say when with "
+                "--at, or --now to send it at once."
+            )
+        local_at = coming[0].local if schedule.is_local else None
+        return {
+            "occurrence": coming[0].key,
+            "scheduled_at": coming[0].at,
+            "local_at": local_at,
+        }
+
+
+def _moment(text: str, schedule: Schedule) -> dict[str, Any]:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(
+            f"{text!r} is no time; write it like 2026-12-01T10:00, or with an offset: "
+            "2026-12-01T10:00+01:00."
+        ) from None
+    if moment.tzinfo is not None:
+        return {"scheduled_at": moment.astimezone(UTC)}
+    if schedule.is_local:
+        return {"local_at": moment}
+    return {"scheduled_at": release_moment(moment, ZoneInfo(schedule.zone))}
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def new(settings: Settings, name: str, *, message: str) -> None:
+    """Write a campaign file to start from.
+
+    Raises:
+        ConflictError: there is a file of that name.
+        NotFoundError: there is no such message.
+    """
+    from signalpost.content import Catalogue
+    from signalpost.content.campaigns import scaffold
+
+    catalogue = Catalogue.load(settings.templates, broken="collect")
+    path = settings.campaigns / f"{name}.yaml"
+    text = scaffold(name, message, catalogue)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConflictError(f"{path} exists already; choose another name, or edit it.") from None
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written ({error.strerror}).") from None
+    say.out.print(
+        f"{path} is written. [dim]Fill it in, then: signalpost lint, and "
+        f"signalpost campaign plan {escape(name)}[/dim]",
+        soft_wrap=True,
+    )
+
+
+def list_campaigns(settings: Settings, *, json: bool) -> None:
+    """Print every campaign file with its latest run."""
+    with door.built(settings) as product, product.database.reading() as session:
+        found = campaign_files.filed(session, campaigns=product.desk.campaigns)
+    if json:
+        say.as_json({"campaigns": [one.to_json() for one in found]})
+    elif not found:
+        say.out.print(
+            f"There is no campaign in {settings.campaigns} yet. "
+            "[dim]signalpost campaign new NAME --message M writes one.[/dim]",
+            soft_wrap=True,
+        )
+    else:
+        say.out.print(_table(found))
+
+
+def _table(found: Sequence[campaign_files.Filed]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("Campaign", "Sends", "When", "Latest run"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        table.add_row(
+            f"[bold]{escape(one.campaign.name)}[/bold]",
+            escape(", ".join(one.campaign.messages())),
+            escape(one.when),
+            status_text(one.latest.status) if one.latest else "",
+        )
+    return table
+
+
+# -- before it goes ------------------------------------------------------------------------------
+
+
+def plan(settings: Settings, wanted: Wanted, *, exact: bool, json: bool) -> None:
+    """Print what a launch would do; ends with 1 when it would be refused."""
+    from signalpost.services.campaigns.plan import make_plan
+
+    with door.built(settings) as product:
+        desk = product.desk
+        found = make_plan(desk, launch=wanted.launch(desk), now=desk.clock(), exact=exact)
+    if json:
+        say.as_json(found.to_json())
+    else:
+        say.out.print(Markdown(found.markdown()))
+    if found.refusals:
+        sys.exit(say.WRONG)
+
+
+def simulate(
+    settings: Settings,
+    name: str,
+    *,
+    since: date | None,
+    until: date | None,
+    json: bool,
+    check: bool,
+) -> None:
+    """Play a campaign on what was recorded, and print what would have gone; nothing is sent.
+
+    Raises:
+        ConfigurationError: this installation has no simulation.
+    """
+    try:
+        simulating = import_module("signalpost.services.campaigns.simulating")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "This installation cannot simulate campaigns; `signalpost campaign plan` says who would "
+            "be reached."
+        ) from None
+    with door.built(settings) as product:
+        desk = product.desk
+        found = simulating.simulate(
+            desk, campaign=desk.campaigns[name], since=since, until=until, now=desk.clock()
+        )
+    if json:
+        say.as_json(found.to_json())
+    else:
+        say.out.print(Markdown(found.markdown()))
+    if check and found.differs:
+        sys.exit(say.WRONG)

@@ -1,0 +1,115 @@
+"""The runs of campaigns, as pages and as JSON. They show; what is done is done by the commands."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import HTMLResponse
+
+from signalpost.bootstrap import Signalpost
+from signalpost.services.reading import campaign_files, runs
+from signalpost.web import page_words
+from signalpost.web.api import ApiDoor, Id, Limit
+from signalpost.web.page_door import PageDoor
+
+Name = Annotated[str, Query(max_length=100)]
+Outcome = Literal["sent", "skipped", "held_out", "set_aside", "cancelled", "open"]
+
+
+def router(signalpost: Signalpost) -> APIRouter:
+    """Make the pages."""
+    door = _Pages(signalpost)
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    routes.add_api_route("/campaigns", door.campaigns, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}/progress", door.progress, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}/people", door.people, methods=["GET"])
+    return routes
+
+
+def json_router(signalpost: Signalpost) -> APIRouter:
+    """Make the routes that read campaigns."""
+    door = _Json(signalpost)
+    routes = APIRouter(prefix="/v1", tags=["campaigns"], dependencies=[Depends(door.check)])
+    routes.add_api_route("/campaigns", door.campaigns, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
+    return routes
+
+
+class _Pages(PageDoor):
+    """The handlers of the pages."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        super().__init__(signalpost)
+        self._campaigns = signalpost.desk.campaigns
+
+    async def campaigns(self, request: Request) -> Response:
+        """Show the newest runs with how far they are, and the files."""
+        if (away := self.sign_in_first(request)) is not None:
+            return away
+        now = self.now()
+        found = await self.read(lambda s: runs.listed(s, now=now))
+        files = await self.read(lambda s: campaign_files.filed(s, campaigns=self._campaigns))
+        return self.show(request, "campaigns.html", found=found, files=files, here="campaigns")
+
+    async def run(self, request: Request, run_id: Id) -> Response:
+        """Show one run: the plan as approved, how far it is, outcomes by reason, who did what."""
+        if (away := self.sign_in_first(request)) is not None:
+            return away
+        found = await self._run(run_id)
+        values = {"one": found, "prefect": self.settings.prefect_url, "here": "campaigns"}
+        return self.show(request, "campaign.html", **values)
+
+    async def progress(self, request: Request, run_id: Id) -> Response:
+        """Give how far it is alone, for the page that shows it."""
+        if (away := self.sign_in_first(request)) is not None:
+            return away
+        return self.show(request, "_progress.html", one=await self._run(run_id), here="campaigns")
+
+    async def people(
+        self,
+        request: Request,
+        run_id: Id,
+        outcome: Outcome = "open",
+        reason: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> Response:
+        """Show some of its people who have one outcome, each with why."""
+        if (away := self.sign_in_first(request)) is not None:
+            return away
+        found = await self._run(run_id)
+        chosen = None if outcome == "open" else outcome
+        people = await self.read(
+            lambda s: runs.people(s, campaign_run_id=found.run.id, outcome=chosen, reason=reason)
+        )
+        values = {"people": people, "outcome": outcome, "tz": page_words.UTC_ZONE}
+        return self.show(request, "campaign_people.html", one=found, here="campaigns", **values)
+
+    async def _run(self, run_id: str) -> runs.RunSheet:
+        now = self.now()
+        return await self.read(lambda s: runs.run_sheet(s, which=run_id, now=now))
+
+
+class _Json(ApiDoor):
+    """The handlers of the JSON."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        super().__init__(signalpost)
+        self._campaigns, self._clock = signalpost.desk.campaigns, signalpost.desk.clock
+
+    async def campaigns(self, campaign: Name | None = None, limit: Limit = 50) -> dict[str, Any]:
+        """The campaigns as their files are, and their newest runs with how far they are."""
+        now = self._clock()
+        found = await self.read(
+            lambda s: runs.listed(s, campaign=campaign, limit=min(limit, 200), now=now)
+        )
+        files = await self.read(lambda s: campaign_files.filed(s, campaigns=self._campaigns))
+        return {
+            "campaigns": [one.to_json() for one in files if campaign in (None, one.campaign.name)],
+            "runs": [one.to_json() for one in found],
+        }
+
+    async def run(self, run_id: Id) -> dict[str, Any]:
+        """One run, or a campaign's latest: progress, outcomes by reason, acts, plan, definition."""
+        now = self._clock()
+        found = await self.read(lambda s: runs.run_sheet(s, which=run_id, now=now))
+        more = {"plan": dict(found.run.plan), "definition": dict(found.definition)}
+        return found.to_json() | more

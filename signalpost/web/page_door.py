@@ -1,0 +1,84 @@
+"""What every page shares: its template, the sign-in, and one reading transaction."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import HTTPException, Request, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlmodel import Session
+from starlette.responses import RedirectResponse
+
+from signalpost.bootstrap import Signalpost
+from signalpost.domain.reason_words import channel_name, reason_for_many
+from signalpost.errors import NotFoundError
+from signalpost.services.reading import commands
+from signalpost.web import edge, page_words
+from signalpost.web.session import Doorkeeper
+
+T = TypeVar("T")
+_LOCAL = re.compile(r"/[A-Za-z0-9/_-]*")
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["channel"] = channel_name
+_environment.filters["for_many"] = reason_for_many
+_environment.filters["words"] = page_words.words
+_environment.filters["sentence"] = page_words.sentence
+_environment.filters["pretty"] = page_words.pretty
+_environment.globals["commands"] = commands
+templates = Jinja2Templates(env=_environment)
+
+
+class PageDoor:
+    """Shows pages to whoever has signed in."""
+
+    def __init__(self, signalpost: Signalpost) -> None:
+        self.settings = signalpost.settings
+        self.doorkeeper = Doorkeeper.of(signalpost)
+        self._database = signalpost.database
+        self.now = signalpost.desk.clock
+
+    def sign_in_first(self, request: Request) -> Response | None:
+        """Lead whoever has no session to the sign-in page, and from there back."""
+        if self.doorkeeper.knows(request):
+            return None
+        where = f"/login?next={quote(inside(request.url.path))}"
+        if request.headers.get("hx-request"):
+            return Response(status_code=204, headers={"HX-Redirect": where})
+        return RedirectResponse(where, 303)
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """Read from the record; what is not there is a page with 404."""
+
+        def reading() -> T:
+            with self._database.reading() as session:
+                return work(session)
+
+        try:
+            return await edge.in_transaction(reading)
+        except NotFoundError as error:
+            raise HTTPException(404, str(error)) from None
+
+    def show(
+        self, request: Request, template: str, *, status: int = 200, **values: Any
+    ) -> Response:
+        """Fill a template."""
+        values["signed_in"] = self.doorkeeper.knows(request)
+        values["now"] = self.now()
+        return templates.TemplateResponse(request, template, values, status_code=status)
+
+
+def inside(path: str) -> str:
+    """A path of ours to lead back to; anything else is not followed."""
+    if _LOCAL.fullmatch(path) and not path.startswith("//"):
+        return path
+    return "/customers"
