@@ -205,11 +205,20 @@ def link_values(links: Mapping[str, Any]) -> Row:
 class _Links(Row):
     """Links that are made when a template asks for them; what is no web address is undefined."""
 
+    __slots__ = ("_checked",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._checked: dict[str, str] = {}
+
     def __getitem__(self, name: str) -> Any:
-        value = super().__getitem__(name)
-        if not _is_link(value):
-            raise KeyError(name)
-        return value
+        found = self._checked.get(name)
+        if found is None:
+            found = super().__getitem__(name)
+            if not _is_link(found):
+                raise KeyError(name)
+            self._checked[name] = found
+        return found
 
 
 def _is_link(value: Any) -> bool:

@@ -46,6 +46,7 @@ class _Among(FunctionElement[bool]):
     inherit_cache = True
     name = "among"
     type = Boolean()
+    _is_implicitly_boolean = True  # else SQLite gets "… = 1", which no index serves
 
 
 @compiles(_Among)

@@ -40,14 +40,18 @@ def side(campaign: Campaign, policy: Policy, customer_id: str, stage: str | None
     arms. Who is held out has no arm: they are compared with all arms together. A stage of a series
     has its own message and no arms: it says the same to everybody.
     """
-    named = campaign.stage(stage)
+    named = campaign.stage(stage) if stage is not None else None
     message = named.message if named is not None else campaign.message
     if (
-        campaign.purpose is Purpose.MARKETING
+        policy.holdout > 0
+        and campaign.purpose is Purpose.MARKETING
         and assignment.share(policy.holdout_salt, customer_id) < policy.holdout
     ):
         return Side(None, "global", None, message)
-    if assignment.share(f"{campaign.name}:holdout", customer_id) < campaign.holdout:
+    if (
+        campaign.holdout > 0
+        and assignment.share(f"{campaign.name}:holdout", customer_id) < campaign.holdout
+    ):
         return Side(None, "campaign", None, message)
     if not campaign.arms or named is not None:
         return Side(None, None, message, message)

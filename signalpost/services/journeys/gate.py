@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import phonenumbers
 from phonenumbers import timezone as phone_zones
-from sqlalchemy import Row
 from sqlmodel import Session
 
 from signalpost.content import MessageSpec
@@ -17,7 +16,8 @@ from signalpost.domain import assignment
 from signalpost.domain.gate import Address, Policy, Sent, Standing
 from signalpost.domain.local_time import zone
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.record import consents, customers, messages, restraint
+from signalpost.record import messages, restraint
+from signalpost.record import standings as record
 from signalpost.services.journeys.people import Person
 
 
@@ -44,9 +44,10 @@ def standings(
     """
     roots = sorted({person.root_id for person in people})
     marketing = spec.purpose is Purpose.MARKETING
-    points = customers.current_contact_points(session, roots)
-    blocks = _blocks(session, points)
-    said = consents.statements(session, roots) if marketing else {}
+    points = record.addresses(session, roots=roots)
+    known = [address for held in points.values() for address, _ in held.values()]
+    blocks = record.blocks(session, addresses=known)
+    said = record.said(session, roots=roots) if marketing else {}
     recent = _recent(session, roots, policy, now) if marketing else {}
     repeats = _repeats(session, roots, spec, now)
     held_back = restraint.held_back(session, roots=roots) if marketing else {}
@@ -55,8 +56,8 @@ def standings(
     found = {}
     for root in roots:
         addresses = {
-            Channel(channel): Address(row.address, row.verified_at is not None)
-            for channel, row in points.get(root, {}).items()
+            Channel(channel): Address(address, verified)
+            for channel, (address, verified) in points.get(root, {}).items()
         }
         zones, source = (
             _zones(own_zones[root], addresses, default_zone) if asks_the_time else ([], "not asked")
@@ -64,7 +65,7 @@ def standings(
         found[root] = Standing(
             addresses=addresses,
             blocks=blocks,
-            consents={(row.channel, row.topic): (row.status, row.at) for row in said.get(root, ())},
+            consents=said.get(root, {}),
             recent=recent.get(root, {}),
             repeats=repeats.get(root, {}),
             zones=zones,
@@ -77,19 +78,6 @@ def standings(
 
 def _is_held_out(root: str, policy: Policy) -> bool:
     return policy.holdout > 0 and assignment.share(policy.holdout_salt, root) < policy.holdout
-
-
-def _blocks(
-    session: Session, points: dict[str, dict[str, Row[Any]]]
-) -> dict[tuple[str, str], dict[str, str]]:
-    addresses = [row.address for held in points.values() for row in held.values()]
-    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for rows in consents.suppressions(session, addresses).values():
-        latest = {(row.channel, row.address, row.scope, row.reason): row for row in rows}
-        for row in latest.values():  # rows come oldest first: the latest of each reason stands
-            if row.active:
-                found[row.channel, row.address][row.scope] = row.reason
-    return found
 
 
 def _recent(

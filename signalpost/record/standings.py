@@ -1,0 +1,85 @@
+"""What the gate asks about a thousand people at once: lean rows, one query a rule."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from signalpost.record.base import table_of
+from signalpost.record.bulk import among, given
+from signalpost.record.consents import Consent, Suppression
+from signalpost.record.customers import ContactPoint, Customer
+
+_c = table_of(Customer)
+_points = table_of(ContactPoint)
+_consents = table_of(Consent)
+_suppressions = table_of(Suppression)
+
+_ADDRESSES = (
+    select(_c.c.root_id, _points.c.channel, _points.c.address, _points.c.verified_at.is_not(None))
+    .join(_c, _c.c.id == _points.c.customer_id)
+    .where(among(_c.c.root_id), _points.c.replaced_at.is_(None))
+    # The later row wins: the root's own address before a merged customer's, the newest of several.
+    .order_by(_points.c.customer_id == _c.c.root_id, _points.c.created_at, _points.c.id)
+)
+
+
+def addresses(
+    session: Session, *, roots: Collection[str]
+) -> dict[str, dict[str, tuple[str, bool]]]:
+    """Give by root and channel the one address in use, and whether it is known to be theirs."""
+    found: dict[str, dict[str, tuple[str, bool]]] = defaultdict(dict)
+    for root, channel, address, verified in session.execute(_ADDRESSES, given(roots)).all():
+        found[root][channel] = (address, bool(verified))
+    return found
+
+
+_SAID = (
+    select(_c.c.root_id, _consents.c.channel, _consents.c.topic, _consents.c.status, _consents.c.at)
+    .join(_c, _c.c.id == _consents.c.customer_id)
+    .where(among(_c.c.root_id))
+    .order_by(_consents.c.at, _consents.c.id)
+)
+
+
+def said(
+    session: Session, *, roots: Collection[str]
+) -> dict[str, dict[tuple[str, str], tuple[str, datetime]]]:
+    """Give by root the latest statement of consent for each (channel, topic), with its time."""
+    found: dict[str, dict[tuple[str, str], tuple[str, datetime]]] = defaultdict(dict)
+    for root, channel, topic, status, at in session.execute(_SAID, given(roots)).all():
+        found[root][channel, topic] = (status, at)
+    return found
+
+
+_BLOCKS = (
+    select(
+        _suppressions.c.channel,
+        _suppressions.c.address,
+        _suppressions.c.scope,
+        _suppressions.c.reason,
+        _suppressions.c.active,
+    )
+    .where(among(_suppressions.c.address))
+    .order_by(_suppressions.c.at, _suppressions.c.id)
+)
+
+
+def blocks(
+    session: Session, *, addresses: Collection[str]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Give by (channel, address) the scopes of the suppressions in force, each with its reason.
+
+    Of each reason the latest row stands: one that lifts it takes away what it blocked.
+    """
+    rows = session.execute(_BLOCKS, given(addresses)).all()
+    latest = {
+        (channel, address, scope, why): active for channel, address, scope, why, active in rows
+    }
+    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for (channel, address, scope, why), active in latest.items():
+        if active:
+            found[channel, address][scope] = why
+    return found
