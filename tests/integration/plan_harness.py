@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -18,6 +20,7 @@ from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignVer
 from signalpost.record.consents import Consent, Suppression
 from signalpost.record.customers import ContactPoint, Customer, Identity
 from signalpost.record.messages import Message
+from signalpost.services.campaigns import launching, runs, sending
 from signalpost.services.campaigns.plan import Plan, make_plan
 from signalpost.services.campaigns.runs import Launch
 from signalpost.testing import Stage
@@ -85,6 +88,31 @@ class Shop:
         given = {key: options.pop(key) for key in own if key in options}
         launch = Launch(campaign=campaign, **options)
         return make_plan(self.desk, launch=launch, now=now or self.stage.clock(), **given)
+
+    def send(self, campaign: Campaign, **options: Any) -> Counter[tuple[str, str, str]]:
+        """Launch it, approve it and let time pass until everybody is decided; gives the outcomes."""
+        desk, clock = self.desk, self.stage.clock
+        launch = Launch(campaign=campaign, **options)
+        run = launching.launch(desk, launch=launch, by="ann", now=clock())
+        if run.status == "awaiting_approval":
+            seen = run.plan["digest"]
+            launching.approve(desk, campaign_run_id=run.id, by="bo", seen=seen, now=clock())
+        launching.start(desk, campaign_run_id=run.id, now=clock())
+        asyncio.run(self._send(run.id))
+        with self.stage.database.reading() as session:
+            return runs.progress(session, campaign_run_id=run.id, now=clock()).counts
+
+    async def _send(self, run_id: str) -> None:
+        desk, clock = self.desk, self.stage.clock
+        while True:
+            while claims := sending.claim_shards(desk, now=clock(), limit=4):
+                for claim in claims:
+                    await sending.send_shard(desk, claim=claim, run_id=None)
+            with self.stage.database.reading() as session:
+                due = sending.next_due(session)
+            if due is None:
+                return
+            clock.now = max(due, clock.now)
 
     def run(
         self, campaign: Campaign, *, status: str, people: Sequence[str] = (), **known: Any
