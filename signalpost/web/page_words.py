@@ -80,6 +80,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def total(counts: Mapping[str, int]) -> int:
+    """Add up counts."""
+    return sum(counts.values())
+
+
 def pretty(value: Any) -> str:
     """JSON with a line for each value."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()

@@ -20,8 +20,35 @@ from signalpost.record.database import Database
 from signalpost.record.messages import Message
 from tests.integration.story import START
 
-DEFINITION = {"name": "spring-sale", "message": "early_bird"}
-PLAN = {"people": 6, "digest": "d1g3st"}
+DEFINITION = {
+    "name": "spring-sale",
+    "message": "early_bird",
+    "purpose": "marketing",
+    "topic": "offers",
+    "audience": {"all": [{"did": "order.placed", "within": "1y"}]},
+    "channels": {"first": ["sms", "email"]},
+}
+PLAN = {
+    "campaign": "spring-sale",
+    "version": "v-1",
+    "made_at": START.isoformat(),
+    "description": "The offers of spring",
+    "people": 6,
+    "judged": 6,
+    "reached": 4,
+    "held_out": {"control": 1},
+    "channels": {"email": 3, "sms": 1},
+    "zones": {"Europe/London": 4, "America/New_York": 2},
+    "excluded": [{"reason": "frequency_cap", "people": 1, "examples": []}],
+    "hours": [
+        {"hour": "2026-03-02T09:00:00+00:00", "channels": {"email": 3}},
+        {"hour": "2026-03-02T17:00:00+00:00", "channels": {"sms": 1}},
+    ],
+    "warnings": ["2 of its people are known in no zone."],
+    "changes": ["This is its first launch."],
+    "messages": {"early_bird": "0123456789"},
+    "digest": "d1g3st",
+}
 LAUNCHED = START + timedelta(minutes=2)
 
 
@@ -73,6 +100,8 @@ class _Writer:
             "service-notice", "done", ended_at=LAUNCHED + timedelta(minutes=1), **notice
         )
         self.decide(done, self.customer_id, "sent", "allowed")
+        counts = {"sent:email:allowed": 1}
+        self.add(CampaignShard(campaign_run_id=done, number=0, due_at=None, counts=counts))
         return Runs(running, waiting, done)
 
     def run(self, campaign: str, status: str, **more: Any) -> str:
@@ -94,7 +123,7 @@ class _Writer:
     def acts(self, run: str, *acts: str) -> None:
         for number, act in enumerate(acts):
             who = "maria" if act == "approved" else "omar"
-            detail = {"seen": "d1g3st"} if act == "approved" else {}
+            detail = {"digest": "d1g3st"} if act == "approved" else {}
             at = START + timedelta(seconds=number)
             self.add(CampaignAct(campaign_run_id=run, act=act, who=who, detail=detail, at=at))
 

@@ -1,0 +1,169 @@
+"""The pages and the JSON of campaigns: what a run's operator sees; nothing there changes anything."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlmodel import select
+
+from signalpost.record.campaigns import CampaignAct, CampaignRun
+from tests.integration import campaign_story
+from tests.integration.campaign_story import Runs
+from tests.integration.pages_harness import KEY, Site, open_site
+
+HTML = {"accept": "text/html,application/xhtml+xml"}
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Runs]]:
+    with open_site(tmp_path_factory.mktemp("site")) as site:
+        yield site, campaign_story.write(site.product.database, customer_id=site.story.jane)
+
+
+@pytest.fixture
+def runs(told: tuple[Site, Runs]) -> Runs:
+    return told[1]
+
+
+@pytest.fixture
+def stranger(told: tuple[Site, Runs]) -> TestClient:
+    return TestClient(told[0].app, follow_redirects=False, headers=HTML)
+
+
+@pytest.fixture
+def reader(stranger: TestClient) -> TestClient:
+    assert stranger.post("/login", data={"key": KEY}).status_code == 303
+    return stranger
+
+
+@pytest.fixture
+def program(told: tuple[Site, Runs]) -> TestClient:
+    return TestClient(told[0].app, headers=BEARER)
+
+
+def pages(runs: Runs) -> list[str]:
+    run = f"/campaigns/{runs.running}"
+    return ["/campaigns", run, f"{run}/progress", f"{run}/people", f"/campaigns/{runs.done}"]
+
+
+def test_a_stranger_sees_no_campaign(stranger: TestClient, runs: Runs) -> None:
+    for page in pages(runs):
+        answer = stranger.get(page)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={page}")
+    for path in ("/v1/campaigns", f"/v1/campaigns/{runs.running}"):
+        assert stranger.get(path).status_code == 401
+
+
+def test_the_list_shows_every_run_with_how_far_it_is(reader: TestClient, runs: Runs) -> None:
+    page = reader.get("/campaigns").text
+    assert f'href="/campaigns/{runs.running}"' in page
+    assert "66 %" in page
+    assert "awaiting approval" in page
+    assert "service-notice · all-clear · INC-7" in page
+
+
+def test_a_run_shows_its_plan_who_approved_it_how_far_it_is_and_whom_it_is_for(
+    reader: TestClient, runs: Runs
+) -> None:
+    page = reader.get(f"/campaigns/{runs.running}").text
+    for shown in (
+        "4 of 6 people decided",
+        "2 wait</a>; somebody is due at",
+        "as maria approved it",
+        "d1g3st",
+        "by omar",
+        "Everybody of whom all of this is true:",
+        f"signalpost campaign pause {runs.running}",
+        "signalpost why CUSTOMER --about spring-sale",
+    ):
+        assert shown in page, shown
+
+
+def test_outcomes_come_with_their_reason_and_with_customers_to_look_at(
+    reader: TestClient, told: tuple[Site, Runs]
+) -> None:
+    site, runs = told
+    page = reader.get(f"/campaigns/{runs.running}").text
+    assert "held out on purpose" in page
+    assert "In the arm that gets nothing, so that the effect can be measured" in page
+    assert "A fact that it must show is missing: code" in page
+    assert f'href="/customers/{site.story.jane}/why"' in page
+
+
+def test_who_has_an_outcome_is_listed_with_why(reader: TestClient, runs: Runs) -> None:
+    skipped = {"outcome": "skipped", "reason": "no_consent"}
+    page = reader.get(f"/campaigns/{runs.running}/people", params=skipped).text
+    assert page.count("/why") == 1
+    assert "By email, marketing needs the customer" in page
+    waiting = reader.get(f"/campaigns/{runs.running}/people", params={"outcome": "open"}).text
+    assert waiting.count("/why") == 2
+    assert "it is night where the customer is" in waiting
+    nobody = {"outcome": "skipped", "reason": "frequency_cap"}
+    assert "Nobody." in reader.get(f"/campaigns/{runs.running}/people", params=nobody).text
+
+
+def test_a_run_that_waits_for_approval_says_how_it_is_given(reader: TestClient, runs: Runs) -> None:
+    assert f"signalpost campaign approve {runs.waiting}" in (
+        reader.get(f"/campaigns/{runs.waiting}").text
+    )
+
+
+def test_progress_is_asked_for_again_until_the_run_has_ended(
+    reader: TestClient, runs: Runs
+) -> None:
+    assert "hx-get" in reader.get(f"/campaigns/{runs.running}/progress").text
+    assert "hx-get" not in reader.get(f"/campaigns/{runs.done}/progress").text
+
+
+def test_reading_changes_nothing_and_nothing_can_be_posted(
+    reader: TestClient, told: tuple[Site, Runs]
+) -> None:
+    site, runs = told
+
+    def kept() -> list[str]:
+        with site.product.database.reading() as session:
+            rows = [*session.exec(select(CampaignRun)), *session.exec(select(CampaignAct))]
+            return [repr(row) for row in rows]
+
+    before = kept()
+    for page in pages(runs):
+        assert reader.get(page).status_code == 200
+        assert reader.post(page).status_code == 405
+    assert kept() == before
+
+
+def test_no_page_of_a_campaign_holds_a_script_or_style_of_its_own(
+    reader: TestClient, runs: Runs
+) -> None:
+    for page in pages(runs):
+        text = reader.get(page).text
+        assert "<script>" not in text
+        assert " style=" not in text
+        assert " onclick=" not in text
+
+
+def test_a_run_that_is_not_there_is_a_page_that_says_so(reader: TestClient) -> None:
+    answer = reader.get("/campaigns/no-such")
+    assert answer.status_code == 404
+    assert "text/html" in answer.headers["content-type"]
+
+
+def test_the_why_page_tells_of_campaigns_too(reader: TestClient, told: tuple[Site, Runs]) -> None:
+    page = reader.get(f"/customers/{told[0].story.jane}/why").text
+    assert "Sent spring-sale by email" in page
+    assert "service-notice · all-clear · INC-7" in page
+
+
+def test_programs_read_the_same_as_json(program: TestClient, runs: Runs) -> None:
+    listed = program.get("/v1/campaigns").json()
+    assert {one["status"] for one in listed["runs"]} == {"running", "awaiting_approval", "done"}
+    [notice] = program.get("/v1/campaigns", params={"campaign": "service-notice"}).json()["runs"]
+    assert notice["series"] == "INC-7"
+    run = program.get(f"/v1/campaigns/{runs.running}").json()
+    assert run["progress"]["decided"] == 4
+    assert run["plan"]["digest"] == "d1g3st"
+    assert [one["who"] for one in run["acts"]] == ["omar", "maria", "omar"]
+    held = next(one for one in run["outcomes"] if one["outcome"] == "held_out")
+    assert (held["people"], len(held["examples"])) == (1, 1)
+    assert program.get("/v1/campaigns/service-notice").json()["id"] == runs.done
