@@ -27,7 +27,15 @@ ATTRIBUTES = frozenset(
 PROMOTED = frozenset({"promotion_id", "code", "expires_at"})  #: facts that a promotion gives
 WARNINGS = frozenset({"event-unknown", "time-moves"})  #: rules that keep nobody from launching
 UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
-_ALIKE = 0.8
+_NO_ATTRIBUTES = {
+    **dict.fromkeys(("timezone", "time_zone", "tz"), "attribute: zone"),
+    "language": "attribute: locale",
+    **dict.fromkeys(("email", "email_verified"), "reachable: email"),
+    **dict.fromkeys(("phone", "phone_verified"), "reachable: sms"),
+    "whatsapp": "reachable: whatsapp",
+    "messenger": "reachable: messenger",
+    "marketing_consent": "consent: {channel: …, topic: …}",
+}  #: what comes in as something else (services.intake.traits) → the rule that asks for it
 
 Found = tuple[Place, str, str, str]  #: where, the rule, what is wrong, what to do
 
@@ -242,8 +250,14 @@ def _walk(told: Any, place: Place, key: str, value: str) -> Iterator[Place]:
 
 
 def _attribute(place: Place, name: str) -> Iterator[Found]:
-    near = nearest(name, ATTRIBUTES, cutoff=_ALIKE)
-    if name not in ATTRIBUTES and near:
+    if name in ATTRIBUTES:
+        return
+    if name in _NO_ATTRIBUTES:
+        says = f"{name!r} is not kept as an attribute"
+        yield place, "attribute", says, f"write {_NO_ATTRIBUTES[name]}"
+        return
+    near = nearest(name, ATTRIBUTES, cutoff=0.75)
+    if near:
         says = f"the attribute {name!r} looks like {near!r}"
         yield place, "attribute", says, f"write {near}, or send yours under a name less alike"
 
@@ -251,13 +265,15 @@ def _attribute(place: Place, name: str) -> Iterator[Found]:
 def _event(place: Place, name: str) -> Iterator[Found]:
     if name in EVENT_TYPES:
         return
-    near = nearest(name, EVENT_TYPES, cutoff=_ALIKE)
-    if near:
-        says = f"the event {name!r} looks like {near!r}"
-        yield place, "event", says, f"write {near}, or send yours under a name less alike"
-    else:
-        says = f"the event {name!r} is none of those that Signalpost knows"
-        yield place, "event-unknown", says, "leave it if your systems send it under this name"
+    slip = nearest(name, EVENT_TYPES, cutoff=0.95)
+    if slip:
+        says = f"the event {name!r} looks like {slip!r}"
+        yield place, "event", says, f"write {slip}, or send yours under a name less alike"
+        return
+    near = nearest(name, EVENT_TYPES, cutoff=0.7)
+    says = f"the event {name!r} is none of those that Signalpost knows"
+    known = f"; the nearest that it knows is {near}" if near else ""
+    yield place, "event-unknown", says, f"leave it if your systems send it by this name{known}"
 
 
 def _properties(place: Place, clause: Did) -> Iterator[Found]:
@@ -265,7 +281,7 @@ def _properties(place: Place, clause: Did) -> Iterator[Found]:
     known = EVENT_TYPES.get(clause.event)
     facts = {*known.required, *known.optional} if known else set()
     for name in [where.name for where in clause.where] + [clause.sum_of or ""]:
-        near = nearest(name.partition(".")[0], facts, cutoff=_ALIKE)
+        near = nearest(name.partition(".")[0], facts, cutoff=0.8)
         if near and name.partition(".")[0] not in facts:
             says = f"{name!r} of {clause.event} looks like its fact {near!r}"
             yield (*place[:-1], "where", name), "event", says, f"write {near}"

@@ -5,6 +5,7 @@ numbers and dates of them. What a campaign file has no use for (anchors, tags, s
 refused, so that no small file can become a large one.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from signalpost.content.errors import Problem
 
 LARGEST = 64 * 1024  #: bytes of a file
 _MOST, _DEEPEST = 4_000, 24
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 Place = tuple[str | int, ...]  #: the keys that lead to a value: ("audience", "all", 0)
 
@@ -84,6 +87,11 @@ def read(path: Path, *, file: str) -> Page:
 
 def read_text(text: str, page: Page) -> Page:
     """Read YAML into ``page``."""
+    odd = _CONTROL.search(text)
+    if odd:
+        line = text.count("\n", 0, odd.start()) + 1
+        page.report(line, "character", "a character here cannot be shown", "remove it")
+        return page
     try:
         page.data = _Tree(text, page).document()
     except _Refused:

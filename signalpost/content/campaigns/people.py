@@ -254,7 +254,7 @@ class _Deed(RulePart):
         )
 
     def _where(self) -> Iterator[rules.Where]:
-        for name, condition in self.where.items():
+        for name, condition in sorted(self.where.items()):  # a record does not keep their order
             for op, value in condition.comparisons():
                 yield rules.Where(name, op, value)
             if condition.known:

@@ -6,7 +6,7 @@ scheduled for one day ever runs twice on it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise
@@ -23,8 +23,8 @@ from signalpost.domain.local_time import at_local
 EASTMOST, WESTMOST = timedelta(hours=14), timedelta(hours=-12)  #: of UTC, anywhere on earth
 _AHEAD = timedelta(days=30 * 366)  #: 29 February on a Monday comes within 28 years
 _ANCHOR = datetime(2000, 1, 1)  # noqa: DTZ001  a wall-clock time
-_STEP = re.compile(r"INTERVAL=(\d{1,6})")
-_START = re.compile(r"(?:DTSTART:(\d{8}T\d{6})\s+)?(?:RRULE:)?([A-Z0-9=;,+\-]+)")
+_RRULE = re.compile(r"(?:DTSTART:(\d{8}T\d{6})\s+)?(?:RRULE:)?([A-Z0-9=;,+\-]+)")
+_LIKE = "write it like FREQ=WEEKLY;BYDAY=MO;BYHOUR=10;BYMINUTE=0"
 _OFTEN = timedelta(hours=1)
 
 
@@ -58,28 +58,38 @@ def check_cron(value: Any) -> str:
 
 def check_rrule(value: Any) -> str:
     """Read an RRULE (RFC 5545); raises when it is none, never comes, or comes too often."""
-    told = str(value).strip().upper() if isinstance(value, str) else text(value)
-    found = _START.fullmatch(told)
-    remedy = "write it like FREQ=WEEKLY;BYDAY=MO;BYHOUR=10;BYMINUTE=0"
+    told = text(value).upper()
+    found = _RRULE.fullmatch(told)
     if not found or len(told) > 500:
-        raise wrong(f"{told[:60]!r} is no RRULE", remedy)
-    keys = {part.partition("=")[0] for part in found[2].split(";")}
-    if keys & {"UNTIL", "BYSECOND"}:
-        raise wrong("an RRULE here holds no UNTIL or BYSECOND", "say `until: 2026-12-31` beside it")
-    step = _STEP.search(told)
-    if found[1] is None and ("COUNT" in keys or (step and int(step[1]) > 1)):
-        says = "every second time, or so many times, has to be counted from a first one"
-        raise wrong(says, "put a line DTSTART:20260301T100000 before it")
-    if found[1] is None and not {"BYHOUR", "BYMINUTE"} <= keys:
-        raise wrong("the RRULE says no time of day", "add BYHOUR=10;BYMINUTE=0")
-    if step and int(step[1]) == 0:
-        raise wrong("INTERVAL=0 never goes on", remedy)
+        raise wrong(f"{told[:60]!r} is no RRULE", _LIKE)
+    for says, remedy in _unusable(found[1], _parts(found[2])):
+        raise wrong(says, remedy)
     try:
-        comes = list(islice(_rrule(told, _first(told)), 3))
+        comes = list(islice(_rrule(told, _start(told) or _ANCHOR), 3))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise wrong(f"{told[:60]!r} is no RRULE ({error})", remedy) from None
+        raise wrong(f"{told[:60]!r} is no RRULE ({error})", _LIKE) from None
     _check_often(told, comes)
     return told
+
+
+def _parts(rule: str) -> dict[str, str]:
+    return {part.partition("=")[0]: part.partition("=")[2] for part in rule.split(";")}
+
+
+def _unusable(start: str | None, parts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if parts.get("FREQ") not in ("YEARLY", "MONTHLY", "WEEKLY", "DAILY"):
+        yield "an RRULE here comes YEARLY, MONTHLY, WEEKLY or DAILY", _LIKE
+    if parts.keys() & {"UNTIL", "BYSECOND"}:
+        yield "an RRULE here holds no UNTIL or BYSECOND", "say `until: 2026-12-31` beside it"
+    if not parts.get("INTERVAL", "1").strip("0"):
+        yield "INTERVAL=0 never goes on", _LIKE
+    if start is None and ("COUNT" in parts or parts.get("INTERVAL", "1") != "1"):
+        says = "every second time, or so many times, has to be counted from a first one"
+        yield says, "put DTSTART:20260301T100000 before it"
+    if start is None and not {"BYHOUR", "BYMINUTE"} <= parts.keys():
+        yield "the RRULE says no time of day", "add BYHOUR=10;BYMINUTE=0"
+    if start is not None and not "2000" <= start[:4] <= "2200":
+        yield "DTSTART is centuries away", "write it like DTSTART:20260301T100000"
 
 
 def _check_often(told: str, comes: list[datetime]) -> None:
@@ -127,24 +137,22 @@ def _cron(line: str, since: datetime) -> Iterator[datetime]:
         yield found
 
 
-def _first(told: str) -> datetime:
-    found = _START.fullmatch(told)
-    if found and found[1]:
-        return datetime.strptime(found[1], "%Y%m%dT%H%M%S")  # noqa: DTZ007  a wall-clock time
-    return _ANCHOR
+def _start(told: str) -> datetime | None:
+    """Give the first time that is written before a rule; raises ``ValueError`` when it is none."""
+    found = _RRULE.fullmatch(told)
+    if not found or not found[1]:
+        return None
+    return datetime.strptime(found[1], "%Y%m%dT%H%M%S")  # noqa: DTZ007  a wall-clock time
 
 
 def _rrule(told: str, since: datetime) -> Iterator[datetime]:
-    found = _START.fullmatch(told)
-    if found is None:
-        raise ValueError("no RRULE")
-    start = _first(told)
-    if found[1] is None:  # nothing is counted from it, so it may as well be near
+    start = _start(told)
+    if start is None:  # nothing is counted from it, so it may as well be near
         start = datetime.combine(since.date().replace(month=1, day=1), time())
-    made = rrulestr(f"RRULE:{found[2]}", dtstart=start)
+    rule = told.split()[-1].removeprefix("RRULE:")
+    made = rrulestr(f"RRULE:{rule}", dtstart=start)
     if not isinstance(made, rrule):
         raise TypeError("more than one rule")
-    until = max(since, start) + _AHEAD
-    for local in made.replace(until=until):
+    for local in made.replace(until=max(since, start) + _AHEAD):
         if local >= since:
             yield local
