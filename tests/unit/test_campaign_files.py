@@ -399,6 +399,18 @@ def test_one_bad_file_hides_no_other_and_is_explained_to_whoever_asks_for_it(tmp
         files.load(found.folder, CATALOGUE)
 
 
+def test_lint_says_what_is_wrong_odd_and_late_in_one_list(tmp_path):
+    late = WHOLE.replace("order.placed", "quiz.finished").replace("2030-", "2020-")
+    load(tmp_path, WHOLE.replace("channels", "chanels"), name="other")
+    said = files.lint(load(tmp_path, late), CATALOGUE, NOW)
+    assert [(one.file, one.line, one.rule) for one in said] == [
+        ("campaigns/other.yaml", 1, "name"),
+        ("campaigns/other.yaml", 9, "chanels"),
+        ("campaigns/try-out.yaml", 7, "event-unknown"),
+        ("campaigns/try-out.yaml", 16, "promotion-ended"),
+    ]
+
+
 def test_a_folder_that_is_not_there_holds_no_campaigns(tmp_path):
     found = files.load(tmp_path / "nowhere", CATALOGUE)
     assert (len(found), found.problems) == (0, ())

@@ -1,7 +1,7 @@
 """Campaign files: read, explained by file and line, and made into the campaigns of the domain."""
 
 from signalpost.content.campaigns.checking import asked, check, given_facts, is_warning
-from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, load
+from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, lint, load
 from signalpost.content.campaigns.recurrence import Occurrence, occurrences
 from signalpost.content.campaigns.scaffold import scaffold
 from signalpost.content.campaigns.schema import from_definition, version_of
@@ -15,6 +15,7 @@ __all__ = [
     "from_definition",
     "given_facts",
     "is_warning",
+    "lint",
     "load",
     "occurrences",
     "scaffold",

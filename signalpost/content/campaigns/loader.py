@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,15 @@ def load(
     if problems_ and broken == "raise":
         raise ContentError(problems_)
     return Campaigns(folder, found, problems_, tuple(sorted(warnings)))
+
+
+def lint(campaigns: Campaigns, catalogue: Catalogue, now: datetime) -> list[Problem]:
+    """Return everything that is wrong or odd in a folder at a moment, sorted by file and line."""
+    found = {*campaigns.problems, *campaigns.warnings}
+    known = {Path(problem.file).stem for problem in campaigns.problems} | set(campaigns)
+    for campaign in campaigns.values():
+        found.update(checking.check(campaign, catalogue, now, campaigns=known))
+    return sorted(found)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from signalpost.content.campaigns import people, schema
 from signalpost.content.campaigns.page import Page, Place
-from signalpost.content.campaigns.part import Part, choose
+from signalpost.content.campaigns.part import Part, choose, nearest
 from signalpost.content.errors import Problem
 
 _TAGS: Mapping[str, type[Part]] = {
@@ -40,8 +40,17 @@ _EXAMPLES = {
 
 def report(error: ValidationError, page: Page) -> None:
     """Note on ``page`` everything that an error of the schema holds."""
-    for one in error.errors(include_url=False):
-        page.problems.append(_problem(one, page))
+    found = error.errors(include_url=False)
+    slips = {one["loc"][:-1]: _meant(one) for one in found if one["type"] == "extra_forbidden"}
+    for one in found:
+        missing = one["type"] == "missing" and slips.get(one["loc"][:-1]) == one["loc"][-1]
+        if not missing:  # its misspelt key says it
+            page.problems.append(_problem(one, page))
+
+
+def _meant(one: Any) -> str | None:
+    """Give the key that a misspelt one stands for, when that is clear."""
+    return nearest(str(one["loc"][-1]), _part_of(one["loc"][:-1]).known_keys())
 
 
 def _problem(one: Any, page: Page) -> Any:
