@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from signalpost.content import campaigns as files
 from signalpost.content.campaigns.page import Page, read_text
 from signalpost.content.campaigns.schema import CampaignFile
 from signalpost.domain.audience import OPERATORS
+from signalpost.errors import ConfigurationError
 
 CATALOGUE = Catalogue.load(Path(__file__).parents[2] / "templates")
 
@@ -152,6 +154,13 @@ def test_a_definition_round_trips_through_the_record_exactly(said):
     assert again == campaign
     assert again.version == campaign.version == files.version_of(kept)
     assert CampaignFile.model_validate(kept).definition() == definition
+
+
+def test_a_definition_that_this_version_cannot_read_says_so():
+    with pytest.raises(ConfigurationError, match=r"'x' cannot be read: .*colour"):
+        files.from_definition(
+            {"name": "x", "audience": {"everyone": True}, "channels": "email", "colour": "red"}
+        )
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,7 +8,14 @@ from datetime import UTC
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from signalpost.content.campaigns.part import OneChannel, OnePurpose, Part
 from signalpost.content.campaigns.people import OneRule
@@ -39,6 +46,7 @@ from signalpost.content.campaigns.values import (
 from signalpost.domain import campaign as domain
 from signalpost.domain.local_time import at_local
 from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.errors import ConfigurationError
 
 
 class First(Part):
@@ -372,6 +380,16 @@ def from_definition(definition: Mapping[str, Any]) -> domain.Campaign:
     """Give the campaign of a definition on the record: exactly the one that was pinned.
 
     Raises:
-        ValueError: it is no definition of this version of the product (pydantic's error says why).
+        ConfigurationError: it is no definition that this version of the product can read.
     """
-    return CampaignFile.model_validate(dict(definition)).campaign(definition)
+    try:
+        file = CampaignFile.model_validate(dict(definition))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(
+            f"The pinned version of the campaign {str(definition.get('name', '?'))!r} cannot be read: "
+            f"{where}: {first['msg']}. Finish its runs with the version of Signalpost that launched "
+            "them, or cancel them."
+        ) from None
+    return file.campaign(definition)
