@@ -20,6 +20,8 @@ from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import NotFoundError
 
 _LINK = re.compile(r"https?://[^\s<>\"']+")  # http: the embedded default runs on loopback
+_UNSIGNED = {"home", "order"}  #: these lead to the brand's own pages
+_TOKEN = "sample".ljust(132, "-")  #: as long as `services.links` makes one for two ids and a time
 _LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
 
 
@@ -144,9 +146,13 @@ class Catalogue:
                 self.preview(name, channel, locale)
 
     def sample_links(self) -> dict[str, str]:
-        """Return made-up links to the brand's own host, for previews and checks."""
+        """Return made-up links to the brand's own host, for previews and checks.
+
+        Those that are personal are as long as real ones: a text message is paid for by its length.
+        """
         base = self.brand.get("website", "https://brand.example").rstrip("/")
-        return {name: f"{base}/l/{name}-sample" for name in sorted(LINKS)}
+        signed = {name: f"{base}/links/{name}/{_TOKEN}" for name in sorted(LINKS - _UNSIGNED)}
+        return signed | {"home": base, "order": f"{base}/orders/A-10428"}
 
     def _written_in(self, spec: MessageSpec, locale: str | None) -> str:
         """Return the person's locale if the message is written in it, else the default."""

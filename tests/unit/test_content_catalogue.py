@@ -86,14 +86,14 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         ('purpose = "marketing"', 'purpos = "marketing"', 2, "'purpos' is not a key"),
         ('topic = "offers"', "topic = 5", 3, "'topic' is not text"),
         ('repeat_window = "14d"', 'repeat_window = "fortnight"', 4, "not a length of time"),
-        ("sms_segments = 2", "sms_segments = 99", 5, "not between 1 and 10"),
-        ("sms_segments = 2", "quiet_hours = false", 5, "always respects quiet hours"),
-        ("sms_segments = 2", 'sender = "boss"', 5, "no sender stream 'boss'"),
+        ("sms_segments = 3", "sms_segments = 99", 5, "not between 1 and 10"),
+        ("sms_segments = 3", "quiet_hours = false", 5, "always respects quiet hours"),
+        ("sms_segments = 3", 'sender = "boss"', 5, "no sender stream 'boss'"),
         ('type = "text"', 'type = "string"', 16, "no known type"),
         ('type = "text"', 'type = "money"', 16, "no sample, or one that is no money"),
         ("[facts.product]", "[facts.customer]", 16, "cannot be the name of a fact"),
         ("[facts.product]", "[facts.product]\nrequird = true", 17, "'requird' is not a key"),
-        ("sms_segments = 2", 'question = { kind = "essay" }', 1, "neither a confirm nor a scale"),
+        ("sms_segments = 3", 'question = { kind = "essay" }', 1, "neither a confirm nor a scale"),
     ],
 )
 def test_a_mistake_in_message_toml_is_found_at_its_line(project, old, new, line, words):

@@ -1,12 +1,15 @@
 """The shipped messages, as their readers see them."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from signalpost.content import Catalogue, lint, sms_segments
 from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.record.base import new_id
+from signalpost.services.links import Links
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 CATALOGUE = Catalogue.load(TEMPLATES)
@@ -248,6 +251,14 @@ def test_a_text_about_a_full_cart_names_its_first_item_and_counts_the_others():
     text = CATALOGUE.preview("cart_reminder", Channel.SMS, "en", facts=facts)["text"]
     assert "1 x Plate number 1 and 29 more" in text
     assert sms_segments(text)[2] <= CATALOGUE["cart_reminder"].sms_segments
+
+
+def test_a_personal_link_of_a_sample_is_as_long_as_a_real_one():
+    """Else the linter and the plan would count too few segments."""
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    links = Links(base_url=CATALOGUE.brand["website"], secrets=("a secret of the tests",))
+    real = links.url("agent", now=at, c=new_id(), m=new_id())
+    assert len(CATALOGUE.sample_links()["agent"]) == len(real)
 
 
 def test_every_message_can_be_written_to_somebody_of_whom_only_the_facts_are_known():
