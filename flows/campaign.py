@@ -28,7 +28,7 @@ from signalpost.services.campaigns.sending import ShardClaim, ShardReport
 from signalpost.services.campaigns.standing import counted, in_words
 from signalpost.worker import runs
 from signalpost.worker.campaign_deployments import SHARD_FLOW
-from signalpost.worker.campaign_runs import run_tags
+from signalpost.worker.campaign_runs import campaign_run_of, run_tags
 from signalpost.worker.campaign_schedules import is_over, moment_of, wall_of
 from signalpost.worker.elsewhere import pool_of
 from signalpost.worker.runs import Halt
@@ -56,7 +56,8 @@ async def campaign(
     asked = {"stage": stage, "series": series, "facts": facts or {}, "sample_of": test_on}
     with runs.body():
         try:
-            found = _find(run) if run else await _launch(campaign, at, asked)
+            known = run or campaign_run_of(_flow_run())  # the tag: this flow run was here before
+            found = _find(known) if known else await _launch(campaign, at, asked)
             return await _go_on(found) if found else Completed(message="The schedule is over.")
         except UnitFailedError as error:
             return Failed(message=str(error))

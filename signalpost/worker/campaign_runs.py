@@ -6,7 +6,6 @@ that waits for it.
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -33,7 +32,7 @@ from signalpost.worker.runs import create_run
 
 RUN_TAG = "campaign-run:"  #: on each flow run, with the id of the campaign's run
 
-AGAIN_AFTER = timedelta(seconds=60)  #: until a flow run that came to nothing is made up for
+AGAIN_AFTER = timedelta(seconds=60)  #: until a flow run that failed gets another try
 
 _AWAITING, _APPROVED = "awaiting_approval", "approved"
 _ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
@@ -57,8 +56,9 @@ class OpenRuns:
         rows = await asyncio.to_thread(self._rows)
         waiting = await self._suspended()
         for flow_run in waiting:
-            await self._free(flow_run, rows)
-        forms = {_about(flow_run) for flow_run in waiting}
+            if await asyncio.to_thread(self._is_decided, campaign_run_of(flow_run)):
+                await self._free(flow_run)
+        forms = {campaign_run_of(flow_run) for flow_run in waiting}
         for row in rows.values():
             if row["id"] not in forms and self._needs_flow_run(row):
                 await self._give_flow_run(row)
@@ -93,18 +93,22 @@ class OpenRuns:
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
         )
 
-    async def _free(self, flow_run: FlowRun, rows: Mapping[str, RowMapping]) -> None:
+    def _is_decided(self, campaign_run_id: str | None) -> bool:
+        """Whether nobody needs to be asked any more: by the command line, for instance."""
+        if campaign_run_id is None:
+            return False
+        with self._desk.database.reading() as session:
+            row = record.run(session, campaign_run_id=campaign_run_id)
+        return row is not None and row["status"] != _AWAITING
+
+    async def _free(self, flow_run: FlowRun) -> None:
         """Let a flow run go on whose question was answered elsewhere; it sees that on the record."""
-        about = _about(flow_run)
-        row = rows.get(about) if about else None
-        if about is None or (row is not None and row["status"] == _AWAITING):
-            return
         answer = {"decision": "approve", "by": "decided elsewhere"}
         await self._client.resume_flow_run(flow_run.id, run_input=answer)
 
     async def _give_flow_run(self, row: RowMapping) -> None:
         before = await self._last_of(row)
-        if before is not None and not (_is_over(before) and _is_long_over(before)):
+        if before is not None and (not _is_over(before) or _failed_just_now(before)):
             return
         await create_run(
             self._client,
@@ -136,11 +140,13 @@ def _is_over(flow_run: FlowRun) -> bool:
     return flow_run.state is None or flow_run.state.type in _ENDED
 
 
-def _is_long_over(flow_run: FlowRun) -> bool:
-    return flow_run.end_time is None or datetime.now(UTC) - flow_run.end_time > AGAIN_AFTER
+def _failed_just_now(flow_run: FlowRun) -> bool:
+    if flow_run.state is None or flow_run.state.is_completed() or flow_run.end_time is None:
+        return False
+    return datetime.now(UTC) - flow_run.end_time < AGAIN_AFTER
 
 
-def _about(flow_run: FlowRun) -> str | None:
+def campaign_run_of(flow_run: FlowRun) -> str | None:
     """Say which campaign run a flow run is about."""
     tags = (tag.removeprefix(RUN_TAG) for tag in flow_run.tags if tag.startswith(RUN_TAG))
     return next(tags, None)

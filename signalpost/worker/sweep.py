@@ -18,8 +18,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
-from signalpost.record import enrolments
+from signalpost.record import campaign_people, enrolments
 from signalpost.services.desk import Desk
+from signalpost.worker.campaign_runs import campaign_run_of
 from signalpost.worker.deployments import POOL
 
 log = structlog.get_logger()
@@ -62,8 +63,18 @@ def _age(run: FlowRun) -> timedelta:
 def _is_lost(run: FlowRun, desk: Desk) -> bool:
     claim_id = run.parameters.get("claim_id")
     if claim_id is None:  # asked for by hand: its claim is not known here
-        return _age(run) > 10 * desk.lease
+        return _age(run) > 10 * desk.lease and not _sends_campaign(run, desk)
     now = desk.clock()
     with desk.database.reading() as session:
         rows = enrolments.of_claim(session, claim_id=claim_id)
     return not any(row["lease_until"] and row["lease_until"] > now for row in rows)
+
+
+def _sends_campaign(run: FlowRun, desk: Desk) -> bool:
+    """Whether somebody works on a shard of the campaign run that this flow run is about."""
+    about = campaign_run_of(run)
+    if about is None:
+        return False
+    with desk.database.reading() as session:
+        shards = campaign_people.shards(session, campaign_run_id=about)
+    return any(one["lease_until"] and one["lease_until"] > desk.clock() for one in shards)

@@ -151,3 +151,16 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     with Stage(folder=tmp_path, journeys=JOURNEYS) as stage:
         yield House(stage, settings.load(home=tmp_path))
         bootstrap.use(None)
+
+
+@pytest.fixture
+def campaigns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A stage without journeys, and a folder for campaign files."""
+    from signalpost import bootstrap
+    from signalpost.testing import Stage
+    from tests.flows.campaign_house import CampaignHouse
+
+    monkeypatch.chdir(ROOT)
+    with Stage(folder=tmp_path, journeys=()) as stage:
+        yield CampaignHouse(tmp_path, stage)
+        bootstrap.use(None)
