@@ -66,8 +66,9 @@ class Shop:
         tables: dict[Any, list[dict[str, Any]]] = {}
         ids = []
         for known in everybody:
-            ids.append(customer := new_id())
-            for model, row in _rows(customer, **known):
+            given = dict(known)
+            ids.append(customer := given.pop("id", None) or new_id())
+            for model, row in _rows(customer, **given):
                 tables.setdefault(model, []).append(row)
         with self.stage.database.writing() as session:
             for model in (Customer, Identity, ContactPoint, Consent, Suppression, Message):
@@ -84,7 +85,7 @@ class Shop:
 
     def plan(self, campaign: Campaign, *, now: datetime | None = None, **options: Any) -> Plan:
         """Plan a launch of it."""
-        own = ("prices", "exact", "leave_out")
+        own = ("prices", "exact", "judged", "leave_out")
         given = {key: options.pop(key) for key in own if key in options}
         launch = Launch(campaign=campaign, **options)
         return make_plan(self.desk, launch=launch, now=now or self.stage.clock(), **given)

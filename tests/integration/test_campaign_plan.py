@@ -1,9 +1,15 @@
 """The plan of a launch: who would get what, who would not and why, when, and what stands in the way."""
 
+import dataclasses
+import json
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal
+
 import pytest
 
 from signalpost.services.campaigns.plan import Plan
-from tests.integration.plan_harness import NOW, Shop, open_stage
+from tests.integration.plan_harness import NOW, OFFER, Shop, open_stage
 
 
 @pytest.fixture
@@ -12,22 +18,380 @@ def shop(tmp_path, database_url):
         yield Shop(stage)
 
 
+@pytest.fixture
+def one_shop(tmp_path):
+    """On SQLite only: for what does not depend on the database."""
+    with open_stage(tmp_path, start=NOW) as stage:
+        yield Shop(stage)
+
+
 def excluded(plan: Plan) -> dict[str, int]:
     return {one["reason"]: one["people"] for one in plan.excluded}
 
 
-def examples(plan: Plan, reason: str) -> list[str]:
-    return next(one["examples"] for one in plan.excluded if one["reason"] == reason)
+# -- who -------------------------------------------------------------------------------------------
 
 
-def test_everybody_is_reached_or_left_out_or_held_out(shop):
-    shop.customers([{} for _ in range(40)] + [{"email": False} for _ in range(5)])
-    plan = shop.plan(shop.campaign(holdout="25%"))
-    assert plan.exact
-    assert plan.people == 45
-    assert plan.reached + sum(plan.held_out.values()) == 40
-    assert plan.held_out["campaign"] > 0
-    assert excluded(plan) == {"no_contact_point": 5}
-    assert plan.channels == {"email": plan.reached}
+def test_every_reason_has_its_count_and_its_examples_by_id(shop):
+    kinds = {
+        "no_contact_point": {"email": False},
+        "unverified_contact_point": {"verified": False},
+        "suppressed_stop": {"blocked": "stop"},
+        "no_consent": {"consent": ()},
+        "consent_denied": {"said": "denied"},
+        "frequency_cap": {"had": [NOW - timedelta(hours=2)] * 2},
+    }
+    ids = {
+        reason: shop.customers([kind] * (number + 4))
+        for number, (reason, kind) in enumerate(kinds.items())
+    }
+    shop.customers([{}] * 3)
+    plan = shop.plan(shop.campaign())
+    assert plan.reached == 3
+    assert excluded(plan) == {reason: len(some) for reason, some in ids.items()}
+    for one in plan.excluded:
+        assert len(one["examples"]) == min(5, one["people"])
+        assert set(one["examples"]) <= set(ids[one["reason"]])
+    assert plan.people == plan.reached + sum(excluded(plan).values())
+
+
+def test_reach_is_told_by_channel_locale_and_zone(shop):
+    shop.customers([{"zone": "Asia/Tokyo", "locale": "ja-JP"}] * 3)
+    shop.customers([{"zone": None, "locale": None, "phone": "+442079460100"}] * 2)
+    campaign = shop.campaign(
+        message="early_bird", facts=None, channels={"every": ["email", "sms"]}, pace={"sms": "1/s"}
+    )
+    plan = shop.plan(campaign, now=NOW.replace(hour=9))
+    assert plan.channels == {"email": 5, "sms": 2}
+    assert plan.locales == {"en": 5}
+    assert plan.zones == {"Asia/Tokyo": 3, "Europe/London": 2}
+    assert plan.zone_sources == {"customer": 3, "phone": 2}
+    assert any("ja-JP 3 would read it in another" in one for one in plan.warnings)
+
+
+def test_a_control_and_a_holdout_are_counted_apart_and_get_nothing(one_shop):
+    one_shop.customers([{}] * 200)
+    arms = [
+        {"name": "offer", "share": "50%"},
+        {"name": "early", "share": "25%", "message": "early_bird"},
+        {"name": "control", "share": "25%", "control": True},
+    ]
+    plan = one_shop.plan(one_shop.campaign(holdout="10%", experiment={"arms": arms}))
+    assert set(plan.held_out) == {"campaign", "control"}
+    assert set(plan.arms) == {"offer", "early"}
+    assert sum(plan.arms.values()) == plan.reached == plan.channels["email"]
+    assert plan.reached + sum(plan.held_out.values()) == 200
+    assert set(plan.messages) == {"purchase_offer", "early_bird"}
+
+
+def test_a_test_on_a_few_people_plans_for_those_few(shop):
+    shop.customers([{}] * 30)
+    plan = shop.plan(shop.campaign(), sample_of=7)
+    assert (plan.people, plan.reached) == (7, 7)
+    assert "test on at most 7" in plan.markdown()
+
+
+def test_a_large_audience_is_judged_by_a_sample_and_says_how_sure_it_is(shop):
+    everybody = [{"id": f"00000000-0000-7000-8000-{n:012d}"} for n in range(1_000)]
+    shop.customers([one if n % 4 else {**one, "consent": ()} for n, one in enumerate(everybody)])
+    campaign = shop.campaign()
+    plan = shop.plan(campaign, judged=100)
+    assert (plan.people, plan.judged, plan.exact) == (1_000, 100, False)
+    assert abs(plan.reached - 750) <= plan.margin(plan.reached) <= 90
+    assert re.match(r"about \d+ ± \d+$", plan.about(plan.reached))
+    assert plan.reached + sum(excluded(plan).values()) == 1_000
+    assert "Judged by a sample of 100" in plan.markdown()
+    assert shop.plan(campaign, judged=100).reached == plan.reached, (
+        "the same people are asked every time"
+    )
+    whole = shop.plan(campaign, exact=True)
+    assert (whole.judged, whole.reached, whole.margin(750)) == (1_000, 750, 0)
+    assert whole.about(750) == "750"
+
+
+# -- text messages ---------------------------------------------------------------------------------
+
+
+def test_text_messages_are_counted_by_segment_and_priced_by_country(one_shop):
+    one_shop.customers([{"phone": "+12065550100"}] * 4 + [{"phone": "+442079460100"}] * 2)
+    one_shop.customers([{"phone": "+12065550101", "attributes": {"first_name": "Ève ☀"}}])
+    campaign = one_shop.campaign(message="early_bird", facts=None, channels={"first": ["sms"]})
+    at = NOW + timedelta(hours=9)
+    prices = {"GB": Decimal("0.04"), "default": Decimal("0.01")}
+    plan = one_shop.plan(campaign, now=at, prices=prices)
+    [texts] = plan.texts
+    assert (texts["people"], texts["rendered"], texts["encoding"]) == (7, 7, "GSM-7 and UCS-2")
+    assert plan.segments > 7 * 2
+    each = Decimal(str(texts["each"]))
+    about = each * (5 * prices["default"] + 2 * prices["GB"])
+    assert abs(Decimal(plan.cost or 0) - about) <= Decimal("0.02")
+    unpriced = one_shop.plan(campaign, now=at)
+    assert unpriced.cost is None
+    assert "No price is set" in unpriced.markdown()
+
+
+# -- when ------------------------------------------------------------------------------------------
+
+
+def test_each_zone_is_a_wave_of_its_own_and_summer_time_is_kept(one_shop):
+    """Ten o'clock on 29 March 2026: London has changed to summer time that night, New York before."""
+    one_shop.customers([{"zone": "Europe/London"}] * 3 + [{"zone": "America/New_York"}] * 2)
+    plan = one_shop.plan(
+        one_shop.campaign(promotion={**OFFER, "ends": "2026-05-01T00:00:00+00:00"}),
+        local_at=datetime.fromisoformat("2026-03-29T10:00"),
+    )
+    assert plan.waves == [
+        {"at": "2026-03-29T09:00:00+00:00", "messages": 3, "zones": ["Europe/London"]},
+        {"at": "2026-03-29T14:00:00+00:00", "messages": 2, "zones": ["America/New_York"]},
+    ]
+    assert "in each person's own zone" in plan.markdown()
+
+
+def test_a_slow_pace_says_who_waits_for_the_morning_and_when_the_last_one_goes(one_shop):
+    one_shop.customers([{"zone": "UTC"}] * 200)
+    at = NOW.replace(hour=20)
+    plan = one_shop.plan(one_shop.campaign(pace={"email": "100/h"}), now=at)
+    assert [(row["hour"][8:13], row["channels"]["email"]) for row in plan.hours] == [
+        ("02T20", 100),
+        ("03T08", 100),
+    ]
+    assert plan.delayed == {"email": 100}
+    assert plan.last_at == "2026-03-03T09:00:00+00:00"
+
+
+def test_what_expires_before_its_turn_is_said(one_shop):
+    one_shop.customers([{"zone": "UTC"}] * 200)
+    plan = one_shop.plan(one_shop.campaign(pace={"email": "50/h"}, expires="2h"))
+    assert plan.expired == {"email": 100}
+    assert any("expire before their turn" in one for one in plan.warnings)
+
+
+def test_an_offer_that_ends_before_the_last_zone_wakes_is_warned_of(one_shop):
+    one_shop.customers([{"zone": "Asia/Tokyo"}] * 3 + [{"zone": "America/Los_Angeles"}] * 2)
+    campaign = one_shop.campaign(promotion={**OFFER, "ends": "2026-03-03T12:00:00+00:00"})
+    plan = one_shop.plan(campaign, local_at=datetime.fromisoformat("2026-03-03T10:00"))
+    assert plan.reached == 3
+    assert excluded(plan) == {"expired": 2}
+    assert any("ends at 2026-03-03 12:00 UTC, before the last" in one for one in plan.warnings)
+
+
+# -- what stands in the way ------------------------------------------------------------------------
+
+
+def test_an_audience_of_nobody_is_refused(shop):
+    shop.customers([{}] * 3)
+    campaign = shop.campaign(audience={"attribute": "tier", "is": "gold"})
+    plan = shop.plan(campaign)
+    assert plan.people == 0
+    assert [one for one in plan.refusals if one.startswith("Nobody is in the audience")]
+    assert "cannot be launched" in plan.markdown()
+
+
+@pytest.mark.parametrize(
+    ("said", "launch", "refusal"),
+    [
+        ({"promotion": {**OFFER, "ends": "2026-03-02T08:00:00+00:00"}}, {}, "SPRING-26 ends at"),
+        ({}, {"scheduled_at": NOW - timedelta(days=1)}, "is over; give a time"),
+        (
+            {},
+            {"local_at": datetime.fromisoformat("2026-03-01T10:00")},
+            "is over; give a time",
+        ),
+        ({"facts": None, "asks": ["percent"]}, {}, "Give these facts with the launch: percent"),
+        ({}, {"stage": "update"}, "has no stage 'update'"),
+    ],
+)
+def test_what_cannot_go_is_refused_with_a_sentence(one_shop, said, launch, refusal):
+    one_shop.customer()
+    plan = one_shop.plan(one_shop.campaign(**said), **launch)
+    assert any(refusal in one for one in plan.refusals), plan.refusals
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_a_launch_a_little_late_goes_and_asked_facts_that_are_given_are_enough(one_shop):
+    one_shop.customer()
+    campaign = one_shop.campaign(facts=None, asks=["percent"])
+    plan = one_shop.plan(campaign, scheduled_at=NOW - timedelta(minutes=20), facts={"percent": 10})
     assert plan.refusals == []
-    print(plan.markdown())
+    assert plan.reached == 1
+
+
+def test_a_pace_of_zero_and_an_unknown_message_are_refused(one_shop):
+    one_shop.customer()
+    good = one_shop.campaign()
+    plan = one_shop.plan(dataclasses.replace(good, pace={"email": 0.0}))
+    assert any("The pace of email is 0 a second" in one for one in plan.refusals)
+    plan = one_shop.plan(dataclasses.replace(good, message="nothing"))
+    assert plan.judged == 0
+    assert any("There is no message 'nothing'" in one for one in plan.refusals)
+
+
+def test_a_message_that_must_show_a_fact_nobody_brings_is_refused(one_shop):
+    one_shop.customer()
+    good = one_shop.campaign()
+    plan = one_shop.plan(dataclasses.replace(good, facts={}))
+    assert any("must show percent" in one for one in plan.refusals)
+    assert excluded(plan) == {"missing_fact:percent": 1}
+
+
+SERIES = {
+    "name": "incident",
+    "message": None,
+    "promotion": None,
+    "purpose": "transactional",
+    "topic": "orders",
+    "facts": {"store": "Harbour", "order_id": "1"},
+    "stages": [
+        {"name": "first", "message": "pickup_ready", "opens": True},
+        {"name": "clear", "message": "pickup_ready", "closes": True},
+    ],
+}
+
+
+def test_a_later_stage_goes_to_those_of_the_stage_that_opened_the_series(shop):
+    ids = shop.customers([{}] * 6)
+    campaign = shop.campaign(**SERIES)
+    plan = shop.plan(campaign, stage="clear", series="INC-7")
+    assert any("launch 'first' first" in one for one in plan.refusals)
+    shop.run(campaign, status="done", people=ids[:4], stage="first", series="INC-7")
+    plan = shop.plan(campaign, stage="clear", series="INC-7")
+    assert plan.refusals == []
+    assert plan.people == 4
+    assert any("has stages; say which" in one for one in shop.plan(campaign).refusals)
+    assert any("which series" in one for one in shop.plan(campaign, stage="first").refusals)
+
+
+def test_another_run_of_the_same_campaign_that_still_goes_on_is_refused(shop):
+    ids = shop.customers([{}] * 3)
+    campaign = shop.campaign()
+    run = shop.run(campaign, status="running", people=ids)
+    assert any(
+        f"Run {run} of spring is still running" in one for one in shop.plan(campaign).refusals
+    )
+    assert shop.plan(campaign, leave_out=run).refusals == []
+    later = shop.plan(campaign, scheduled_at=NOW + timedelta(days=7))
+    assert later.refusals == []
+
+
+# -- other campaigns -------------------------------------------------------------------------------
+
+
+def test_two_campaigns_that_together_exceed_the_cap_are_shown_to_collide(shop):
+    """One message today already, a cap of two a day: whichever of the two is later finds it used up."""
+    busy = shop.customers([{"had": [NOW - timedelta(hours=1)]}] * 4)
+    free = shop.customers([{}] * 6)
+    other = shop.campaign(name="other", audience={"attribute": "locale", "is": "en-GB"})
+    soon = shop.run(other, status="approved", scheduled_at=NOW + timedelta(hours=1))
+    campaign = shop.campaign()
+    [first] = shop.plan(campaign).collisions
+    assert (first["run"], first["campaign"], first["people"]) == (soon, "other", 10)
+    assert (first["here"], first["there"]) == (0, 4)
+    [later] = shop.plan(campaign, scheduled_at=NOW + timedelta(hours=2)).collisions
+    assert (later["here"], later["there"]) == (4, 0)
+    assert (
+        "4 of them would then be over the cap"
+        in shop.plan(campaign, scheduled_at=NOW + timedelta(hours=2)).markdown()
+    )
+    assert len(busy) + len(free) == 10
+
+
+def test_a_run_that_has_begun_collides_by_those_it_has_yet_to_decide_on(shop):
+    ids = shop.customers([{"had": [NOW - timedelta(hours=1)]}] * 5)
+    other = shop.campaign(name="other")
+    run = shop.run(other, status="running", people=ids[:2])
+    done = shop.campaign(name="done")
+    shop.run(done, status="done", people=ids)
+    [found] = shop.plan(shop.campaign()).collisions
+    assert (found["run"], found["people"], found["here"]) == (run, 2, 2)
+
+
+def test_a_campaign_with_a_cap_of_its_own_or_no_marketing_does_not_collide(one_shop):
+    one_shop.customers([{}] * 3)
+    one_shop.run(one_shop.campaign(name="other"), status="approved")
+    [found] = one_shop.plan(one_shop.campaign()).collisions
+    assert (found["here"], found["there"]) == (0, 0)
+    assert "no cap is exceeded" in one_shop.plan(one_shop.campaign()).markdown()
+    series = one_shop.campaign(**SERIES)
+    assert one_shop.plan(series, stage="first", series="INC-1").collisions == []
+
+
+def test_a_run_that_this_version_cannot_read_is_named_and_stops_nothing(one_shop):
+    one_shop.customers([{}] * 3)
+    old = dataclasses.replace(
+        one_shop.campaign(name="old"), definition={"name": "old", "of": "yore"}
+    )
+    run = one_shop.run(old, status="approved")
+    plan = one_shop.plan(one_shop.campaign())
+    assert plan.collisions == []
+    assert any(run in one and "cannot be read" in one for one in plan.warnings)
+
+
+# -- what changed, and what was seen ---------------------------------------------------------------
+
+
+def test_what_changed_since_the_last_launch_is_said_in_sentences(shop):
+    shop.customers([{}] * 3)
+    first = shop.campaign(holdout="10%")
+    assert shop.plan(first).changes == ["This is its first launch."]
+    plan = shop.plan(first)
+    shop.run(first, status="done", plan=plan.to_json())
+    assert shop.plan(first).changes == ["Nothing changed since its last launch."]
+    second = shop.campaign(
+        holdout="20%",
+        audience={"all": [{"everyone": True}, {"attribute": "tier", "is": "gold"}]},
+        facts={"percent": 25},
+        pace={"email": "50/s"},
+    )
+    said = "\n".join(shop.plan(second).changes)
+    assert "The holdout changed from" in said
+    assert "The facts (percent) changed from 15 to 25." in said
+    assert "The pace (email) is new" in said or "The pace is new" in said
+    assert "The audience now says: " in said
+    assert "tier" in said
+
+
+def test_new_words_of_a_message_are_a_change(one_shop):
+    one_shop.customers([{}] * 3)
+    campaign = one_shop.campaign()
+    old = {**one_shop.plan(campaign).to_json(), "messages": {"purchase_offer": "before"}}
+    one_shop.run(campaign, status="done", plan=old)
+    assert one_shop.plan(campaign).changes == ["The words of message 'purchase_offer' changed."]
+
+
+def test_the_digest_stays_when_a_few_people_come_and_changes_with_what_is_approved(one_shop):
+    one_shop.customers([{}] * 100)
+    campaign = one_shop.campaign()
+    seen = one_shop.plan(campaign).digest
+    one_shop.customers([{}] * 3)
+    assert one_shop.plan(campaign, now=NOW + timedelta(minutes=5)).digest == seen
+    others = {
+        one_shop.plan(one_shop.campaign(holdout="10%")).digest,
+        one_shop.plan(campaign, scheduled_at=NOW + timedelta(days=1)).digest,
+        one_shop.plan(campaign, sample_of=10).digest,
+        one_shop.plan(campaign, facts={"percent": 5}).digest,
+    }
+    one_shop.customers([{}] * 100)
+    others.add(one_shop.plan(campaign).digest)
+    assert len(others) == 5
+    assert seen not in others
+
+
+def test_the_page_holds_no_address_and_comes_back_from_the_record_as_it_was(one_shop):
+    one_shop.customers(
+        [{"phone": "+12065550100", "attributes": {"first_name": "Ludmilla"}}] * 3
+        + [{"email": False}]
+    )
+    campaign = one_shop.campaign(
+        message="early_bird", facts=None, channels={"every": ["email", "sms"]},
+        description="A <b>look</b> | at\n\n# spring",
+    )  # fmt: skip
+    plan = one_shop.plan(campaign, now=NOW + timedelta(hours=9))
+    kept = json.dumps(plan.to_json())
+    for text in (plan.markdown(), kept):
+        assert "@" not in text
+        assert "+1206" not in text
+        assert "Ludmilla" not in text
+    assert Plan.from_json(json.loads(kept)) == plan
+    assert Plan.from_json(json.loads(kept)).markdown() == plan.markdown()
+    assert "\n# spring\n" not in plan.markdown().removeprefix("# spring\n")
+    assert plan.consistency[0]["problems"] == []

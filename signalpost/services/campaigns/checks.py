@@ -27,7 +27,7 @@ class Check:
 
     message: str
     variants: int
-    problems: tuple[str, ...]
+    problems: list[str]
 
 
 def consistency(catalogue: Catalogue, messages: Sequence[str]) -> list[Check]:
@@ -38,7 +38,7 @@ def consistency(catalogue: Catalogue, messages: Sequence[str]) -> list[Check]:
     checks = []
     for name in messages:
         start = f"{catalogue.folder.name}/{name}/"
-        mine = tuple(str(problem) for problem in problems if problem.file.startswith(start))
+        mine = [str(problem) for problem in problems if problem.file.startswith(start)]
         variants = sum(len(tags) for tags in catalogue[name].locales.values())
         checks.append(Check(name, variants, mine))
     return checks

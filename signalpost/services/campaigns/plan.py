@@ -20,6 +20,7 @@ from signalpost.domain import assignment
 from signalpost.domain.audience_words import in_words
 from signalpost.domain.campaign import release_moment
 from signalpost.domain.local_time import zone
+from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns import changes, checks
@@ -46,16 +47,18 @@ def make_plan(
     now: datetime,
     prices: Mapping[str, Decimal] | None = None,
     exact: bool = False,
+    judged: int = JUDGED,
     leave_out: str | None = None,
 ) -> Plan:
     """Plan a launch, changing nothing.
 
     ``prices``: of an SMS segment, by country (``US``) or ``default``. ``exact``: judge everybody,
-    however many. ``leave_out``: a run that is no other run, since this plan is its own. What is wrong
-    is said in ``Plan.refusals``, never raised.
+    however many; else a sample of ``judged`` when there are more. ``leave_out``: a run that is no
+    other run, since this plan is its own. What is wrong is said in ``Plan.refusals``, never raised.
     """
     with desk.database.reading() as session:
-        return _Planner(desk, session, launch, now, prices, leave_out).plan(exact=exact)
+        planner = _Planner(desk, session, launch, now, prices, leave_out)
+        return planner.plan(judged=None if exact else judged)
 
 
 class _Planner:
@@ -72,8 +75,10 @@ class _Planner:
         self.campaign = launch.campaign
         self.prices, self.leave_out = prices, leave_out
         self.tally = Tally(desk.default_zone, prices)
+        self.people = 0
+        self.unread: list[str] = []
 
-    def plan(self, *, exact: bool) -> Plan:
+    def plan(self, *, judged: int | None) -> Plan:
         """Make the plan; without judging anybody when what it names does not exist."""
         refused = list(checks.hindrances(self.desk.catalogue, self.launch))
         refused += [] if refused else list(checks.opening(self.session, self.launch))
@@ -84,7 +89,7 @@ class _Planner:
         rows = [
             row for row in campaign_plans.live_runs(self.session) if row["id"] != self.leave_out
         ]
-        collisions = self.judge_all(members, due, rows, exact=exact)
+        collisions = self.judge_all(members, due, rows, judged=judged)
         return self.write(due, rows, collisions)
 
     def members(self) -> Select[Any]:
@@ -141,15 +146,16 @@ class _Planner:
             run_id=None,
         )
 
-    def judge_all(self, members: Select[Any], due: Due, rows: list[Any], *, exact: bool) -> Any:
+    def judge_all(
+        self, members: Select[Any], due: Due, rows: list[Any], *, judged: int | None
+    ) -> Collisions:
         """Judge everybody, or a sample of a large audience; gives what collides."""
         judge = Judge(Job(self.desk, self.run(due), self.campaign), due, now=self.now)
-        others = [Other.of(row) for row in rows if row["campaign"] != self.campaign.name]
-        collisions = Collisions(self.desk, self.campaign, others, self.now)
-        self.people, sample = 0, Sample(f"{self.campaign.name}:plan", JUDGED)
+        collisions = Collisions(self.desk, self.campaign, self.others(rows), self.now)
+        sample = Sample(f"{self.campaign.name}:plan", judged or 0)
         for ids in campaign_plans.stream(self.session, members, size=_BATCH):
             self.people += len(ids)
-            if not exact:
+            if judged is not None:
                 sample.offer(ids)
                 continue
             self.judge(judge, ids, collisions)
@@ -157,6 +163,21 @@ class _Planner:
         for start in range(0, len(chosen), _BATCH):
             self.judge(judge, chosen[start : start + _BATCH], collisions)
         return collisions
+
+    def others(self, rows: list[Any]) -> list[Other]:
+        """Read the live runs of other campaigns."""
+        found = []
+        for row in rows:
+            if row["campaign"] == self.campaign.name:
+                continue
+            try:
+                found.append(Other.of(row))
+            except (ConfigurationError, ValueError):  # made by an older version of the product
+                self.unread.append(
+                    f"Run {row['id']} of {row['campaign']} cannot be read, so what it "
+                    "collides with is not known."
+                )
+        return found
 
     def judge(self, judge: Judge, ids: list[str], collisions: Collisions) -> None:
         """Judge one batch and add it up."""
@@ -303,6 +324,7 @@ class _Planner:
             *checks.gone_by(launch, due, now=self.now),
             *checks.unknown_places(dict(tally.zone_sources), launch),
             *checks.unwritten(dict(tally.unwritten), tally.reached),
+            *self.unread,
         ]
         if 0 < self.people == campaign_plans.everybody(self.session):
             warned.insert(0, f"Everybody is meant: all {self.people:,} customers on the record.")
