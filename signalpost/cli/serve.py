@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from signalpost.cli import logs, say
 from signalpost.domain.vocabulary import Lane
-from signalpost.errors import ConfigurationError
+from signalpost.errors import ConfigurationError, TransientError
 from signalpost.settings import Settings
 
 
@@ -89,11 +89,23 @@ def migrate(settings: Settings) -> None:
 
 
 def deploy(settings: Settings) -> None:
-    """Register every journey and campaign in Prefect."""
+    """Register every journey and campaign in Prefect.
+
+    Raises:
+        TransientError: Prefect does not answer.
+    """
+    import httpx
+
     from signalpost.worker import register
 
-    notes = register(settings) or []
-    for note in notes:
+    try:
+        notes = register(settings)
+    except httpx.HTTPError as error:
+        raise TransientError(
+            f"Prefect does not answer at {settings.prefect_url}. Start it with `signalpost up`, or set "
+            "SIGNALPOST_PREFECT_PORT to where it listens."
+        ) from error
+    for note in notes or ():
         say.out.print(escape(note), soft_wrap=True)
     say.out.print(
         f"Prefect has every journey and campaign: {settings.prefect_url}/deployments",

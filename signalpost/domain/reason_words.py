@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
     "provider_refuses": "the provider put it off again and again ({subject})",
     # a campaign
+    "cancelled": "the run was cancelled",
     "local_time": "its time of day has not come where the customer is; it comes at {until}",
     "already_redeemed": "the customer has redeemed the offer",
     "no_channel": "none of its channels is open to the customer",

@@ -103,14 +103,14 @@ def why(row: CampaignPerson) -> str:
 def _in_words(outcome: str, code: str) -> str:
     if outcome == "held_out":
         return _GHOSTS.get(code, _GHOST)
-    return reason(code, {}) if code and code != outcome else ""
+    return reason(code, {}) if code else ""
 
 
 def in_words(outcome: str, code: str) -> str:
     """Say the reason that many people of a run share, in plain words."""
     if outcome == "held_out":
         return _GHOSTS.get(code, _GHOST)
-    return reason_for_many(code) if code and code != outcome else ""
+    return reason_for_many(code) if code else ""
 
 
 def _by_channel(row: CampaignPerson, verdict: Mapping[str, Any]) -> str:

@@ -1,0 +1,378 @@
+"""Campaigns from the terminal, from the file to the last person: what is printed and what is kept."""
+
+import asyncio
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalpost.clock import set_file
+from signalpost.content import Catalogue
+from signalpost.content.campaigns import load
+from signalpost.services.campaigns import launching, sending
+from signalpost.testing import Stage
+from tests.cli_harness import Result, signalpost
+
+SPRING = """\
+name: spring
+description: Fifteen percent in spring.
+owner: shop marketing
+message: purchase_offer
+audience:
+  all:
+    - attribute: tier
+      among: [gold, vip]
+channels: {first: [email, in_app]}
+holdout: 0%
+approval: above 2
+promotion: {id: SPRING-26, code: LARK15, ends: 2027-05-31 23:59, zone: UTC, facts: {percent: 15}}
+"""
+NIGHTLY = SPRING.replace("name: spring", "name: nightly").replace(
+    "approval: above 2", "approval: never\nschedule: {at: 2026-03-04 10:00, zone: customer}"
+)
+
+
+@pytest.fixture
+def campaigns(tmp_path: Path) -> Path:
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    (folder / "spring.yaml").write_text(SPRING)
+    (folder / "nightly.yaml").write_text(NIGHTLY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two of the project's messages: every command compiles all that there are."""
+    folder = tmp_path_factory.mktemp("words") / "templates"
+    folder.mkdir()
+    shutil.copy("templates/brand.toml", folder)
+    for name in ("_layout", "purchase_offer", "win_back"):
+        shutil.copytree(Path("templates") / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def stage(tmp_path: Path, campaigns: Path, templates: Path) -> Iterator[Stage]:
+    """Five customers: gold ones with consent, one without, and one of no tier."""
+    files = load(campaigns, Catalogue.load(templates))
+    with Stage(folder=tmp_path, journeys=(), campaigns=files, templates=templates) as opened:
+        for number in range(5):
+            opened.signal(
+                "profile.updated",
+                user_id=f"u{number}",
+                email=f"u{number}@example.com",
+                traits={
+                    "first_name": f"Name{number}",
+                    "timezone": "UTC",
+                    **({"tier": "gold"} if number < 4 else {}),
+                    **({"marketing_consent": True} if number < 3 else {}),
+                },
+            )
+        yield opened
+
+
+@pytest.fixture
+def journeys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project without journeys: those of ours send messages that are not copied."""
+    (tmp_path / "no_journeys.py").write_text("JOURNEYS = ()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "no_journeys"
+
+
+@pytest.fixture
+def run(stage: Stage, tmp_path: Path, campaigns: Path, templates: Path, journeys: str) -> Any:
+    """Run a command on the stage's record, at the stage's time."""
+
+    def command(*words: str) -> Result:
+        clock = tmp_path / "clock.json"
+        set_file(clock, stage.clock())
+        return signalpost(
+            tmp_path,
+            *words,
+            campaigns=str(campaigns),
+            templates=str(templates),
+            journeys=journeys,
+            database_url=f"sqlite:///{tmp_path / 'stage.db'}",
+            clock_file=str(clock),
+        )
+
+    return command
+
+
+def launched(run: Any, *words: str) -> dict[str, Any]:
+    done = run("campaign", "launch", "spring", "--by", "omar", "--json", *words)
+    assert done.code == 0, done
+    return json.loads(done.out)
+
+
+def approved(run: Any) -> str:
+    made = launched(run)
+    words = ["--by", "maria", "--yes", "--seen", made["digest"]]
+    assert run("campaign", "approve", made["id"], *words).code == 0
+    return made["id"]
+
+
+def work(stage: Stage, run_id: str) -> None:
+    """Do what a worker of the lane does: start what is approved, and send to whoever is due."""
+
+    async def all_due() -> None:
+        while claims := sending.claim_shards(stage.desk, now=stage.clock(), limit=4):
+            for claim in claims:
+                await sending.send_shard(stage.desk, claim=claim, run_id=None)
+
+    launching.start(stage.desk, campaign_run_id=run_id, now=stage.clock())
+    asyncio.run(all_due())
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_a_new_campaign_is_a_file_that_is_right_as_it_stands_and_is_never_overwritten(
+    run: Any, campaigns: Path
+) -> None:
+    made = run("campaign", "new", "summer", "--message", "purchase_offer")
+    assert made.code == 0, made
+    text = (campaigns / "summer.yaml").read_text()
+    assert text.startswith("#")
+    assert "signalpost campaign plan summer" in made.out
+    assert run("lint").code == 0
+    again = run("campaign", "new", "summer", "--message", "win_back")
+    assert (again.code, "exists already" in again.err) == (1, True)
+    assert (campaigns / "summer.yaml").read_text() == text
+
+
+def test_a_new_campaign_of_an_unknown_message_is_refused(run: Any, campaigns: Path) -> None:
+    refused = run("campaign", "new", "summer", "--message", "purchase_ofer")
+    assert (refused.code, "purchase_offer" in refused.err) == (4, True)
+    assert not (campaigns / "summer.yaml").exists()
+
+
+def test_every_campaign_is_listed_with_when_it_runs_and_its_latest_run(run: Any) -> None:
+    made = launched(run)
+    listed = json.loads(run("campaign", "list", "--json").out)["campaigns"]
+    assert [(one["campaign"], one["schedule"]) for one in listed] == [
+        ("nightly", "4 Mar 2026, 10:00, each customer's time"),
+        ("spring", "by hand"),
+    ]
+    assert listed[1]["latest_run"] == {"id": made["id"], "status": "awaiting_approval"}
+    assert "by hand" in run("campaign", "list").out
+
+
+def test_lint_names_file_line_and_remedy_of_a_campaign_that_is_wrong(
+    run: Any, campaigns: Path
+) -> None:
+    (campaigns / "spring.yaml").write_text(SPRING.replace("email, in_app", "email, fax"))
+    wrong = run("lint")
+    assert wrong.code == 1
+    assert "campaigns/spring.yaml:9" in wrong.out
+    [problem] = json.loads(run("lint", "--json").out)["problems"]
+    assert problem["remedy"]
+
+
+def test_a_campaign_with_a_broken_file_says_so_and_hides_no_other(
+    run: Any, campaigns: Path
+) -> None:
+    (campaigns / "spring.yaml").write_text(SPRING.replace("message: purchase_offer", "message: x"))
+    refused = run("campaign", "plan", "spring")
+    assert (refused.code, "spring.yaml:4" in refused.err) == (4, True), refused
+    assert run("campaign", "plan", "nightly").code == 0
+
+
+def test_lint_tells_of_a_campaign_whose_time_is_past(run: Any, stage: Stage) -> None:
+    stage.clock.now = stage.clock.now.replace(month=4)
+    late = run("lint")
+    assert late.code == 1
+    assert "past everywhere" in late.out
+
+
+# -- before it goes ------------------------------------------------------------------------------
+
+
+def test_the_plan_says_who_is_reached_and_who_is_not_and_keeps_nothing(run: Any) -> None:
+    shown = run("campaign", "plan", "spring")
+    assert shown.code == 0, shown
+    assert "3 of 4 people would be written to" in shown.out
+    assert "marketing needs the customer's consent" in shown.out
+    planned = json.loads(run("campaign", "plan", "spring", "--json").out)
+    assert (planned["people"], planned["reached"]) == (4, 3)
+    assert "No campaign has been launched yet." in run("campaign", "status").out
+
+
+def test_a_plan_that_cannot_be_launched_says_why_and_ends_with_1(run: Any, campaigns: Path) -> None:
+    nobody = SPRING.replace("[gold, vip]", "[platinum]")
+    (campaigns / "spring.yaml").write_text(nobody)
+    shown = run("campaign", "plan", "spring")
+    assert (shown.code, "cannot be launched" in shown.out) == (1, True), shown
+    refused = run("campaign", "launch", "spring", "--by", "omar")
+    assert (refused.code, refused.out) == (2, "")
+    assert "cannot be launched" in refused.err
+
+
+def test_without_a_time_the_schedule_of_the_file_says_when(run: Any) -> None:
+    planned = json.loads(run("campaign", "plan", "nightly", "--json").out)
+    assert planned["local_at"] == "2026-03-04T10:00:00"
+    at_once = json.loads(run("campaign", "plan", "nightly", "--now", "--json").out)
+    assert at_once["local_at"] is None
+
+
+def test_the_same_occurrence_is_launched_once(run: Any) -> None:
+    words = ["campaign", "launch", "nightly", "--by", "omar", "--json"]
+    first, second = (json.loads(run(*words).out) for _ in range(2))
+    assert first["occurrence"] == "2026-03-04T10:00"
+    assert second["id"] == first["id"]
+
+
+def test_a_schedule_that_is_over_is_not_launched_by_mistake(run: Any, stage: Stage) -> None:
+    stage.clock.now = stage.clock.now.replace(month=4)
+    refused = run("campaign", "launch", "nightly", "--by", "omar")
+    assert (refused.code, "does not come again" in refused.err) == (2, True), refused
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["plan", "sprin"], 4, "did you mean 'spring'?"),
+        (["plan", "spring", "--at", "tomorrow"], 2, "'tomorrow' is no time"),
+        (["plan", "nightly", "--at", "2026-03-05T10:00", "--now"], 2, "not both"),
+        (["plan", "spring", "--fact", "percent"], 2, "not key=value"),
+        (["preview", "spring", "--stage", "update"], 2, "has no stage 'update'"),
+        (["preview", "spring", "--customer", "nobody"], 4, "known by 'nobody'"),
+        (["status", "spring"], 4, "There is no run 'spring'"),
+        (["launch", "spring", "--by", " "], 2, "Say who you are"),
+        (["simulate", "spring", "--from", "monday"], 2, "'monday' is no day"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(
+    run: Any, words: list[str], code: int, sentence: str
+) -> None:
+    refused = run("campaign", *words)
+    assert refused.code == code, refused
+    assert sentence in " ".join(refused.err.split())
+
+
+def test_the_preview_shows_the_campaigns_facts_to_a_sample_person_and_to_a_customer(
+    run: Any,
+) -> None:
+    sample = json.loads(run("campaign", "preview", "spring", "--json").out)["messages"]
+    assert [one["channel"] for one in sample] == ["email", "in_app"]
+    assert all("LARK15" in str(one["parts"]) for one in sample)
+    words = ["campaign", "preview", "spring", "--customer", "u1@example.com", "--channel", "email"]
+    [own] = json.loads(run(*words, "--json").out)["messages"]
+    assert "Name1" in str(own["parts"])
+    assert "LARK15" in run(*words).out
+
+
+def test_a_customer_for_whom_a_message_cannot_be_written_is_told_of_in_the_preview(
+    run: Any, campaigns: Path
+) -> None:
+    text = SPRING.replace("facts: {percent: 15}", "facts: {}")
+    text += "facts: {percent: {attribute: discount}}\n"
+    (campaigns / "spring.yaml").write_text(text)
+    shown = run("campaign", "preview", "spring", "--customer", "u1", "--channel", "email")
+    assert "would be set aside: a fact that it must show is missing: percent" in shown.out
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+def test_a_launch_above_the_bound_waits_for_approval_and_says_how_it_is_given(run: Any) -> None:
+    done = run("campaign", "launch", "spring", "--by", "omar")
+    [one] = json.loads(run("campaign", "status", "--json").out)["runs"]
+    assert "waits for approval: 4 people" in done.out
+    assert f"signalpost campaign approve {one['id']}" in done.out
+    assert one["status"] == "awaiting_approval"
+
+
+def test_an_approval_is_of_the_plan_that_was_seen_and_kept_with_who_gave_it(run: Any) -> None:
+    made = launched(run)
+    blind = run("campaign", "approve", made["id"], "--yes")
+    assert (blind.code, "--seen" in blind.err) == (2, True)
+    other = run("campaign", "approve", made["id"], "--yes", "--seen", "another", "--by", "maria")
+    assert (other.code, "not the one you saw" in other.err) == (1, True)
+    words = ["--yes", "--seen", made["digest"], "--by", "maria"]
+    assert "is approved by maria" in run("campaign", "approve", "spring", *words).out
+    acts = json.loads(run("campaign", "status", made["id"], "--json").out)["acts"]
+    assert [(one["act"], one["who"]) for one in acts] == [
+        ("launched", "omar"),
+        ("approved", "maria"),
+    ]
+    assert acts[1]["detail"]["digest"] == made["digest"]
+
+
+def test_an_approval_shows_the_plan_and_asks_first(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = launched(run)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    asked = run("campaign", "approve", made["id"], "--by", "maria")
+    assert asked.code == 1
+    assert "3 of 4 people would be written to" in asked.out
+    assert "Approve spring, 4 people, as maria?" in asked.out
+    shown = json.loads(run("campaign", "status", made["id"], "--json").out)
+    assert shown["status"] == "awaiting_approval"
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run("campaign", "approve", made["id"], "--by", "maria").code == 0
+    assert json.loads(run("campaign", "status", made["id"], "--json").out)["status"] == "approved"
+
+
+def test_a_refused_run_is_over_and_keeps_the_reason(run: Any) -> None:
+    made = launched(run)
+    assert (
+        run("campaign", "refuse", made["id"], "--reason", "wrong code", "--by", "maria").code == 0
+    )
+    shown = run("campaign", "status", made["id"]).out
+    assert "refused" in shown
+    assert "wrong code" in shown
+
+
+def test_a_run_that_is_sent_shows_progress_outcomes_and_why_for_each_person(
+    run: Any, stage: Stage
+) -> None:
+    run_id = approved(run)
+    work(stage, run_id)
+    assert len(stage.sent) == 3
+    shown = run("campaign", "status", "spring", "--watch").out
+    assert "100 %  4 of 4" in shown
+    assert "marketing needs the customer's consent, and there is none" in shown
+    outcomes = json.loads(run("campaign", "status", run_id, "--json").out)["outcomes"]
+    assert [(one["outcome"], one["people"]) for one in outcomes] == [("sent", 3), ("skipped", 1)]
+    sent, skipped = run("why", "u0", "--about", "spring"), run("why", "u3", "--about", "spring")
+    assert "Sent spring by email" in sent.out
+    assert "Did not send spring" in skipped.out
+    assert "purchase_offer (spring) by email" in run("record", "u0").out
+
+
+def test_why_answers_for_whoever_is_outside_the_audience(run: Any, stage: Stage) -> None:
+    work(stage, approved(run))
+    shown = run("why", "u4", "--about", "spring")
+    assert "not in the audience of spring" in shown.out
+    assert "✗ tier is one of" in shown.out
+    found = json.loads(run("why", "u4", "--about", "spring", "--json").out)
+    assert found["decisions"] == []
+    assert found["audience"]["in_audience"] is False
+    [clause] = found["audience"]["clauses"]
+    assert (clause["holds"], bool(clause["value"])) == (False, True)
+    inside = json.loads(run("why", "u0", "--about", "spring", "--json").out)
+    assert inside["audience"]["in_audience"] is True
+
+
+def test_a_run_is_paused_resumed_and_cancelled_and_each_is_kept_with_who_did_it(
+    run: Any, stage: Stage
+) -> None:
+    run_id = approved(run)
+    launching.start(stage.desk, campaign_run_id=run_id, now=stage.clock())
+    assert "paused" in run("campaign", "pause", run_id, "--by", "ida", "--reason", "typo").out
+    assert not sending.claim_shards(stage.desk, now=stage.clock(), limit=4)
+    assert "goes on" in run("campaign", "resume", run_id, "--by", "ida").out
+    assert "cancelled" in run("campaign", "cancel", "spring", "--by", "ida").out
+    late = run("campaign", "resume", run_id, "--by", "ida")
+    assert (late.code, "only a paused one" in late.err) == (1, True)
+    acts = json.loads(run("campaign", "status", run_id, "--json").out)["acts"]
+    assert [one["act"] for one in acts if one["who"] == "ida"] == ["paused", "resumed", "cancelled"]
+    assert "the run was cancelled" in run("why", "u0", "--about", "spring").out
+    assert stage.sent == []
