@@ -1,6 +1,7 @@
 """A campaign file is read as a marketer means it, or refused by file, line and remedy."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -240,6 +241,16 @@ def test_a_code_stays_as_it_was_written(tmp_path):
         assert good(tmp_path, WHOLE.replace("SPRING15", code)).promotion.code == code
 
 
+def test_the_example_in_the_documentation_is_right(tmp_path):
+    text = (ROOT / "docs" / "adding-a-campaign.md").read_text("utf-8")
+    [example, experiment] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    whole = example.replace("spring-sale", "try-out")
+    assert good(tmp_path, whole).schedule.is_local
+    whole = whole.replace("spring_promotion", "win_back").replace("in_app", "sms")
+    whole = whole.replace("  last_bought: {event: order.placed, fact: product}\n", "  {}\n")
+    assert len(good(tmp_path, whole + experiment).arms) == 3
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 EXPERIMENT = "experiment:\n  arms:\n    - {name: a, share: 50%}\n    - {name: b, share: 50%}\n"
@@ -303,7 +314,9 @@ REFUSED = [
     ("where: {product: {contains:", "where: {product: {contain:", 8, "`contain` is not", "contains"),
     ("  percent: 15", "  percent: lots", 12, "'percent' is no integer", "15"),
     ("  percent: 15", "  percent: 15\n  colour: red", 13, "no message", "percent"),
-    ("facts:\n  percent: 15\n", "", 1, "has to show 'percent'", "asks"),
+    ("facts:\n  percent: 15\n", "", 2, "has to show 'percent'", "asks"),
+    ("  percent: 15", "  percent: 15\n  code: X", 13, "promotion gives 'code'", "one place"),
+    ("channels:", "asks: [percent]\nchannels:", 9, "given twice", "once"),
     ("  percent: 15", "  percent: {attribute: teir}", 12, "looks like 'tier'", "tier"),
     ("  percent: 15", "  percent: {event: order.placed}", 12, "`fact` is missing", "product"),
     ("  ends: 2030-05-31 23:59", "  ends: 2030-05-31", 16, "no day with a time", "23:59"),

@@ -7,7 +7,7 @@ from typing import Any
 from signalpost.content.campaigns import moments
 from signalpost.content.campaigns.page import Page, Place, line_of
 from signalpost.content.campaigns.part import choose, nearest
-from signalpost.content.campaigns.schema import CampaignFile
+from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
 from signalpost.content.facts import Fact, read
@@ -24,7 +24,6 @@ ATTRIBUTES = frozenset(
         "tier", "preferred_channel", "assigned_agent", "locale", "zone", "first_name", "last_name",
     }
 )  # fmt: skip
-PROMOTED = frozenset({"promotion_id", "code", "expires_at"})  #: facts that a promotion gives
 WARNINGS = frozenset({"event-unknown", "time-moves"})  #: rules that keep nobody from launching
 UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
 _NO_ATTRIBUTES = {
@@ -107,17 +106,16 @@ def _problems(campaign: Campaign, found: Collection[Found] | Iterator[Found]) ->
 
 
 def _messages(campaign: Campaign, catalogue: Catalogue) -> Iterator[Found]:
-    specs = []
+    specs: dict[str, Place] = {}
     for place, name in _named(campaign):
         if name in catalogue:
-            specs.append(catalogue[name])
+            specs[name] = place
             yield from _message(campaign, place, catalogue[name])
         else:
             remedy = choose(name, catalogue.names())
             yield place, "message", f"there is no message {name!r}", remedy
     yield from _unused(campaign)
-    if specs:
-        yield from _facts(campaign, specs, catalogue)
+    yield from _facts(campaign, specs, catalogue)
 
 
 def _named(campaign: Campaign) -> Iterator[tuple[Place, str]]:
@@ -161,14 +159,17 @@ def _unused(campaign: Campaign) -> Iterator[Found]:
         yield ("message",), "message", says, "name it in an arm, or name an arm's message here"
 
 
-def _facts(campaign: Campaign, specs: list[MessageSpec], catalogue: Catalogue) -> Iterator[Found]:
+def _facts(campaign: Campaign, named: Mapping[str, Place], catalogue: Catalogue) -> Iterator[Found]:
     given = given_facts(campaign)
-    declared = {name: fact for spec in specs for name, fact in spec.facts.items()}
-    for spec in specs:
-        for name, fact in spec.facts.items():
+    declared: dict[str, Fact] = {}
+    for message, place in named.items():
+        declared |= catalogue[message].facts
+        for name, fact in catalogue[message].facts.items():
             if fact.required and name not in given:
-                says = f"the message {spec.name!r} has to show {name!r}, and nothing gives it"
-                yield ("facts",), "facts", says, _giving(name)
+                says = f"the message {message!r} has to show {name!r}, and nothing gives it"
+                yield place, "facts", says, _giving(name)
+    if not named:
+        return
     for place, name in _giving_places(campaign):
         if name not in declared:
             says = f"no message of this campaign has the fact {name!r}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from signalpost.content.campaigns.page import Page, Place
-from signalpost.content.campaigns.schema import CampaignFile
+from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
 from signalpost.domain.audience import clauses
 
 MOST_HELD_OUT = 0.5
@@ -14,7 +14,7 @@ Found = tuple[Place, str, str]  #: where, what is wrong, what to do
 
 def report(file: CampaignFile, page: Page) -> None:
     """Note everything in a file that contradicts the rest of it."""
-    for place, says, remedy in (*_sending(file), *_experiment(file), *_series(file)):
+    for place, says, remedy in (*_sending(file), *_facts(file), *_experiment(file), *_series(file)):
         page.report(page.line(place), str(place[0]), says, remedy)
 
 
@@ -29,10 +29,16 @@ def _sending(file: CampaignFile) -> Iterator[Found]:
     for channel in sorted(set(file.pace) - used):
         says = f"`pace` names {channel}, by which nothing goes out"
         yield ("pace", str(channel)), says, "remove it, or add the channel"
+
+
+def _facts(file: CampaignFile) -> Iterator[Found]:
+    promoted = {*PROMOTED, *file.promotion.facts} if file.promotion else set()
+    for name in sorted(promoted & set(file.facts)):
+        yield ("facts", name), f"the promotion gives {name!r} as well", "give it in one place"
     for number, name in enumerate(file.asks):
-        if name in file.facts or name in file.asks[:number]:
+        if name in {*file.facts, *file.asks[:number], *promoted}:
             says = f"the fact {name!r} is given twice"
-            yield ("asks", number), says, "ask for it, or give it under facts:, once"
+            yield ("asks", number), says, "ask for it, or give it in the file, once"
 
 
 def _experiment(file: CampaignFile) -> Iterator[Found]:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from signalpost.content.campaigns.checking import PROMOTED
+from signalpost.content.campaigns.schema import PROMOTED
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.spec import MessageSpec
 from signalpost.domain.vocabulary import Channel, Purpose
