@@ -241,6 +241,7 @@ def _written(value: Any) -> Any:
 
 def largest_total(document: Any, name: str) -> ColumnElement[Any]:
     """On SQLite: the largest of a group's totals, one of each currency; 0 when there is none."""
+    values.parts(name)
     return func.signalpost_total(document, _name(name))
 
 
