@@ -324,6 +324,7 @@ REFUSED = [
     ("  ends: 2030-05-31 23:59", "  ends: 2030-06-31 23:59", 16, "no such day", "write"),
     ("  zone: Europe/London\n", "", 16, "where it is that late", "zone"),
     ("  zone: Europe/London", "  zone: Londres", 17, "no time zone", "Europe/Paris"),
+    ("  zone: Europe/London", "  zone: Londn", 17, "no time zone", "did you mean Europe/London?"),
     ("  id: spring\n", "", 13, "`id` is missing", "add"),
     ("channels:", "schedule: {}\nchannels:", 9, "no time", "by hand"),
     ("channels:", "schedule: {at: 2030-01-01}\nchannels:", 9, "no day with a time", "10:00"),
@@ -418,7 +419,7 @@ def test_lint_says_what_is_wrong_odd_and_late_in_one_list(tmp_path):
     said = files.lint(load(tmp_path, late), CATALOGUE, NOW)
     assert [(one.file, one.line, one.rule) for one in said] == [
         ("campaigns/other.yaml", 1, "name"),
-        ("campaigns/other.yaml", 9, "chanels"),
+        ("campaigns/other.yaml", 9, "key"),
         ("campaigns/try-out.yaml", 7, "event-unknown"),
         ("campaigns/try-out.yaml", 16, "promotion-ended"),
     ]

@@ -58,7 +58,8 @@ def _problem(one: Any, page: Page) -> Any:
     says, remedy = _sentence(one, place)
     at = (one.get("ctx") or {}).get("at")
     line = page.line((*place, at) if at else place)
-    return Problem(page.file, line, _rule(place), says, remedy)
+    rule = "key" if one["type"] == "extra_forbidden" else _rule(place)
+    return Problem(page.file, line, rule, says, remedy)
 
 
 def _rule(place: Place) -> str:

@@ -7,8 +7,9 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -293,7 +294,7 @@ def zone(value: Any) -> str:
     """Read an IANA time zone."""
     told = text(value)
     if zone_of(told) is None or ("/" not in told and told != "UTC"):
-        raise wrong(f"{_shown(value)} is no time zone", "write an IANA name such as Europe/Paris")
+        raise wrong(f"{_shown(value)} is no time zone", _like_zone(told))
     return ZoneInfo(told).key
 
 
@@ -301,13 +302,18 @@ def zone_or_customer(value: Any) -> str:
     """Read an IANA time zone, or ``customer``."""
     if value == "customer":
         return "customer"
-    try:
-        return zone(value)
-    except PydanticCustomError:
-        raise wrong(
-            f"{_shown(value)} is no time zone",
-            "write an IANA name such as Europe/Paris, or customer: each customer's own",
-        ) from None
+    return zone(value)
+
+
+def _like_zone(told: str) -> str:
+    """Say how to write the zone of a place that was probably meant."""
+    places = {name.rpartition("/")[2].lower(): name for name in sorted(available_timezones())}
+    word = told.rpartition("/")[2].lower().replace(" ", "_")
+    near = get_close_matches(word, places, n=1, cutoff=0.7)
+    known = (
+        f"did you mean {places[near[0]]}?" if near else "write an IANA name such as Europe/Paris"
+    )
+    return f"{known} In a schedule, customer means each customer's own"
 
 
 def _shown(value: Any) -> str:
