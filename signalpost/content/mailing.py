@@ -1,7 +1,9 @@
-"""One message to many people: what is the same for all of a locale and zone is rendered once.
+"""One message to many people: what is the same for all is rendered once, and carried once.
 
 The same compiled slots run as for one person (``Variant.slots``), so a mailing and a preview cannot
-differ; only those that read the customer, their links or their own facts run for each of them.
+differ. Slots that say the same to everybody of a locale become a part of the static text; those that
+write a time run once a zone; only those that read the customer, their links or their own facts run for
+each person.
 """
 
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from datetime import tzinfo
 from typing import Any
 
 from signalpost.content.catalogue import Catalogue, link_values, person_values, read_fact
-from signalpost.content.facts import Place
+from signalpost.content.facts import FactType, Place
 from signalpost.content.formats import Row
 from signalpost.content.variant import Program, Variant
 from signalpost.domain.vocabulary import Channel
@@ -44,7 +46,11 @@ class Mailing:
         self._facts = {name: value for name, value in facts.items() if name not in personal}
         self._personal = [fact for name, fact in self._spec.facts.items() if name in personal]
         self._changing = frozenset({"customer", "links"} | personal)
+        self._timed = frozenset(
+            name for name, fact in self._spec.facts.items() if fact.type is FactType.DATETIME
+        )
         self._frames: dict[tuple[str | None, str | None], _Frame] = {}
+        self._folded: dict[tuple[str, str], Variant] = {}
 
     def slots(
         self,
@@ -76,8 +82,7 @@ class Mailing:
         return frame.variant, {**frame.shared, **frame.own.run(context)}
 
     def _frame(self, locale: str | None, zone: tzinfo) -> _Frame:
-        variant = self._catalogue.variant(self._message, self._channel, locale)
-        fixed, own = variant.split(self._changing)
+        written = self._catalogue.variant(self._message, self._channel, locale)
         place = self._catalogue.place(self._message, locale, zone)
         known = {
             name: value
@@ -86,4 +91,10 @@ class Mailing:
             and (value := read_fact(self._spec, fact, self._facts.get(name), place)) is not None
         }
         context = {**known, "brand": self._catalogue.own_brand, "locale": place.locale}
-        return _Frame(variant, context, fixed.run(context), own, place)
+        same, own = written.split(self._changing)
+        still, zoned = same.split(self._timed)
+        key = (written.id, place.locale)
+        variant = self._folded.get(key)
+        if variant is None:
+            variant = self._folded[key] = written.fold(still.run(context))
+        return _Frame(variant, context, zoned.run(context), own, place)

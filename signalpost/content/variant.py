@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -136,6 +136,13 @@ class Variant:
             raise ConfigurationError(f"Message {self.message!r} was read back from the record.")
         return self._program.split(changing)
 
+    def fold(self, values: Mapping[str, str]) -> "Variant":
+        """Return the variant with these slots filled in for good: it says them to everybody."""
+        parts = {part: tuple(_folded(pieces, values)) for part, pieces in self.parts.items()}
+        content = json.dumps([self.id, parts_to_json(parts)], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:32]
+        return Variant(digest, self.message, self.channel, self.locale, parts)
+
     def render(self, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the full text of each part for one person; raises as ``slots``."""
         return fill(self.parts, self.slots(context))
@@ -160,3 +167,19 @@ class Variant:
             kept["locale"],
             parts_from_json(kept["parts"]),
         )
+
+
+def _folded(pieces: Iterable[str | Slot], values: Mapping[str, str]) -> Iterator[str | Slot]:
+    """Yield the pieces with known slots as text, neighbouring texts joined."""
+    text = ""
+    for piece in pieces:
+        value = piece if isinstance(piece, str) else values.get(piece.name)
+        if value is not None:
+            text += value
+            continue
+        if text:
+            yield text
+        text = ""
+        yield piece
+    if text:
+        yield text

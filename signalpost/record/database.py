@@ -1,8 +1,9 @@
 """Opening the record: SQLite in WAL mode, or PostgreSQL by its address."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import orjson
@@ -53,7 +54,11 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
         if path := make_url(address).database:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
-            address, connect_args={"check_same_thread": False, "timeout": 30}, **options
+            address,
+            connect_args={"check_same_thread": False, "timeout": 30},
+            # What one connection writes makes the pages stale that another holds: take the last one.
+            pool_use_lifo=True,
+            **options,
         )
         _prepare_sqlite(engine, durable=durable)
         return engine
@@ -91,6 +96,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        # Threads of this process take turns before they take a connection, see ``pool_use_lifo``.
+        self._turn = Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self._reading = engine.execution_options(sqlite_begin="DEFERRED")
 
     @property
@@ -101,7 +108,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn,
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
