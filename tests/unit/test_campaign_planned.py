@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from signalpost.services.campaigns.planned import Plan
+from signalpost.services.campaigns.plan import Plan
 
 
 def plan(people: int, judged: int) -> Plan:

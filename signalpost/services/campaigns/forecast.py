@@ -26,6 +26,7 @@ class Release:
     at: datetime
     zones: tuple[str, ...]
     expires_at: datetime | None
+    place: str = ""  #: the zone that they are told to be in
 
 
 @dataclass

@@ -23,12 +23,12 @@ from signalpost.domain.local_time import zone
 from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks
+from signalpost.services.campaigns import changes, checks, plan_words
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast
 from signalpost.services.campaigns.foreseeing import Judge
 from signalpost.services.campaigns.people import Job
-from signalpost.services.campaigns.planned import Plan, digest
+from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
@@ -38,6 +38,14 @@ _FIRST_ZONE = ZoneInfo("Etc/GMT-14")  #: the first place on earth to reach a wal
 JUDGED = 20_000  #: people of a larger audience are judged by a sample of so many
 _BATCH = 2_000
 _HOURS = 24 * 14  #: rows of the hourly curve that are kept; what goes later is added up
+
+
+class Plan(Figures):
+    """What whoever approves a launch sees: its figures, and the page that they make."""
+
+    def markdown(self) -> str:
+        """Write it for whoever approves it: short, the most important first."""
+        return plan_words.write(self)
 
 
 def make_plan(
@@ -200,6 +208,8 @@ class _Planner:
             "description": campaign.description,
             "owner": campaign.owner,
             "purpose": campaign.purpose.value,
+            "needs_approval": campaign.approval.above is not None
+            and people > campaign.approval.above,
             "stage": launch.stage,
             "series": launch.series,
             "sample_of": launch.sample_of,
@@ -343,7 +353,7 @@ class _Planner:
         names = checks.messages_of(self.launch)
         found = changes.between(
             last["definition"],
-            self.campaign.definition,
+            self.campaign,
             old_messages=(last["plan"] or {}).get("messages", {}),
             new_messages={name: self.desk.catalogue[name].version for name in names},
         )
@@ -384,7 +394,7 @@ def _waves(releases: Mapping[Any, float]) -> list[dict[str, Any]]:
     waves: dict[datetime, dict[str, float]] = {}
     for release, people in releases.items():
         zones = waves.setdefault(release.at, {})
-        name = release.zones[0] if release.zones else "any zone"
+        name = release.place
         zones[name] = zones.get(name, 0) + people
     return [
         {

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.domain.reason_words import channel_name, reason
-
-if TYPE_CHECKING:
-    from signalpost.services.campaigns.planned import Plan
+from signalpost.services.campaigns.planned import Figures
 
 _ROWS = 12  #: of a table; the rest is added up in one row
+_EXAMPLES = 2  #: people named on the page for each reason; the record has more
 _BAR = 24  #: signs of the longest bar of the curve
 _GHOSTS = {
     "global": "held out from all marketing",
@@ -19,7 +18,7 @@ _GHOSTS = {
 }
 
 
-def write(plan: "Plan") -> str:
+def write(plan: Figures) -> str:
     """Write the whole plan as markdown."""
     parts = [
         _head(plan), _refusals(plan), _sums(plan), _warnings(plan), _excluded(plan), _reach(plan),
@@ -29,7 +28,7 @@ def write(plan: "Plan") -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(plan: "Plan") -> str:
+def _head(plan: Figures) -> str:
     title = " · ".join(part for part in (plan.campaign, plan.stage, plan.series) if part)
     lines = [f"# {cell(title)}"]
     if plan.description:
@@ -37,27 +36,27 @@ def _head(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
-def _refusals(plan: "Plan") -> str:
+def _refusals(plan: Figures) -> str:
     if not plan.refusals:
         return ""
     return "\n".join(["**This cannot be launched:**", "", *_list(plan.refusals)])
 
 
-def _sums(plan: "Plan") -> str:
+def _sums(plan: Figures) -> str:
     if plan.judged == 0:
         return f"**{plan.people:,}** people are in the audience."
     left_out = sum(one["people"] for one in plan.excluded)
-    lines = [
-        f"**{plan.about(plan.reached)} of {plan.people:,} people would be written to**, {_start(plan)}."
-    ]
+    reached = f"{plan.about(plan.reached)} of {plan.people:,} people"
+    lines = [f"**{_upper(reached)} would be written to**, {_start(plan)}."]
     for kind, people in plan.held_out.items():
-        lines.append(
-            f"{plan.about(people)} are {_GHOSTS.get(kind, kind)} and get nothing on purpose."
-        )
+        ghosts = _GHOSTS.get(kind, kind)
+        lines.append(f"{_upper(plan.about(people))} are {ghosts} and get nothing on purpose.")
     if left_out:
-        lines.append(f"{plan.about(left_out)} are left out.")
+        lines.append(f"{_upper(plan.about(left_out))} are left out.")
     if plan.sample_of is not None:
         lines.append(f"This is a test on at most {plan.sample_of:,} people.")
+    if plan.needs_approval:
+        lines.append("Somebody has to approve it.")
     if not plan.exact:
         lines.append(
             f"(Judged by a sample of {plan.judged:,}; the margins hold in 95 of 100 such samples.)"
@@ -65,17 +64,21 @@ def _sums(plan: "Plan") -> str:
     return " ".join(lines)
 
 
-def _start(plan: "Plan") -> str:
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _start(plan: Figures) -> str:
     if plan.local_at:
         return f"at {plan.local_at.replace('T', ' ')[:16]} in each person's own zone"
     return f"from {_say(plan.scheduled_at)} on" if plan.scheduled_at else "at once"
 
 
-def _warnings(plan: "Plan") -> str:
+def _warnings(plan: Figures) -> str:
     return "\n".join(["**Think about:**", "", *_list(plan.warnings)]) if plan.warnings else ""
 
 
-def _excluded(plan: "Plan") -> str:
+def _excluded(plan: Figures) -> str:
     if not plan.excluded:
         return ""
     rows = [
@@ -91,13 +94,13 @@ def _why(code: str) -> str:
 
 
 def _ids(ids: list[str]) -> str:
-    return ", ".join(f"`{one}`" for one in ids)
+    return ", ".join(f"`{one}`" for one in ids[:_EXAMPLES])
 
 
-def _reach(plan: "Plan") -> str:
+def _reach(plan: Figures) -> str:
     tables = []
     for title, counts in (
-        ("channel", plan.channels), ("arm", plan.arms), ("read in", plan.locales),
+        ("channel", plan.channels), ("arm", plan.arms), ("language", plan.locales),
         ("zone", plan.zones),
     ):  # fmt: skip
         if counts and not (title == "arm" and len(counts) < 2):
@@ -113,11 +116,11 @@ def _most(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         yield f"{len(rest)} more", sum(number for _, number in rest)
 
 
-def _when(plan: "Plan") -> str:
+def _when(plan: Figures) -> str:
     if not plan.hours:
         return ""
     lines = ["### When it goes", ""]
-    paces = ", ".join(f"{channel} {rate:g} a second" for channel, rate in plan.pace.items())
+    paces = ", ".join(f"{channel} {_rate(rate)}" for channel, rate in plan.pace.items())
     lines.append(f"Pace: {paces}." if paces else "No pace is given: all goes as soon as it is due.")
     if plan.last_at:
         lines.append(f"The last message goes at {_say(plan.last_at)}.")
@@ -140,6 +143,13 @@ def _when(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
+def _rate(per_second: float) -> str:
+    for seconds, unit in ((1, "second"), (60, "minute"), (3600, "hour")):
+        if per_second * seconds >= 1 or unit == "hour":
+            break
+    return f"{per_second * seconds:,.4g} a {unit}"
+
+
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
@@ -158,7 +168,7 @@ def _curve(hours: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{key}  {bar:<{_BAR}}  {number:,}"
 
 
-def _texts(plan: "Plan") -> str:
+def _texts(plan: Figures) -> str:
     if not plan.texts:
         return ""
     rows = [
@@ -173,7 +183,7 @@ def _texts(plan: "Plan") -> str:
     return f"{_table('Text messages', head, rows)}\n\n{plan.segments:,} segments in all. {cost}"
 
 
-def _collisions(plan: "Plan") -> str:
+def _collisions(plan: Figures) -> str:
     if not plan.collisions:
         return ""
     lines = ["### Other campaigns that mean the same people", ""]
@@ -195,7 +205,7 @@ def _collisions(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
-def _consistency(plan: "Plan") -> str:
+def _consistency(plan: Figures) -> str:
     if not plan.consistency:
         return ""
     lines = ["### The words", ""]
@@ -206,13 +216,13 @@ def _consistency(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
-def _changes(plan: "Plan") -> str:
+def _changes(plan: Figures) -> str:
     if not plan.changes:
         return ""
     return "\n".join(["### Since its last launch", "", *_list(plan.changes)])
 
 
-def _audience(plan: "Plan") -> str:
+def _audience(plan: Figures) -> str:
     if not plan.audience:
         return ""
     return "\n".join(["### The audience", "", "```text", *plan.audience, "```"])

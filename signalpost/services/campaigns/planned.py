@@ -5,16 +5,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
-from signalpost.services.campaigns import plan_words
 from signalpost.services.campaigns.runs import Launch
 
 _STEP = 1.25  #: an audience a quarter larger or smaller is another plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Figures:
     """What whoever approves a launch sees. Everything in it is JSON; it holds ids and no address.
 
     Numbers of people are for the whole audience; ``judged`` of ``people`` were looked at, and
@@ -27,6 +26,7 @@ class Plan:
     description: str = ""
     owner: str = ""
     purpose: str = ""
+    needs_approval: bool = False
     stage: str | None = None
     series: str | None = None
     sample_of: int | None = None
@@ -65,7 +65,7 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Plan":
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Make it again from what the record kept."""
         return cls(**{one.name: kept[one.name] for one in fields(cls) if one.name in kept})
 
@@ -94,10 +94,6 @@ class Plan:
             return f"{number:,}"
         unit = 10 ** int(math.log10(margin))
         return f"about {round(number / unit) * unit:,} ± {math.ceil(margin / unit) * unit:,}"
-
-    def markdown(self) -> str:
-        """Write it for whoever approves it: short, the most important first."""
-        return plan_words.write(self)
 
 
 def digest(launch: Launch, messages: Mapping[str, str], people: int) -> str:

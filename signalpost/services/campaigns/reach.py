@@ -81,18 +81,19 @@ class Tally:
         wished = normalise(who.locale)
         if wished and wished.split("-")[0] != read.split("-")[0]:
             self.unwritten[wished] += 1
-        zones = standing.zones
-        self.zones[zones[0].key if zones else who.zone or self.default_zone] += 1
+        place = standing.zones[0].key if standing.zones else who.zone or self.default_zone
+        self.zones[place] += 1
         self.zone_sources[standing.zone_source] += 1
         for going in person.going:
-            self.count(person, going)
+            self.count(person, going, place)
 
-    def count(self, person: Judged, going: Going) -> None:
+    def count(self, person: Judged, going: Going, place: str) -> None:
         """Count one message."""
         self.channels[going.channel.value] += 1
         wakes = going.channel is not Channel.IN_APP
         zones = tuple(tz.key for tz in person.standing.zones) if wakes else ()
-        self.releases[Release(going.channel.value, going.at, zones, going.expires_at)] += 1
+        release = Release(going.channel.value, going.at, zones, going.expires_at, place)
+        self.releases[release] += 1
         if going.channel is Channel.SMS:
             self.measure(person, going)
 
