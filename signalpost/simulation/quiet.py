@@ -1,0 +1,69 @@
+"""The ways out of a simulation: none. They take everything, keep nothing,
+and know no network."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from signalpost.domain.delivery import Handover, HookOutcome, Outgoing
+from signalpost.domain.vocabulary import Channel, DeliveryStatus
+from signalpost.record.database import Database
+from signalpost.services.desk import Desk
+from signalpost.testing import VirtualClock
+
+#: Customer, message and channel → the answers to its attempts.
+Recorded = Mapping[tuple[str, str, str], Sequence[Handover]]
+_LEASE = timedelta(days=36_500)  #: on a clock that jumps, no lease may run out
+
+
+class Nobody:
+    """A provider that hands nothing on. It answers as the real one did, and accepts what that never saw.
+
+    ``recorded``: by customer, message and channel, how the attempts in the period ended, in order.
+    """
+
+    name = "simulation"
+    channels = frozenset(Channel)
+    max_batch = 1_000
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._recorded = {key: deque(answers) for key, answers in recorded.items()}
+
+    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Answer as recorded, else accept."""
+        return [self._answer(one) for one in batch]
+
+    def _answer(self, one: Outgoing) -> Handover:
+        if self._recorded:
+            known = self._recorded.get((one.customer_id, one.message, one.channel.value))
+            if known:
+                return replace(known.popleft(), delivery_id=one.delivery_id)
+        return Handover(
+            delivery_id=one.delivery_id, status=DeliveryStatus.ACCEPTED, provider=self.name
+        )
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class NoHooks:
+    """Other systems: none is called, and each call counts as done."""
+
+    async def call(self, *, hook: str, call_id: str, body: Mapping[str, Any]) -> HookOutcome:
+        """Say that it is done."""
+        del hook, call_id, body
+        return HookOutcome(status="done")
+
+
+def quiet(desk: Desk, *, database: Database, clock: VirtualClock, recorded: Recorded) -> Desk:
+    """Give a desk with the same words and rules, on another record, from which nothing can go out."""
+    return replace(
+        desk,
+        database=database,
+        providers=dict.fromkeys(Channel, Nobody(recorded)),
+        hooks=NoHooks(),
+        clock=clock,
+        lease=_LEASE,
+    )
