@@ -19,7 +19,8 @@ from signalpost.content.variant import Variant
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import NotFoundError
 
-_LINK = re.compile(r"https?://[^\s<>\"']+")  # http: the embedded default runs on loopback
+#: Without any letter that HTML writes otherwise (http: the embedded default runs on loopback).
+_LINK = re.compile(r"https?://[^\s<>\"'&]+")
 _UNSIGNED = {"home", "order"}  #: these lead to the brand's own pages
 _TOKEN = "sample".ljust(132, "-")  #: as long as `services.links` makes one for two ids and a time
 _LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)

@@ -45,7 +45,12 @@ class Slots:
     _names: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def named(self, kind: str, dynamic: Dynamic) -> Slot:
-        """Return the slot of an expression in a kind of part."""
+        """Return the slot of an expression in a kind of part.
+
+        A link has one slot for all of them: no letter of it is written otherwise in HTML.
+        """
+        if kind in ("html", "text") and _is_link(dynamic.node):
+            kind = "link"
         key = (kind, repr(dynamic.node))
         if key not in self._names:
             name = self._names[key] = f"s{len(self._names)}"
@@ -57,6 +62,14 @@ class Slots:
     def sources(self) -> list[tuple[str, str, str]]:
         """Each slot's kind, expression and name, in order."""
         return [(kind, source, name) for (kind, source), name in self._names.items()]
+
+
+def _is_link(node: nodes.Node) -> bool:
+    return (
+        isinstance(node, nodes.Getattr)
+        and isinstance(node.node, nodes.Name)
+        and node.node.name == "links"
+    )
 
 
 @dataclass(slots=True)

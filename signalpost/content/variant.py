@@ -23,6 +23,7 @@ from signalpost.errors import ConfigurationError
 _CLEAN: dict[str, Callable[[str], str]] = {
     "html": without_controls,
     "text": without_controls,
+    "link": without_controls,
     "sms": without_controls,
     "gsm": lambda text: to_gsm(without_controls(text)),
     "line": one_line,

@@ -77,27 +77,17 @@ class Links:
         website: str,
         order_id: str | None,
         now: datetime,
-    ) -> "Lazy":
+    ) -> "MessageLinks":
         """Give the links a template may use; each is signed only when the template asks for it.
 
         ``website``: the brand's own, where a customer's account and orders are.
         """
         claims = {"c": _short(customer_id), "m": _short(message_id)}
+        return MessageLinks(self, claims, topic, website, order_id, now)
 
-        def signed(purpose: str, **more: str) -> str:
-            return f"{self.base_url}/links/{purpose}/{self._signed(purpose, claims | more, now)}"
-
-        makers = {
-            "agent": lambda: signed("agent"),
-            "answer": lambda: signed("answer"),
-            "unsubscribe": lambda: signed("unsubscribe", t=topic),
-            "preferences": lambda: signed("preferences"),
-            "home": lambda: website,
-            "inbox": lambda: f"{website}/inbox",
-        }
-        if order_id is not None:
-            makers["order"] = lambda: f"{website}/orders/{quote(order_id, safe='')}"
-        return Lazy(makers)
+    def of(self, claims: Mapping[str, str], purpose: str, now: datetime) -> str:
+        """Give the address of a link whose claims are shortened already."""
+        return f"{self.base_url}/links/{purpose}/{self._signed(purpose, claims, now)}"
 
     @cached_property
     def _keys(self) -> dict[str, hmac.HMAC]:
@@ -142,20 +132,48 @@ def _long(value: Any) -> Any:
     return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
 
 
-class Lazy(Mapping[str, str]):
-    """A mapping whose values are made when they are first asked for."""
+class MessageLinks(Mapping[str, str]):
+    """The links of one message, each made when it is first asked for: a template asks for few."""
 
-    def __init__(self, makers: Mapping[str, Any]) -> None:
-        self._makers = makers
+    __slots__ = ("_claims", "_links", "_made", "_now", "_order_id", "_topic", "_website")
+
+    _SIGNED = frozenset({"agent", "answer", "unsubscribe", "preferences"})
+
+    def __init__(
+        self,
+        links: Links,
+        claims: dict[str, str],
+        topic: str,
+        website: str,
+        order_id: str | None,
+        now: datetime,
+    ) -> None:
+        self._links, self._claims, self._topic = links, claims, topic
+        self._website, self._order_id, self._now = website, order_id, now
         self._made: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
+        found = self._made.get(name)
+        if found is None:
+            found = self._made[name] = self._make(name)
+        return found
+
+    def _make(self, name: str) -> str:
+        if name in self._SIGNED:
+            claims = {**self._claims, "t": self._topic} if name == "unsubscribe" else self._claims
+            return self._links.of(claims, name, self._now)
+        if name == "home":
+            return self._website
+        if name == "inbox":
+            return f"{self._website}/inbox"
+        if name == "order" and self._order_id is not None:
+            return f"{self._website}/orders/{quote(self._order_id, safe='')}"
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
+        yield from (*sorted(self._SIGNED), "home", "inbox")
+        if self._order_id is not None:
+            yield "order"
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(list(iter(self)))
