@@ -1,6 +1,7 @@
 """The composition root: the one place that knows every room and wires them by the settings."""
 
 import asyncio
+import gc
 import importlib
 import threading
 from collections.abc import Callable, Mapping
@@ -133,6 +134,17 @@ def use(app: Signalpost | None) -> None:
     """Make ``app`` the product of this process; None forgets it."""
     global _current
     _current = app
+
+
+def spare_the_collector() -> None:
+    """Have a long-lived process look for garbage cycles less often.
+
+    A batch makes many objects and hardly any cycle, and what is loaded by now stays for good. It saves
+    a tenth of the CPU of a campaign, a twentieth of a signal's (``benchmarks/``).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def load_programs(settings: Settings) -> dict[str, Program]:

@@ -6,7 +6,6 @@ request still gets its answer only after its own signals are committed.
 
 import asyncio
 import contextlib
-import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from signalpost import bootstrap
 from signalpost.record.database import Database
 from signalpost.services.intake import signals
 from signalpost.services.intake.signals import Accepted, Signal, SignalPolicy
@@ -35,16 +35,6 @@ class Unavailable(Problem):
 
 def _away() -> Unavailable:
     return Unavailable("the database is away and nothing was kept; send it again", retry_after=5)
-
-
-def _spare_the_collector() -> None:
-    """Look for garbage cycles less often: a batch makes many objects and hardly any cycle.
-
-    What is loaded by now stays for good and need not be looked at again. It saves about a twentieth
-    of the CPU of a signal (``benchmarks/signals.py``).
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 @dataclass(slots=True)
@@ -116,7 +106,7 @@ class Committer:
             self._queue.append(waiting)
             self._count += len(batch)
             if self._thread is None:
-                _spare_the_collector()
+                bootstrap.spare_the_collector()
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
             self._ready.notify()

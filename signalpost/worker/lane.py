@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from prefect.client.orchestration import PrefectClient
 
+from signalpost import bootstrap
 from signalpost.domain.vocabulary import Lane
 from signalpost.services.desk import Desk
 from signalpost.services.intake import signals
@@ -76,6 +77,7 @@ class LaneWorker:
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until told to stop; what is going on then is finished."""
         self.view.import_flows()
+        bootstrap.spare_the_collector()
         async with self._beside(self.view.watch(), self.wake.listen()):
             await self.view.looked()  # else what is paused would not be known yet
             log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
