@@ -76,7 +76,10 @@ def plan(
     now: Now = False,
     test_on: TestOn = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Ask the gate about everybody, not a sample.")
+        bool,
+        typer.Option(
+            "--exact", help="Ask the gate about everybody, and count the audience by clause."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

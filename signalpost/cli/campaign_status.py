@@ -51,11 +51,28 @@ def _read(settings: Settings, which: str) -> reading.RunSheet:
 
 def _watch(settings: Settings, which: str) -> None:
     found = _read(settings, which)
+    if not say.out.is_terminal:
+        _log(settings, found)
+        return
     with Live(shown(found, now=_now(settings)), console=say.out, auto_refresh=False) as live:
         while not found.has_ended:
             time.sleep(_EVERY)
             found = _read(settings, found.run.id)
             live.update(shown(found, now=_now(settings)), refresh=True)
+
+
+def _log(settings: Settings, found: reading.RunSheet) -> None:
+    """Print a line whenever something has changed, for a log; the whole at the end."""
+    last = None
+    while not found.has_ended:
+        seen = (found.run.status, found.progress.decided)
+        if seen != last:
+            line = progress_line(found.progress, now=_now(settings))
+            say.out.print(f"{_now(settings):%H:%M:%S} {found.run.status}  {line}", soft_wrap=True)
+            last = seen
+        time.sleep(_EVERY)
+        found = _read(settings, found.run.id)
+    say.out.print(shown(found, now=_now(settings)), soft_wrap=True)
 
 
 def _print_all(settings: Settings, *, json: bool) -> None:
@@ -79,7 +96,7 @@ def _print_all(settings: Settings, *, json: bool) -> None:
             status_text(run.status),
             f"{run.scheduled_at:%-d %b %Y, %H:%M}",
             f"{run.people:,}" if run.people is not None else "",
-            f"{one.progress.share:.0%}" if run.people else "",
+            f"{percent(one.progress)} %" if run.people else "",
         )
     say.out.print(table)
 
@@ -106,15 +123,18 @@ def shown(found: reading.RunSheet, *, now: datetime) -> RenderableType:
 
 def progress_line(progress: Progress, *, now: datetime) -> str:
     """Say how far a run is in one line; a part is called whole only when nobody is left."""
-    share = min(progress.share, 1.0)
-    full = int(share * _WIDTH)
-    percent = int(share * 100)  # rounded down: 99.9 is not done
+    full = percent(progress) * _WIDTH // 100
     bar = "█" * full + "░" * (_WIDTH - full)
-    line = f"{bar} {percent} %  {progress.decided:,} of {progress.people:,}"
+    line = f"{bar} {percent(progress)} %  {progress.decided:,} of {progress.people:,}"
     if progress.eta is not None:
         left = timedelta(seconds=round((progress.eta - now).total_seconds()))
         line += f"  {progress.per_second:,.0f}/s  done in {left}"
     return line
+
+
+def percent(progress: Progress) -> int:
+    """How far a run is, rounded down: 99.9 is not done."""
+    return int(min(progress.share, 1.0) * 100)
 
 
 def _waiting(found: reading.RunSheet) -> list[Text]:

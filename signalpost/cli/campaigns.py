@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
@@ -18,6 +18,7 @@ from signalpost.cli.write import put
 from signalpost.content.campaigns import occurrences
 from signalpost.domain.campaign import Schedule, release_moment
 from signalpost.errors import BadInputError, ConfigurationError, ConflictError
+from signalpost.record import audiences
 from signalpost.services.campaigns.runs import Launch
 from signalpost.services.desk import Desk
 from signalpost.services.reading import campaign_files
@@ -125,7 +126,9 @@ def new(settings: Settings, name: str, *, message: str) -> None:
 def list_campaigns(settings: Settings, *, json: bool) -> None:
     """Print every campaign file with its latest run."""
     with door.built(settings) as product, product.database.reading() as session:
-        found = campaign_files.filed(session, campaigns=product.desk.campaigns)
+        found = campaign_files.filed(
+            session, campaigns=product.desk.campaigns, now=product.desk.clock()
+        )
     if json:
         say.as_json({"campaigns": [one.to_json() for one in found]})
     elif not found:
@@ -140,13 +143,14 @@ def list_campaigns(settings: Settings, *, json: bool) -> None:
 
 def _table(found: Sequence[campaign_files.Filed]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("Campaign", "Sends", "When", "Latest run"):
+    for name in ("Campaign", "Sends", "When", "Next", "Latest run"):
         table.add_column(name, overflow="fold")
     for one in found:
         table.add_row(
             f"[bold]{escape(one.campaign.name)}[/bold]",
             escape(", ".join(one.campaign.messages())),
             escape(one.when),
+            f"{one.coming.local:%-d %b %Y, %H:%M}" if one.coming else "",
             status_text(one.latest.status) if one.latest else "",
         )
     return table
@@ -161,13 +165,31 @@ def plan(settings: Settings, wanted: Wanted, *, exact: bool, json: bool) -> None
 
     with door.built(settings) as product:
         desk = product.desk
-        found = make_plan(desk, launch=wanted.launch(desk), now=desk.clock(), exact=exact)
+        launch, now = wanted.launch(desk), desk.clock()
+        found = make_plan(desk, launch=launch, now=now, exact=exact)
+        stage = launch.campaign.stage(launch.stage)
+        steps: list[audiences.Narrowing] = []
+        if (exact or not found.people) and (stage is None or stage.opens):
+            with product.database.reading() as session:
+                steps = audiences.narrowing(session, launch.campaign.audience, now=now)
     if json:
-        say.as_json(found.to_json())
+        say.as_json(found.to_json() | {"narrowing": [asdict(one) for one in steps]})
     else:
         say.out.print(Markdown(found.markdown()))
+        if steps:
+            say.out.print(_narrowing(steps))
     if found.refusals:
         sys.exit(say.WRONG)
+
+
+def _narrowing(steps: Sequence[audiences.Narrowing]) -> Table:
+    """How many are left clause by clause: where an audience of nobody loses them."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table.add_column("The audience, clause by clause", overflow="fold")
+    table.add_column("Left", justify="right")
+    for one in steps:
+        table.add_row(escape(one.words), f"{one.remaining:,}")
+    return table
 
 
 def simulate(

@@ -48,7 +48,9 @@ class _Pages(PageDoor):
             return away
         now = self.now()
         found = await self.read(lambda s: runs.listed(s, now=now))
-        files = await self.read(lambda s: campaign_files.filed(s, campaigns=self._campaigns))
+        files = await self.read(
+            lambda s: campaign_files.filed(s, campaigns=self._campaigns, now=now)
+        )
         return self.show(request, "campaigns.html", found=found, files=files, here="campaigns")
 
     async def run(self, request: Request, run_id: Id) -> Response:
@@ -101,7 +103,9 @@ class _Json(ApiDoor):
         found = await self.read(
             lambda s: runs.listed(s, campaign=campaign, limit=min(limit, 200), now=now)
         )
-        files = await self.read(lambda s: campaign_files.filed(s, campaigns=self._campaigns))
+        files = await self.read(
+            lambda s: campaign_files.filed(s, campaigns=self._campaigns, now=now)
+        )
         return {
             "campaigns": [one.to_json() for one in files if campaign in (None, one.campaign.name)],
             "runs": [one.to_json() for one in found],

@@ -34,7 +34,7 @@ _environment.filters["for_many"] = reason_for_many
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
 _environment.filters["pretty"] = page_words.pretty
-_environment.filters["total"] = page_words.total
+_environment.filters["curve"] = page_words.curve
 _environment.globals["commands"] = commands
 templates = Jinja2Templates(env=_environment)
 

@@ -1,8 +1,9 @@
 """How the pages put things: days, groups, and JSON that a person can read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -80,9 +81,20 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def total(counts: Mapping[str, int]) -> int:
-    """Add up counts."""
-    return sum(counts.values())
+def curve(hours: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Messages by hour, also the hours without any; more than two days of them by the day."""
+    sums: Counter[datetime] = Counter()
+    for one in hours:
+        sums[datetime.fromisoformat(one["hour"])] += sum(one["channels"].values())
+    if not sums:
+        return []
+    first, last = min(sums), max(sums)
+    step = timedelta(hours=1) if last - first <= timedelta(hours=48) else timedelta(days=1)
+    count = (last - first) // step + 1
+    bars = [0] * count
+    for at, messages in sums.items():
+        bars[(at - first) // step] += messages
+    return [(f"{first + step * n:%-d %b %Y, %H:%M}", messages) for n, messages in enumerate(bars)]
 
 
 def pretty(value: Any) -> str:

@@ -159,6 +159,7 @@ def test_every_campaign_is_listed_with_when_it_runs_and_its_latest_run(run: Any)
         ("nightly", "4 Mar 2026, 10:00, each customer's time"),
         ("spring", "by hand"),
     ]
+    assert [one["next"] for one in listed] == ["2026-03-04T10:00", None]
     assert listed[1]["latest_run"] == {"id": made["id"], "status": "awaiting_approval"}
     assert "by hand" in run("campaign", "list").out
 
@@ -208,6 +209,7 @@ def test_a_plan_that_cannot_be_launched_says_why_and_ends_with_1(run: Any, campa
     (campaigns / "spring.yaml").write_text(nobody)
     shown = run("campaign", "plan", "spring")
     assert (shown.code, "cannot be launched" in shown.out) == (1, True), shown
+    assert shown.out.splitlines()[-1].split()[-2:] == ["platinum", "0"]
     refused = run("campaign", "launch", "spring", "--by", "omar")
     assert (refused.code, refused.out) == (2, "")
     assert "cannot be launched" in refused.err

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
+from signalpost.content.campaigns import Occurrence, occurrences
 from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.services.campaigns import runs
 from signalpost.services.campaigns.runs import Run
@@ -17,6 +19,7 @@ class Filed:
 
     campaign: Campaign
     latest: Run | None
+    coming: Occurrence | None  #: when it comes next by its schedule
 
     @property
     def when(self) -> str:
@@ -35,17 +38,19 @@ class Filed:
             "stages": [stage.name for stage in one.stages],
             "asks": list(one.asks),
             "schedule": self.when,
+            "next": self.coming and self.coming.key,
             "version": one.version,
             "latest_run": last and {"id": last.id, "status": last.status},
         }
 
 
-def filed(session: Session, *, campaigns: Mapping[str, Campaign]) -> list[Filed]:
+def filed(session: Session, *, campaigns: Mapping[str, Campaign], now: datetime) -> list[Filed]:
     """Give every campaign with its latest run, by name."""
     return [
         Filed(
             campaign=one,
             latest=next(iter(runs.latest(session, campaign=name, limit=1)), None),
+            coming=next(iter(occurrences(one.schedule, after=now, count=1)), None),
         )
         for name, one in sorted(campaigns.items())
     ]

@@ -18,7 +18,7 @@ _HEADS: Mapping[str, str] = {
     "held_out": "Held out on purpose from {title}",
     "set_aside": "Set aside in {title}",
     "cancelled": "Did not send {title}",
-    OPEN: "Waits in {title} until {due}",
+    OPEN: "Waits in {title} until {due}{so_far}",
 }
 _MEASURED = "so that the effect can be measured"
 #: Why nothing was sent on purpose (``services.campaigns.assigning``).
@@ -85,7 +85,10 @@ def sentence(row: CampaignPerson, run: CampaignRun, *, channels: Sequence[str]) 
     outcome = row.outcome or OPEN
     by = " and ".join(dict.fromkeys(channel_name(one) for one in channels))
     head = _HEADS.get(outcome, f"{{title}}: {outcome.replace('_', ' ')}").format(
-        title=title(run), by=f" by {by}" if by else "", due=f"{row.due_at:%-d %B %Y, %H:%M %Z}"
+        title=title(run),
+        by=f" by {by}" if by else "",
+        so_far=f" (sent by {by} so far)" if by else "",
+        due=f"{row.due_at:%-d %B %Y, %H:%M %Z}",
     )
     because = why(row)
     return f"{head}: {because}." if because else f"{head}."
