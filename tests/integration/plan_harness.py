@@ -27,7 +27,7 @@ from signalpost.testing import Stage
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  #: a Monday morning
 LONG_AGO = NOW - timedelta(days=100)
-USED = ("_layout", "purchase_offer", "early_bird", "pickup_ready")
+USED = ("_layout", "purchase_offer", "early_bird", "service_notice", "service_all_clear")
 OFFER = {"id": "SPRING-26", "code": "LARK15", "ends": "2026-03-20T20:00:00+00:00"}
 
 

@@ -92,21 +92,21 @@ def test_a_test_on_a_few_people_plans_for_those_few(shop):
 
 
 def test_a_large_audience_is_judged_by_a_sample_and_says_how_sure_it_is(shop):
-    everybody = [{"id": f"00000000-0000-7000-8000-{n:012d}"} for n in range(1_000)]
+    everybody = [{"id": f"00000000-0000-7000-8000-{n:012d}"} for n in range(2_400)]
     shop.customers([one if n % 4 else {**one, "consent": ()} for n, one in enumerate(everybody)])
     campaign = shop.campaign()
     plan = shop.plan(campaign, judged=100)
-    assert (plan.people, plan.judged, plan.exact) == (1_000, 100, False)
-    assert abs(plan.reached - 750) <= plan.margin(plan.reached) <= 90
-    assert re.match(r"about \d+ ± \d+$", plan.about(plan.reached))
-    assert plan.reached + sum(excluded(plan).values()) == 1_000
+    assert (plan.people, plan.judged, plan.exact) == (2_400, 100, False)
+    assert abs(plan.reached - 1_800) <= plan.margin(plan.reached) <= 220
+    assert re.match(r"about [\d,]+ ± \d+$", plan.about(plan.reached))
+    assert plan.reached + sum(excluded(plan).values()) == 2_400
     assert "Judged by a sample of 100" in plan.markdown()
     assert shop.plan(campaign, judged=100).reached == plan.reached, (
         "the same people are asked every time"
     )
     whole = shop.plan(campaign, exact=True)
-    assert (whole.judged, whole.reached, whole.margin(750)) == (1_000, 750, 0)
-    assert whole.about(750) == "750"
+    assert (whole.judged, whole.reached, whole.margin(1_800)) == (2_400, 1_800, 0)
+    assert whole.about(1_800) == "1,800"
 
 
 # -- text messages ---------------------------------------------------------------------------------
@@ -239,11 +239,12 @@ SERIES = {
     "message": None,
     "promotion": None,
     "purpose": "transactional",
-    "topic": "orders",
-    "facts": {"store": "Harbour", "order_id": "1"},
+    "topic": "service",
+    "facts": {"reference": "S-204"},
+    "asks": ["what", "since", "resolved_at"],
     "stages": [
-        {"name": "first", "message": "pickup_ready", "opens": True},
-        {"name": "clear", "message": "pickup_ready", "closes": True},
+        {"name": "first", "message": "service_notice", "opens": True},
+        {"name": "clear", "message": "service_all_clear", "closes": True},
     ],
 }
 
@@ -251,14 +252,27 @@ SERIES = {
 def test_a_later_stage_goes_to_those_of_the_stage_that_opened_the_series(shop):
     ids = shop.customers([{}] * 6)
     campaign = shop.campaign(**SERIES)
-    plan = shop.plan(campaign, stage="clear", series="INC-7")
+    facts = {"what": "deliveries", "since": "2026-03-02T07:00:00Z"}
+    first = shop.plan(campaign, stage="first", series="INC-7", facts=facts)
+    assert (first.refusals, first.reached) == ([], 6)
+    over = {**facts, "resolved_at": "2026-03-02T08:30:00Z"}
+    plan = shop.plan(campaign, stage="clear", series="INC-7", facts=over)
     assert any("launch 'first' first" in one for one in plan.refusals)
     shop.run(campaign, status="done", people=ids[:4], stage="first", series="INC-7")
-    plan = shop.plan(campaign, stage="clear", series="INC-7")
-    assert plan.refusals == []
-    assert plan.people == 4
-    assert any("has stages; say which" in one for one in shop.plan(campaign).refusals)
-    assert any("which series" in one for one in shop.plan(campaign, stage="first").refusals)
+    plan = shop.plan(campaign, stage="clear", series="INC-7", facts=over)
+    assert (plan.refusals, plan.people, plan.reached) == ([], 4, 4)
+    assert plan.audience == ["Everybody whom the stage that opened INC-7 meant."]
+    assert list(plan.messages) == ["service_all_clear"]
+
+
+def test_a_stage_asks_for_what_its_own_message_shows_and_for_its_series(one_shop):
+    one_shop.customer()
+    campaign = one_shop.campaign(**SERIES)
+    plan = one_shop.plan(campaign, stage="first", series="INC-7", facts={"what": "deliveries"})
+    assert plan.refusals == ["Give these facts with the launch: since."]
+    assert any("has stages; say which" in one for one in one_shop.plan(campaign).refusals)
+    plan = one_shop.plan(campaign, stage="first")
+    assert any("which series" in one for one in plan.refusals)
 
 
 def test_another_run_of_the_same_campaign_that_still_goes_on_is_refused(shop):

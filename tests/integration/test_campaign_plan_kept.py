@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import select
 
 from signalpost.domain.gate import Policy
 from signalpost.record.campaigns import CampaignPerson
@@ -153,13 +153,27 @@ def test_what_is_promised_for_each_hour_is_what_goes_in_it(shop):
     assert len(hours) > 2
 
 
+def test_a_notice_that_may_come_at_any_hour_keeps_to_each_persons_own_clock(shop):
+    """The gate need not know where somebody is, and the wall clock still does."""
+    shop.customers([{"zone": "Asia/Tokyo"}, {"zone": "America/New_York"}, {"zone": None}])
+    campaign = shop.campaign(
+        message="service_notice", promotion=None, topic="service", purpose="transactional",
+        facts={"what": "deliveries", "since": "2026-03-02T07:00:00Z", "reference": "S-204"},
+    )  # fmt: skip
+    plan = shop.plan(campaign, local_at=TEN)
+    shop.send(campaign, local_at=TEN)
+    there = ["2026-03-03T01:00:00+00:00", "2026-03-03T10:00:00+00:00", "2026-03-03T15:00:00+00:00"]
+    assert [one["at"] for one in plan.waves] == there, plan.excluded
+    assert [one.at.isoformat() for one in shop.stage.sent] == there
+
+
 def test_the_people_of_the_examples_are_those_that_are_left_out_for_it(shop):
     ids = shop.customers(a_crowd(100, seed=9))
     campaign = shop.campaign()
     plan = shop.plan(campaign)
     shop.send(campaign)
     with shop.stage.database.reading() as session:
-        decided = {one.customer_id: one for one in session.exec(select(CampaignPerson))}
+        decided = {one.customer_id: one for one in session.scalars(select(CampaignPerson))}
     assert set(decided) == set(ids)
     for one in plan.excluded:
         assert one["examples"]

@@ -108,7 +108,12 @@ def refusals(
 
 def ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
     """Say which facts nobody brings: each would set everybody aside."""
-    if missing := [name for name in launch.campaign.asks if not launch.facts.get(name)]:
+    stage = launch.campaign.stage(launch.stage)
+    asked = list(launch.campaign.asks)
+    if stage is not None:  # a stage asks for what its own message must show
+        facts = catalogue[stage.message].facts
+        asked = [name for name in asked if name in facts and facts[name].required]
+    if missing := [name for name in asked if launch.facts.get(name) in (None, "")]:
         yield f"Give these facts with the launch: {', '.join(missing)}."
     given = given_facts(launch.campaign) | launch.facts.keys()
     for name in messages_of(launch):

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
@@ -20,6 +19,7 @@ from signalpost.domain.gate import Proposal, Sent, Standing, judge
 from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
 from signalpost.record import campaign_people, customers, events, restraint
 from signalpost.record.base import new_id
+from signalpost.services.campaigns.judging import home
 from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
 from signalpost.services.campaigns.writing import write
 from signalpost.services.desk import Desk
@@ -41,7 +41,7 @@ def decide(
     desk: Desk, job: Job, claim: ShardClaim, *, now: datetime, flow_run: str | None
 ) -> Batch | Ended:
     """Decide the next people of a shard and write down what is about to be handed over."""
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         status = campaign_people.still_held(
             session,
             campaign_run_id=claim.campaign_run_id,
@@ -200,7 +200,8 @@ class _Deciding:
         self.job, self.person, self.standing = job, person, standing
         self.message, self.now = message, now
         self.spec = job.spec(message)
-        self.base = job.released(standing.zones[0] if standing.zones else _utc())
+        self.home = home(standing, person.zone, job.desk.default_zone)
+        self.base = job.released(self.home)
 
     def run(self) -> None:
         """Decide, and write the words of what goes."""
@@ -276,7 +277,7 @@ class _Deciding:
         try:
             variant, slots = job.mailing(self.message, channel).slots(
                 locale=person.locale,
-                zone=self.standing.zones[0] if self.standing.zones else _utc(),
+                zone=self.home,
                 customer=person.attributes,
                 links=links,
                 facts=person.facts,
@@ -315,7 +316,3 @@ class _Deciding:
         if self.job.campaign.preferred and wish in channels:
             channels.sort(key=lambda channel: channel != wish)  # stable: the rest keep their order
         return channels
-
-
-def _utc() -> ZoneInfo:
-    return ZoneInfo("UTC")

@@ -17,12 +17,12 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, Decision
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.deciding import load, redeemed
+from signalpost.services.campaigns.judging import home
 from signalpost.services.campaigns.people import Job, Recipient
 from signalpost.services.journeys import gate
 
 _MORNINGS = 4  #: how often somebody is asked again after a night before the plan gives up on them
 _RENDERED = 40  #: texts of one wording that are rendered where everybody's facts are the same
-_UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,7 @@ class Judge:
 
     def decide(self, person: Judged, spec: MessageSpec) -> None:
         """Put each chain of the campaign to the gate."""
-        zones = person.standing.zones
-        base = self.job.released(zones[0] if zones else _UTC)
+        base = self.job.released(self.home(person))
         person.due = max(person.due, base, self.now)
         for chain in self.job.campaign.via:
             outcome = self.follow(person, spec, base, self.order(chain, person))
@@ -160,7 +159,7 @@ class Judge:
         try:
             variant, slots = job.mailing(spec.name, channel).slots(
                 locale=who.locale,
-                zone=person.standing.zones[0] if person.standing.zones else _UTC,
+                zone=self.home(person),
                 customer=who.attributes,
                 links=self.links(who),
                 facts=who.facts,
@@ -169,6 +168,10 @@ class Judge:
             return error.reason
         text = fill(variant.parts, slots)["text"] if channel is Channel.SMS else None
         return Going(channel, at, expires_at, variant, text)
+
+    def home(self, person: Judged) -> ZoneInfo:
+        """Give the zone of a person's wall clock."""
+        return home(person.standing, person.who.zone, self.job.desk.default_zone)
 
     def links(self, who: Recipient) -> Mapping[str, str]:
         """Give links as long as those of the send: the length of a text depends on them."""

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from signalpost.content import MessageSpec
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.gate import Policy
+from signalpost.domain.gate import Policy, Standing
+from signalpost.domain.local_time import zone
 
 
 def policy_of(campaign: Campaign, policy: Policy) -> Policy:
@@ -25,3 +27,13 @@ def expiry(campaign: Campaign, spec: MessageSpec, due: datetime) -> datetime | N
     if campaign.promotion is not None:
         ends.append(campaign.promotion.ends_at)
     return min(ends, default=None)
+
+
+def home(standing: Standing, own: str | None, default: str) -> ZoneInfo:
+    """Give the zone of a person's wall clock: as the gate found it, else their own, else the house's.
+
+    The gate does not look where somebody is when the message may come at any hour.
+    """
+    if standing.zones:
+        return standing.zones[0]
+    return (zone(own) if own else None) or zone(default) or ZoneInfo("UTC")

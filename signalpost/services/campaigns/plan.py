@@ -114,6 +114,13 @@ class _Planner:
             found = audiences.members(campaign.audience, now=self.now, dialect=dialect)
         return found if launch.sample_of is None else found.limit(launch.sample_of)
 
+    def audience(self) -> list[str]:
+        """Say in words who is meant."""
+        stage = self.campaign.stage(self.launch.stage)
+        if stage is None or stage.opens:
+            return in_words(self.campaign.audience)
+        return [f"Everybody whom the stage that opened {self.launch.series} meant."]
+
     def due(self, members: Select[Any]) -> Due:
         """Say when people are due, as the send will write it down."""
         local_at = self.launch.local_at
@@ -215,7 +222,7 @@ class _Planner:
             "sample_of": launch.sample_of,
             "scheduled_at": launch.scheduled_at.isoformat() if launch.scheduled_at else "",
             "local_at": launch.local_at.isoformat() if launch.local_at else None,
-            "audience": in_words(campaign.audience),
+            "audience": self.audience(),
             "messages": versions,
             "people": people,
             "pace": dict(campaign.pace),

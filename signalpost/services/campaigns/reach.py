@@ -13,6 +13,7 @@ from signalpost.content.locales import normalise
 from signalpost.domain.vocabulary import Channel
 from signalpost.services.campaigns.forecast import Release
 from signalpost.services.campaigns.foreseeing import Going, Judged
+from signalpost.services.campaigns.judging import home
 
 EXAMPLES = 5  #: people named for each reason
 
@@ -81,7 +82,7 @@ class Tally:
         wished = normalise(who.locale)
         if wished and wished.split("-")[0] != read.split("-")[0]:
             self.unwritten[wished] += 1
-        place = standing.zones[0].key if standing.zones else who.zone or self.default_zone
+        place = home(standing, who.zone, self.default_zone).key
         self.zones[place] += 1
         self.zone_sources[standing.zone_source] += 1
         for going in person.going:
