@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from signalpost.errors import ConfigurationError
 from signalpost.record.audience_values import prepare_sqlite
+from signalpost.record.turns import Turns
 
 
 def _dumps(value: Any) -> str:
@@ -38,6 +38,12 @@ def _address(url: str) -> str:
     )
 
 
+def _file_of(address: str | URL) -> str | None:
+    """Give the file of a SQLite address; None when it is kept in memory."""
+    path = make_url(address).database
+    return path if path and path != ":memory:" else None
+
+
 def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engine:
     """Open the database at ``url``. Without ``durable``, SQLite does not wait for the disk (tests).
 
@@ -51,13 +57,13 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
         "hide_parameters": True,  # an error's text must not carry anybody's data into a log
     }
     if make_url(address).get_backend_name() == "sqlite":
-        if path := make_url(address).database:
+        if path := _file_of(address):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             address,
             connect_args={"check_same_thread": False, "timeout": 30},
             # What one connection writes makes the pages stale that another holds: take the last one.
-            pool_use_lifo=True,
+            **({"pool_use_lifo": True} if _file_of(address) else {}),
             **options,
         )
         _prepare_sqlite(engine, durable=durable)
@@ -96,8 +102,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # Threads of this process take turns before they take a connection, see ``pool_use_lifo``.
-        self._turn = Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        # Turns come before connections, see ``pool_use_lifo``.
+        self._turns = Turns(_file_of(engine.url)) if engine.dialect.name == "sqlite" else None
         self._reading = engine.execution_options(sqlite_begin="DEFERRED")
 
     @property
@@ -106,10 +112,13 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+    def writing(self, *, courteous: bool = False) -> Iterator[Session]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        ``courteous``: for bulk work, which on SQLite lets everybody else go first.
+        """
         with (
-            self._turn,
+            self._turns.taken(courteous=courteous) if self._turns else nullcontext(),
             Session(self.engine, expire_on_commit=False) as session,
             session.begin(),
         ):

@@ -64,7 +64,7 @@ def claim_shards(
     with desk.database.reading() as session:
         if not find(session, limit=1):
             return []  # the common case takes no write lock
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         claims = []
         for row in find(session, limit=limit):
             claim = ShardClaim(new_id(), row["campaign_run_id"], row["campaign"], row["number"])
@@ -119,7 +119,7 @@ async def send_shard(
 
 def _open(desk: Desk, claim: ShardClaim) -> Job:
     """Read the run; what its last sender left half-way becomes unknown, never a second try."""
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         lost = campaign_people.lost_messages(
             session, campaign_run_id=claim.campaign_run_id, number=claim.shard
         )
@@ -128,7 +128,7 @@ def _open(desk: Desk, claim: ShardClaim) -> Job:
 
 
 def _hold(desk: Desk, claim: ShardClaim) -> None:
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         campaign_people.still_held(
             session,
             campaign_run_id=claim.campaign_run_id,
@@ -208,7 +208,7 @@ def _outgoing(draft: Draft) -> Outgoing:
 
 
 def _release(desk: Desk, claim: ShardClaim) -> datetime | None:
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         due = campaign_people.release(
             session,
             campaign_run_id=claim.campaign_run_id,

@@ -27,7 +27,7 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
     """Commit how the hand-overs of a batch ended, and who needs another round."""
     if not batch.drafts:
         return
-    with desk.database.writing() as session:
+    with desk.database.writing(courteous=True) as session:
         held = campaign_people.still_held(
             session,
             campaign_run_id=claim.campaign_run_id,
@@ -44,7 +44,7 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
         ):  # else whoever holds the shard now has marked them unknown, and goes on
             _another_round(session, job, claim, batch, now)
     if (why := _our_fault(batch.drafts)) is not None:
-        with desk.database.writing() as session:
+        with desk.database.writing(courteous=True) as session:
             launching.pause_for_fault(
                 session, campaign_run_id=claim.campaign_run_id, why=why, now=now
             )
