@@ -185,6 +185,11 @@ def test_an_audience_of_nobody_is_refused(shop):
     assert plan.people == 0
     assert [one for one in plan.refusals if one.startswith("Nobody is in the audience")]
     assert "cannot be launched" in plan.markdown()
+    assert [(one["words"], one["remaining"]) for one in plan.narrowing] == [
+        ("everybody on record", 3),
+        ("tier is gold", 0),
+    ]
+    assert "| tier is gold | 0 |" in plan.markdown()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def refusals(
     """Say why this launch must not go, beyond what it names. ``moments``: when people are due."""
     campaign = launch.campaign
     if people == 0:
-        yield "Nobody is in the audience; `signalpost campaign plan` shows clause by clause why."
+        yield "Nobody is in the audience; below it says which clause leaves nobody."
     yield from (
         f"The pace of {channel} is {pace:g} a second, so nothing would ever go; give it a pace "
         "above 0 or take the channel out."

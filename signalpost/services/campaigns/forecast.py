@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.domain.local_time import Window, at_local, next_open, zone
 
 _HOUR = timedelta(hours=1)
+_SHOWN = 24 * 14  #: hours that are shown
 _ROUNDS = 100_000  #: a backlog of years: the forecast stops, and says that the rest is not sent
 
 
@@ -38,6 +40,13 @@ class Forecast:
     last_at: datetime | None = None  #: when the last message goes
     expired: dict[str, float] = field(default_factory=dict)  #: channel → too late before its turn
     delayed: dict[str, float] = field(default_factory=dict)  #: channel → had to wait for a morning
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the hours as JSON, in whole messages; those beyond two weeks are left out."""
+        return [
+            {"hour": hour.isoformat(), "channels": {c: round(n) for c, n in sorted(sent.items())}}
+            for hour, sent in sorted(self.hours.items())
+        ][:_SHOWN]
 
     def sent(self, channel: str) -> float:
         """Give how many messages go on a channel."""
@@ -146,3 +155,19 @@ class _Channel:
 
 def _add(sums: dict[str, float], key: str, number: float) -> None:
     sums[key] = sums.get(key, 0) + number
+
+
+def waves(releases: Mapping[Release, float]) -> list[dict[str, Any]]:
+    """Put together who becomes due at one moment."""
+    found: dict[datetime, dict[str, float]] = {}
+    for release, people in releases.items():
+        zones = found.setdefault(release.at, {})
+        _add(zones, release.place, people)
+    return [
+        {
+            "at": at.isoformat(),
+            "messages": round(sum(zones.values())),
+            "zones": sorted(zones, key=lambda name: (-zones[name], name)),
+        }
+        for at, zones in sorted(found.items())
+    ]

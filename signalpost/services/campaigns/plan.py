@@ -5,7 +5,6 @@ so that what it promises is what happens when nothing changes in between. A larg
 a sample that is always the same for the same people, and every number says how sure it is.
 """
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -16,7 +15,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select
 from sqlmodel import Session
 
-from signalpost.domain import assignment
 from signalpost.domain.audience_words import in_words
 from signalpost.domain.campaign import release_moment
 from signalpost.domain.local_time import zone
@@ -25,19 +23,19 @@ from signalpost.record import audiences, campaign_people, campaign_plans
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns import changes, checks, plan_words
 from signalpost.services.campaigns.collisions import Collisions, Other
-from signalpost.services.campaigns.forecast import Forecast, forecast
+from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
 from signalpost.services.campaigns.people import Job
 from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.campaigns.sampling import Sample
 from signalpost.services.desk import Desk
 
 _UTC = ZoneInfo("UTC")
 _FIRST_ZONE = ZoneInfo("Etc/GMT-14")  #: the first place on earth to reach a wall-clock time
 JUDGED = 20_000  #: people of a larger audience are judged by a sample of so many
 _BATCH = 2_000
-_HOURS = 24 * 14  #: rows of the hourly curve that are kept; what goes later is added up
 
 
 class Plan(Figures):
@@ -120,6 +118,14 @@ class _Planner:
         if stage is None or stage.opens:
             return in_words(self.campaign.audience)
         return [f"Everybody whom the stage that opened {self.launch.series} meant."]
+
+    def narrowing(self) -> list[dict[str, Any]]:
+        """Say at which clause nobody is left, when nobody is."""
+        stage = self.campaign.stage(self.launch.stage)
+        if self.people or (stage is not None and not stage.opens):
+            return []
+        found = audiences.narrowing(self.session, self.campaign.audience, now=self.now)
+        return [asdict(one) for one in found]
 
     def due(self, members: Select[Any]) -> Due:
         """Say when people are due, as the send will write it down."""
@@ -238,6 +244,7 @@ class _Planner:
         texts = self.texts()
         return Plan(
             **self.heading(people=self.people),
+            narrowing=self.narrowing(),
             judged=tally.judged,
             reached=self.whole(tally.reached),
             held_out=self.wholes(tally.ghosts),
@@ -253,8 +260,8 @@ class _Planner:
             texts=texts,
             segments=sum(one["segments"] for one in texts),
             cost=self.cost(),
-            hours=_hours(curve),
-            waves=_waves(releases),
+            hours=curve.rows(),
+            waves=waves(releases),
             last_at=curve.last_at.isoformat() if curve.last_at else None,
             delayed={channel: round(n) for channel, n in curve.delayed.items() if round(n)},
             expired={channel: round(n) for channel, n in curve.expired.items() if round(n)},
@@ -365,49 +372,3 @@ class _Planner:
             new_messages={name: self.desk.catalogue[name].version for name in names},
         )
         return found or ["Nothing changed since its last launch."]
-
-
-class Sample:
-    """The people with the lowest places under a salt: an even sample, the same every time."""
-
-    def __init__(self, salt: str, size: int) -> None:
-        self.salt, self.size = salt, size
-        self.heap: list[tuple[float, str]] = []
-
-    def offer(self, ids: list[str]) -> None:
-        """Look at more people; at most ``size`` are kept."""
-        for customer in ids:
-            entry = (-assignment.share(self.salt, customer), customer)
-            if len(self.heap) < self.size:
-                heapq.heappush(self.heap, entry)
-            elif entry > self.heap[0]:
-                heapq.heapreplace(self.heap, entry)
-
-    def chosen(self) -> list[str]:
-        """Give them in the order of their ids, which is the order on the disk."""
-        return sorted(customer for _, customer in self.heap)
-
-
-def _hours(curve: Forecast) -> list[dict[str, Any]]:
-    rows = [
-        {"hour": hour.isoformat(), "channels": {c: round(n) for c, n in sorted(sent.items())}}
-        for hour, sent in sorted(curve.hours.items())
-    ]
-    return rows[:_HOURS]
-
-
-def _waves(releases: Mapping[Any, float]) -> list[dict[str, Any]]:
-    """Put together who becomes due at one moment."""
-    waves: dict[datetime, dict[str, float]] = {}
-    for release, people in releases.items():
-        zones = waves.setdefault(release.at, {})
-        name = release.place
-        zones[name] = zones.get(name, 0) + people
-    return [
-        {
-            "at": at.isoformat(),
-            "messages": round(sum(zones.values())),
-            "zones": sorted(zones, key=lambda name: (-zones[name], name)),
-        }
-        for at, zones in sorted(waves.items())
-    ]

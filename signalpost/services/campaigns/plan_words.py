@@ -44,7 +44,7 @@ def _refusals(plan: Figures) -> str:
 
 def _sums(plan: Figures) -> str:
     if plan.judged == 0:
-        return f"**{plan.people:,}** people are in the audience."
+        return f"{plan.people:,} people are in the audience."
     left_out = sum(one["people"] for one in plan.excluded)
     reached = f"{plan.about(plan.reached)} of {plan.people:,} people"
     lines = [f"**{_upper(reached)} would be written to**, {_start(plan)}."]
@@ -225,7 +225,11 @@ def _changes(plan: Figures) -> str:
 def _audience(plan: Figures) -> str:
     if not plan.audience:
         return ""
-    return "\n".join(["### The audience", "", "```text", *plan.audience, "```"])
+    lines = ["### The audience", "", "```text", *plan.audience, "```"]
+    if plan.narrowing:
+        rows = [(one["words"], f"{one['remaining']:,}") for one in plan.narrowing]
+        lines += ["", _table("", ("clause by clause", "people left"), rows)]
+    return "\n".join(lines)
 
 
 def _list(sentences: list[str]) -> list[str]:

@@ -33,6 +33,8 @@ class Figures:
     scheduled_at: str = ""
     local_at: str | None = None
     audience: list[str] = field(default_factory=list)  #: the rule, in words
+    narrowing: list[dict[str, Any]] = field(default_factory=list)
+    """How many are left after each clause (words, remaining); looked up when nobody is left."""
     messages: dict[str, str] = field(default_factory=dict)  #: name → version
     people: int = 0
     judged: int = 0
