@@ -68,6 +68,7 @@ def examine() -> Iterator[Check]:
         "record": _record,
         "messages": _messages,
         "journeys": _journeys,
+        "campaigns": _campaigns,
         "SendGrid": _sendgrid,
         "Twilio": _twilio,
         "hooks": _hooks,
@@ -163,6 +164,22 @@ def _journeys(settings: Settings) -> Check:
     if not programs:
         return Check("journeys", WARN, "There are none.", "Add one to JOURNEYS.")
     return Check("journeys", OK, ", ".join(sorted(programs)))
+
+
+def _campaigns(settings: Settings) -> Check:
+    from signalpost.bootstrap import clock_of
+    from signalpost.content import Catalogue
+    from signalpost.content.campaigns import check, is_warning, load
+
+    catalogue = Catalogue.load(settings.templates, broken="collect")
+    found = load(settings.campaigns, catalogue, broken="collect")
+    if found.problems:
+        return Check("campaigns", WRONG, str(found.problems[0]), "`signalpost lint`")
+    now = clock_of(settings)()
+    late = [one for each in found.values() for one in check(each, catalogue, now)]
+    if late := [one for one in late if not is_warning(one)]:
+        return Check("campaigns", WARN, str(late[0]), "`signalpost lint`")
+    return Check("campaigns", OK, ", ".join(sorted(found)) or f"none in {settings.campaigns}")
 
 
 def _sendgrid(settings: Settings) -> Check:
