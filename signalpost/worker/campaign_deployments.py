@@ -159,6 +159,7 @@ def _facts_field(campaign: Campaign, catalogue: Catalogue) -> dict[str, Any]:
         field["position"] = position
     return {
         "title": "What the message says",
+        "description": "Only you know this.",
         "type": "object",
         "properties": asked,
         # A stage may not need each of them; the launch says which one is missing.

