@@ -4,10 +4,12 @@ import pytest
 from sqlmodel import select
 
 from signalpost.record.campaigns import CampaignPerson
+from signalpost.record.database import Database
+from signalpost.services.reading import runs as reading
 from signalpost.services.reading.timeline import timeline
 from signalpost.services.reading.why import why
 from tests.integration import campaign_story
-from tests.integration.campaign_story import Runs
+from tests.integration.campaign_story import LAUNCHED, Runs
 from tests.integration.story import Story, open_record, tell
 
 
@@ -95,3 +97,20 @@ def test_a_timeline_with_campaigns_is_read_in_pages_without_losing_anything(
         before = timeline(session, customer_id=story.jane, before=last.entries[0].at)
     assert any(entry.kind == "campaign" for entry in last.entries)
     assert [*before.entries, *last.entries] == list(whole)
+
+
+def test_a_run_and_its_people_are_read_alike_on_both_databases(database: Database) -> None:
+    """Whoever has a rare outcome is found among the many, and the examples are of each kind."""
+    story = tell(database)
+    runs = campaign_story.write(database, customer_id=story.jane)
+    with database.reading() as session:
+        found = reading.run_sheet(session, which="spring-sale", now=LAUNCHED)
+        assert found.run.id == runs.waiting  # the latest of that name
+        found = reading.run_sheet(session, which=runs.running, now=LAUNCHED)
+        assert [(one.outcome, one.people, len(one.examples)) for one in found.outcomes] == [
+            ("sent", 1, 1), ("held_out", 1, 1), ("skipped", 1, 1), ("set_aside", 1, 1),
+        ]  # fmt: skip
+        waiting = reading.people(session, campaign_run_id=runs.running, outcome=None)
+        assert len(waiting) == found.waiting == 2
+        entries = timeline(session, customer_id=story.jane).entries
+    assert sum(entry.kind == "campaign" for entry in entries) == 2
