@@ -33,7 +33,7 @@ from signalpost.worker.campaign_schedules import is_over, moment_of, wall_of
 from signalpost.worker.elsewhere import pool_of
 from signalpost.worker.runs import Halt
 from tasks.campaign_artifacts import show_outcomes, show_plan
-from tasks.campaigns import decide, freeze, plan, send
+from tasks.campaigns import NotAsItStandsError, decide, freeze, plan, send
 from tasks.quiet import UnitFailedError
 
 SIDE_BY_SIDE = 2  #: shards that one flow run sends at once
@@ -151,8 +151,8 @@ async def _go_on(run: Run) -> State[None]:
     if run.status == "approved" and run.scheduled_at <= now:
         try:
             run = await freeze(run.id, run.title)
-        except UnitFailedError as error:
-            if _waits_for_another(run):
+        except NotAsItStandsError as error:
+            if _find(run.id).status == "approved":  # another run of the campaign is still going
                 return Completed(message=f"{error} Then this one begins by itself.")
             raise
     reports: list[ShardReport] = []
@@ -173,7 +173,7 @@ async def _decided(run: Run) -> Run:
         return await decide(
             launching.approve, campaign_run_id=run.id, by=answer.by, seen=answer.seen
         )
-    except UnitFailedError:
+    except NotAsItStandsError:
         now = _find(run.id)
         if now.status == "awaiting_approval" and now.plan.get("digest") != answer.seen:
             await show_plan(now)
@@ -198,11 +198,6 @@ async def _end(run: Run) -> State[None]:
     if stopped is Halt.CANCELLED:
         return Cancelled(message=said)
     return Completed(message=f"{said} ({stopped})" if stopped else said)
-
-
-def _waits_for_another(run: Run) -> bool:
-    """Whether a run that could not begin stands as it stood: then it begins when it may."""
-    return _find(run.id).status == "approved"
 
 
 # -- sending ---------------------------------------------------------------------------------------

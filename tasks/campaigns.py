@@ -18,7 +18,11 @@ from tasks.quiet import UnitFailedError, quiet
 _ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 #: These say what somebody has to change, in words of ours and without anybody's data.
-_FOR_PEOPLE = (BadInputError, ConflictError, ConfigurationError, NotFoundError)
+_FOR_PEOPLE = (BadInputError, ConfigurationError, NotFoundError)
+
+
+class NotAsItStandsError(UnitFailedError):
+    """What was to be done contradicts what is on the record now."""
 
 
 @task(task_run_name="plan {title}", **_ONCE)
@@ -50,6 +54,8 @@ async def _do(what: str, act: Callable[..., Run], **given: Any) -> Run:
     with quiet(what):
         try:
             return await asyncio.to_thread(act, desk, now=desk.clock(), **given)
+        except ConflictError as error:
+            raise NotAsItStandsError(str(error)) from None
         except _FOR_PEOPLE as error:
             raise UnitFailedError(str(error)) from None
 
