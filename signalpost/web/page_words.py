@@ -47,11 +47,12 @@ def by_day(entries: Sequence[Entry], tz: tzinfo) -> list[Day]:
 
 @dataclass(frozen=True)
 class About:
-    """The decisions about one passage through a journey, or about one message outside of any."""
+    """The decisions about one passage through a journey or a run, or one message outside of any."""
 
     title: str
     decisions: Sequence[Explained]
     started: datetime
+    run_id: str | None = None  #: of the campaign's run that it is
 
 
 def by_subject(found: Sheet) -> list[About]:
@@ -67,7 +68,7 @@ def by_subject(found: Sheet) -> list[About]:
         title = enrolment.journey if enrolment else decisions[0].subject
         if enrolment and enrolment.key:
             title = f"{title} · {enrolment.key}"
-        made.append(About(title, decisions, decisions[-1].at))
+        made.append(About(title, decisions, decisions[-1].at, decisions[0].campaign_run_id))
     return sorted(made, key=lambda group: group.started, reverse=True)
 
 

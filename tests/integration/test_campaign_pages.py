@@ -152,6 +152,9 @@ def test_a_run_that_is_not_there_is_a_page_that_says_so(reader: TestClient) -> N
 def test_the_why_page_tells_of_campaigns_too(reader: TestClient, told: tuple[Site, Runs]) -> None:
     page = reader.get(f"/customers/{told[0].story.jane}/why").text
     assert "Sent spring-sale by email" in page
+    run = f'href="/campaigns/{told[1].running}"'
+    assert run in page
+    assert run in reader.get(f"/customers/{told[0].story.jane}").text
     assert "service-notice · all-clear · INC-7" in page
 
 
