@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    Integer,
     Numeric,
     Select,
     and_,
     case,
+    cast,
     column,
     exists,
     func,
@@ -83,11 +85,19 @@ class Rooted:
     only: ColumnElement[bool]
 
 
+def was_merged(customer: Any) -> ColumnElement[bool]:
+    """The customer was merged into another one.
+
+    Said twice: as the index ``ix_customers_merged`` says it, and in a way of which PostgreSQL thinks
+    that it is rare, as it is.
+    """
+    rarely = cast(customer.c.id == customer.c.root_id, Integer) == 0
+    return and_(customer.c.id != customer.c.root_id, rarely)
+
+
 def _rooted(table: Any, scope: Scope, *, name: str = "merged") -> Rooted:
     merged = customers.alias(name)
-    joined = table.outerjoin(
-        merged, and_(merged.c.id == table.c.customer_id, merged.c.id != merged.c.root_id)
-    )
+    joined = table.outerjoin(merged, and_(merged.c.id == table.c.customer_id, was_merged(merged)))
     root = func.coalesce(merged.c.root_id, table.c.customer_id)
     only = true() if scope.family is None else table.c.customer_id.in_(list(scope.family))
     return Rooted(joined, root, and_(only, table.c.customer_id.is_not(None)))
@@ -96,9 +106,7 @@ def _rooted(table: Any, scope: Scope, *, name: str = "merged") -> Rooted:
 def merged(condition: Callable[[Any], ColumnElement[bool]], scope: Scope) -> Roots:
     """Those into whom a customer was merged of whose row the condition is true."""
     other = customers.alias("other")
-    found = select(other.c.root_id.label("root")).where(
-        other.c.id != other.c.root_id, condition(other)
-    )
+    found = select(other.c.root_id.label("root")).where(was_merged(other), condition(other))
     return found if scope.family is None else found.where(other.c.id.in_(list(scope.family)))
 
 

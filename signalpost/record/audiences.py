@@ -12,7 +12,8 @@ and the person must be in it, or not:
   that does not fit into ``work_mem`` would otherwise be searched once a person.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -77,7 +78,36 @@ def members(rule: Rule, *, now: datetime, dialect: str) -> sets.Roots:
 def count(session: Session, rule: Rule, *, now: datetime) -> int:
     """Count the people a rule applies to."""
     found = members(rule, now=now, dialect=_dialect(session))
-    return session.execute(found.with_only_columns(func.count())).scalar_one()
+    with for_many(session):
+        return session.execute(found.with_only_columns(func.count())).scalar_one()
+
+
+#: For statements about a million people on PostgreSQL: memory to join and group in, no compiling of
+#: what runs once, no loop over a guess that few are left after a clause, and both hands for the work.
+_FOR_MANY = {
+    "work_mem": "128MB",
+    "jit": "off",
+    "enable_nestloop": "off",
+    "parallel_tuple_cost": "0.001",
+    "parallel_setup_cost": "0",
+}
+
+
+@contextmanager
+def for_many(session: Session) -> Iterator[None]:
+    """Let PostgreSQL plan for very many people meanwhile; whoever freezes an audience uses it too."""
+    if _dialect(session) != "postgresql":
+        yield
+        return
+    names = [func.current_setting(name).label(name) for name in _FOR_MANY]
+    before = dict(session.execute(select(*names)).mappings().one())
+    _set(session, _FOR_MANY)
+    yield  # after an error there is nothing to set back: the transaction is over
+    _set(session, before)
+
+
+def _set(session: Session, settings: Mapping[str, str]) -> None:
+    session.execute(select(*(func.set_config(name, to, True) for name, to in settings.items())))
 
 
 def holds(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> bool:
@@ -121,7 +151,8 @@ def narrowing(session: Session, rule: Rule, *, now: datetime) -> list[Narrowing]
     for clause in clauses:
         reached = and_(reached, compiler.condition(clause, joined=False))
         columns.append(func.coalesce(func.sum(case((reached, 1), else_=0)), 0))
-    row = session.execute(compiler.select(true()).with_only_columns(*columns)).one()
+    with for_many(session):
+        row = session.execute(compiler.select(true()).with_only_columns(*columns)).one()
     words = ["everybody on record", *map(_short, clauses)]
     return [Narrowing(said, int(left)) for said, left in zip(words, row, strict=True)]
 
@@ -266,7 +297,7 @@ class _Compiler:
         before = customers.alias("before")
         earlier = select(before.c.id).where(
             before.c.root_id == other.c.root_id,
-            before.c.id != before.c.root_id,
+            sets.was_merged(before),
             before.c.id < other.c.id,
             self._has(before, rule),
         )

