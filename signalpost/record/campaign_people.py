@@ -6,28 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    Integer,
     RowMapping,
     Select,
-    String,
     and_,
     bindparam,
     case,
-    cast,
-    column,
     func,
-    insert,
-    literal,
     or_,
     select,
     update,
-    values,
 )
 from sqlmodel import Session
 
 from signalpost.record.base import (
-    Id,
-    Json,
     UtcDateTime,
     table_of,
 )
@@ -61,48 +52,6 @@ def shards(session: Session, *, campaign_run_id: str) -> list[RowMapping]:
     """Give a run's shards, in order."""
     query = select(_s).where(_s.c.campaign_run_id == campaign_run_id).order_by(_s.c.number)
     return list(session.execute(query).mappings())
-
-
-def freeze(
-    session: Session, *, campaign_run_id: str, members: Select[Any], due: Due, limit: int | None
-) -> int:
-    """Write down who is meant, in one statement, cut into shards; gives how many they are."""
-    who = (members.limit(limit) if limit is not None else members).subquery("who")
-    member = next(iter(who.c))
-    number = (func.row_number().over(order_by=member) - 1) // SHARD
-    if due.by_zone:
-        listed = values(column("zone", String), column("due", UtcDateTime), name="listed")
-        zones = listed.data(list(due.by_zone.items())).cte(
-            "zones"
-        )  # SQLite names columns only there
-        at = func.coalesce(zones.c.due, literal(due.first, UtcDateTime))
-        query = (
-            select(*_frozen(campaign_run_id, member, number), at)
-            .join(_c, _c.c.id == member)
-            .outerjoin(zones, zones.c.zone == _c.c.zone)
-        )
-    else:
-        query = select(*_frozen(campaign_run_id, member, number), literal(due.first, UtcDateTime))
-    names = ["campaign_run_id", "customer_id", "shard", "tries", "verdicts", "due_at"]
-    session.execute(insert(_p).from_select(names, query, include_defaults=False))
-    session.execute(
-        insert(_s).from_select(
-            ["campaign_run_id", "number", "due_at", "counts"],
-            select(_p.c.campaign_run_id, _p.c.shard, func.min(_p.c.due_at), literal({}, Json))
-            .where(_p.c.campaign_run_id == campaign_run_id)
-            .group_by(_p.c.campaign_run_id, _p.c.shard),
-            include_defaults=False,
-        )
-    )
-    mine = select(func.count()).where(_p.c.campaign_run_id == campaign_run_id)
-    return session.execute(mine).scalar_one()
-
-
-def _frozen(campaign_run_id: str, member: Any, number: Any) -> list[Any]:
-    return [
-        literal(campaign_run_id, Id), member, cast(number, Integer), literal(0, Integer),
-        literal([], Json),
-    ]  # fmt: skip
 
 
 def zones_of(session: Session, *, members: Select[Any]) -> list[str]:

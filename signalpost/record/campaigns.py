@@ -72,6 +72,8 @@ class CampaignRun(Table, table=True):
     started_at: datetime | None = moment(default=None)
     ended_at: datetime | None = moment(default=None)
     run_id: str | None = None  #: the Prefect flow run that launched it
+    claim_id: str | None = Field(default=None, sa_type=Id)  #: who freezes its people, until
+    lease_until: datetime | None = moment(default=None)
 
 
 class CampaignAct(Table, table=True):
@@ -136,11 +138,9 @@ class MarketingHold(Table, table=True):
     """Marketing to a person is held back meanwhile, for instance while an incident lasts."""
 
     __tablename__ = "marketing_holds"
-    __table_args__ = (UniqueConstraint("customer_id", "series"),)
 
-    id: str = pk()
-    customer_id: str = Field(sa_type=Id)
-    series: str = Field(index=True)
+    customer_id: str = Field(primary_key=True, sa_type=Id)
+    series: str = Field(primary_key=True, index=True)
     campaign_run_id: str = Field(sa_type=Id)
     since: datetime = moment()
     lifted_at: datetime | None = moment(default=None)
@@ -216,6 +216,25 @@ def runs(
     if statuses is not None:
         query = query.where(_r.c.status.in_(statuses))
     return list(session.execute(query).mappings())
+
+
+def run_lease(session: Session, *, campaign_run_id: str) -> datetime | None:
+    """Give until when somebody freezes a run's people; None: nobody does."""
+    return session.execute(select(_r.c.lease_until).where(_r.c.id == campaign_run_id)).scalar()
+
+
+def hold_run(
+    session: Session, *, campaign_run_id: str, claim_id: str, until: datetime
+) -> str | None:
+    """Extend the lease of who freezes a run's people, and give its status; None: it was lost."""
+    held = session.execute(
+        update(_r)
+        .where(_r.c.id == campaign_run_id, _r.c.claim_id == claim_id)
+        .values(lease_until=until)
+    )
+    if not held.rowcount:  # type: ignore[attr-defined]
+        return None
+    return session.execute(select(_r.c.status).where(_r.c.id == campaign_run_id)).scalar()
 
 
 def set_run(session: Session, *, campaign_run_id: str, **values: Any) -> None:

@@ -1,12 +1,12 @@
 """Opening the record: SQLite in WAL mode, or PostgreSQL by its address."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
@@ -129,6 +129,41 @@ class Database:
         """A session to look things up in; what is changed in it is thrown away."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def one_connection(self) -> Iterator[Callable[..., AbstractContextManager[Session]]]:
+        """Give a maker of courteous transactions on one connection, which keeps temporary tables.
+
+        Only with ``writes=True`` does such a transaction touch the record itself.
+        """
+        with self.engine.connect() as connection, self._temporary_on_disk(connection):
+
+            @contextmanager
+            def transaction(*, writes: bool) -> Iterator[Session]:
+                begin = "IMMEDIATE" if writes else "DEFERRED"
+                connection.execution_options(sqlite_begin=begin)
+                turns = self._turns if writes else None
+                with (
+                    turns.taken(courteous=True) if turns else nullcontext(),
+                    Session(connection, expire_on_commit=False) as session,
+                    session.begin(),
+                ):
+                    yield session
+
+            yield transaction
+
+    @contextmanager
+    def _temporary_on_disk(self, connection: Connection) -> Iterator[None]:
+        """Keep SQLite's temporary tables on disk meanwhile: a million rows are too many for memory."""
+        if not self.is_sqlite:
+            yield
+            return
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA temp_store=FILE")
+        try:
+            yield
+        finally:
+            driver.execute("PRAGMA temp_store=MEMORY")
 
     def ping(self) -> None:
         """Ask the database for a sign of life; raises what the driver raises."""

@@ -3,17 +3,11 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import (
-    select,
-    update,
-)
+from sqlalchemy import literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
-from signalpost.record.base import (
-    insert_new,
-    new_id,
-    table_of,
-)
+from signalpost.record.base import UtcDateTime, insert_new, table_of
 from signalpost.record.bulk import among, given
 from signalpost.record.campaigns import CampaignPerson, ChannelPace, MarketingHold
 
@@ -35,24 +29,18 @@ def held_back(session: Session, *, roots: Collection[str]) -> dict[str, str]:
 
 def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datetime) -> None:
     """Hold marketing back from everybody in a run's audience until the series is over."""
-    people = session.execute(
-        select(_p.c.customer_id).where(_p.c.campaign_run_id == campaign_run_id)
-    ).scalars()
-    insert_new(
-        session,
-        _h,
-        [
-            {
-                "id": new_id(),
-                "customer_id": customer,
-                "series": series,
-                "campaign_run_id": campaign_run_id,
-                "since": now,
-                "lifted_at": None,
-            }
-            for customer in people
-        ],
-        conflict=("customer_id", "series"),
+    dialect = session.get_bind().dialect.name
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    people = select(
+        _p.c.customer_id,
+        literal(series),
+        literal(campaign_run_id),
+        literal(now, UtcDateTime),
+    ).where(_p.c.campaign_run_id == campaign_run_id)
+    session.execute(
+        make(_h)
+        .from_select(["customer_id", "series", "campaign_run_id", "since"], people)
+        .on_conflict_do_nothing()
     )
 
 

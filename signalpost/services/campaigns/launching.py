@@ -4,8 +4,8 @@ A launch is kept before anything is sent, pinned to the campaign as it is now. W
 written down with what they saw.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,11 +14,10 @@ from sqlmodel import Session
 
 from signalpost.content.campaigns import from_definition
 from signalpost.domain.campaign import Campaign, release_moment
-from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.record import audiences, campaign_people, campaigns, enrolments, messages, restraint
+from signalpost.record import campaign_people, campaigns, enrolments, messages, restraint
 from signalpost.record.base import new_id
-from signalpost.record.campaign_people import Due
+from signalpost.services.campaigns import freezing
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
@@ -138,11 +137,42 @@ def refuse(desk: Desk, *, campaign_run_id: str, by: str, why: str, now: datetime
 def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
     """Freeze the audience of an approved run and let its people be due; nothing when it runs already.
 
+    Whoever comes while another process freezes waits for it, and takes over when that one dies.
+
     Raises:
         ConflictError: it is not approved, or another run of the campaign is still going.
     """
+    claim_id = new_id()
+    while (run := _claimed(desk, campaign_run_id, claim_id)) is None:
+        time.sleep(_LOOK)
+    if run.status != "approved":
+        return run
+    with desk.database.reading() as session:
+        campaign = from_definition(campaigns.definition(session, version=run.version) or {})
+    people = freezing.freeze(desk, run=run, campaign=campaign, claim_id=claim_id, now=now)
 
     def change(session: Session, run: Run) -> dict[str, Any]:
+        _alone(session, run)
+        _open_series(session, run, campaign, now)
+        _note(session, run.id, "froze", "signalpost", now, people=people)
+        enrolments.announce(session)
+        over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
+        free = {"claim_id": None, "lease_until": None}
+        return {"status": "running", "people": people, "started_at": now, **free, **over}
+
+    return _change(desk, campaign_run_id, change)
+
+
+#: Seconds between looks while another process freezes the same run.
+_LOOK = 0.2
+
+
+def _claimed(desk: Desk, campaign_run_id: str, claim_id: str) -> Run | None:
+    """Claim a run in order to freeze its people; None while another process does."""
+    held = False
+
+    def change(session: Session, run: Run) -> dict[str, Any]:
+        nonlocal held
         if run.status in ("running", "paused", "done"):
             return {}
         if run.status != "approved":
@@ -151,15 +181,13 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
                 f"Approve it with `signalpost campaign approve {run.id}`."
             )
         _alone(session, run)
-        campaign = from_definition(campaigns.definition(session, version=run.version) or {})
-        people = _freeze(session, run, campaign, now)
-        _open_series(session, run, campaign, now)
-        _note(session, run.id, "froze", "signalpost", now, people=people)
-        enrolments.announce(session)
-        over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
-        return {"status": "running", "people": people, "started_at": now, **over}
+        at = desk.clock()
+        lease = campaigns.run_lease(session, campaign_run_id=run.id)
+        held = lease is not None and lease > at
+        return {} if held else {"claim_id": claim_id, "lease_until": at + desk.lease}
 
-    return _change(desk, campaign_run_id, change)
+    run = _change(desk, campaign_run_id, change)
+    return None if held else run
 
 
 def _alone(session: Session, run: Run) -> None:
@@ -171,35 +199,6 @@ def _alone(session: Session, run: Run) -> None:
             f"Another run of {run.campaign} is still going ({others[0]['id']}). Wait for its end, or "
             f"cancel it: `signalpost campaign cancel {others[0]['id']}`."
         )
-
-
-def _freeze(session: Session, run: Run, campaign: Campaign, now: datetime) -> int:
-    members = _members(session, run, campaign, now)
-    return campaign_people.freeze(
-        session,
-        campaign_run_id=run.id,
-        members=members,
-        due=_due(session, run, members),
-        limit=run.sample_of,
-    )
-
-
-def _members(session: Session, run: Run, campaign: Campaign, now: datetime) -> Any:
-    """Who is meant: the audience; of a later stage of a series, everybody its opening meant."""
-    stage = campaign.stage(run.stage)
-    if stage is not None and not stage.opens:
-        first = [one.name for one in campaign.stages if one.opens]
-        return campaign_people.of_stage(campaign=run.campaign, series=run.series, stages=first)
-    return audiences.members(campaign.audience, now=now, dialect=session.get_bind().dialect.name)
-
-
-def _due(session: Session, run: Run, members: Any) -> Due:
-    if run.local_at is None:
-        return Due(run.scheduled_at)
-    wall = datetime.fromisoformat(run.local_at)
-    known = campaign_people.zones_of(session, members=members)
-    found = {name: tz for name in known if (tz := zone(name)) is not None}
-    return Due(run.scheduled_at, {name: release_moment(wall, tz) for name, tz in found.items()})
 
 
 def _open_series(session: Session, run: Run, campaign: Campaign, now: datetime) -> None:
@@ -305,7 +304,8 @@ def _change(
         values = change(session, run)
         if values:
             campaigns.set_run(session, campaign_run_id=run.id, **values)
-        return replace(run, **values)
+        row = campaigns.run(session, campaign_run_id=run.id)
+        return Run.of(row) if row is not None else run
 
 
 def _note(

@@ -69,16 +69,12 @@ def upgrade() -> None:
 
     op.create_table(
         "marketing_holds",
-        sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("customer_id", sa.String(length=36), nullable=False),
         sa.Column("series", sa.String(), nullable=False),
         sa.Column("campaign_run_id", sa.String(length=36), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_marketing_holds")),
-        sa.UniqueConstraint(
-            "customer_id", "series", name=op.f("uq_marketing_holds_customer_id_series")
-        ),
+        sa.PrimaryKeyConstraint("customer_id", "series", name=op.f("pk_marketing_holds")),
     )
     with op.batch_alter_table("marketing_holds", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_marketing_holds_series"), ["series"], unique=False)
@@ -111,6 +107,8 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("run_id", sa.String(), nullable=True),
+        sa.Column("claim_id", sa.String(length=36), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["version"], ["campaign_versions.version"], name=op.f("fk_campaign_runs_version")
         ),
