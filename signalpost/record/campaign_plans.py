@@ -47,7 +47,17 @@ def live_runs(session: Session) -> list[RowMapping]:
     """
     frozen = exists(select(_p.c.customer_id).where(_p.c.campaign_run_id == _r.c.id))
     query = (
-        select(_r, _v.c.definition, frozen.label("frozen"))
+        select(
+            _r.c.id,
+            _r.c.campaign,
+            _r.c.stage,
+            _r.c.series,
+            _r.c.status,
+            _r.c.scheduled_at,
+            _r.c.local_at,
+            _v.c.definition,
+            frozen.label("frozen"),
+        )
         .join(_v, _v.c.version == _r.c.version)
         .where(_r.c.status.in_(LIVE))
         .order_by(_r.c.scheduled_at, _r.c.id)
@@ -56,9 +66,9 @@ def live_runs(session: Session) -> list[RowMapping]:
 
 
 def last_started(session: Session, *, campaign: str) -> RowMapping | None:
-    """Give the latest run of a campaign that began, with its definition."""
+    """Give the latest run of a campaign that began: its plan and its definition."""
     query = (
-        select(_r, _v.c.definition)
+        select(_r.c.id, _r.c.plan, _v.c.definition)
         .join(_v, _v.c.version == _r.c.version)
         .where(_r.c.campaign == campaign, _r.c.started_at.is_not(None))
         .order_by(_r.c.started_at.desc(), _r.c.id.desc())
