@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import Session
 
 from signalpost.domain.audience import (
     All,
@@ -31,7 +30,7 @@ from signalpost.domain.audience import (
     Rule,
     Sample,
 )
-from signalpost.record import audiences, campaign_people
+from signalpost.record import audiences, campaign_people, freezing
 from signalpost.record.base import new_id
 from signalpost.record.database import Database, open_engine
 from signalpost.record.migrate import migrate
@@ -181,18 +180,17 @@ def _count(database: Database, rule: Rule) -> int:
 def _freeze(database: Database) -> tuple[float, int]:
     """Freeze everybody who can be reached by email, as a run does when it starts."""
     found = audiences.members(EVERYBODY, now=NOW, dialect="postgresql")
-    with Session(database.engine) as session:
-        began = time.perf_counter()
-        with audiences.for_many(session):
-            people = campaign_people.freeze(
-                session,
-                campaign_run_id=new_id(),
-                members=found,
-                due=campaign_people.Due(NOW),
-                limit=None,
-            )
-        session.commit()
-        return time.perf_counter() - began, people
+    run_id, due = new_id(), campaign_people.Due(NOW)
+    began = time.perf_counter()
+    with database.one_connection() as transaction:
+        with transaction(writes=False) as session, audiences.for_many(session):
+            people = freezing.choose(session, members=found, due=due, limit=None)
+        for number in range(-(-people // campaign_people.SHARD)):
+            with transaction(writes=True) as session:
+                freezing.add_shard(session, campaign_run_id=run_id, number=number)
+        with transaction(writes=False) as session:
+            freezing.forget(session)
+    return time.perf_counter() - began, people
 
 
 def run() -> list[dict[str, object]]:
