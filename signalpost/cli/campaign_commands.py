@@ -124,19 +124,21 @@ def simulate(
     name: Campaign,
     from_: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--from", metavar="DAY", help="Replay what was recorded from this day on."),
+        typer.Option(
+            "--from", metavar="DAY", help="Replay from this day on; a week, when left out."
+        ),
     ] = None,
     to: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="DAY", help="Until this day."),
+        typer.Option(metavar="DAY", help="Until the end of this day; now, when left out."),
     ] = None,
     json: Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="End with 1 when it differs from what runs now.")
+        bool, typer.Option("--check", help="End with 1 when it differs from what went.")
     ] = False,
 ) -> None:
     """Play it on recorded events and a virtual clock: what would have gone to whom, and when."""
-    from signalpost.cli.campaigns import simulate as run
+    from signalpost.cli.campaign_simulation import simulate as run
 
     run(settings_.load(), name, since=_day(from_), until=_day(to), json=json, check=check)
 

@@ -3,8 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
-from importlib import import_module
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from signalpost.cli.campaign_status import status_text
 from signalpost.cli.write import put
 from signalpost.content.campaigns import occurrences
 from signalpost.domain.campaign import Schedule, release_moment
-from signalpost.errors import BadInputError, ConfigurationError, ConflictError
+from signalpost.errors import BadInputError, ConflictError
 from signalpost.record import audiences
 from signalpost.services.campaigns.runs import Launch
 from signalpost.services.desk import Desk
@@ -190,37 +189,3 @@ def _narrowing(steps: Sequence[audiences.Narrowing]) -> Table:
     for one in steps:
         table.add_row(escape(one.words), f"{one.remaining:,}")
     return table
-
-
-def simulate(
-    settings: Settings,
-    name: str,
-    *,
-    since: date | None,
-    until: date | None,
-    json: bool,
-    check: bool,
-) -> None:
-    """Play a campaign on what was recorded, and print what would have gone; nothing is sent.
-
-    Raises:
-        ConfigurationError: this installation has no simulation.
-    """
-    try:
-        simulating = import_module("signalpost.services.campaigns.simulating")
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "This installation cannot simulate campaigns; `signalpost campaign plan` says who would "
-            "be reached."
-        ) from None
-    with door.built(settings) as product:
-        desk = product.desk
-        found = simulating.simulate(
-            desk, campaign=desk.campaigns[name], since=since, until=until, now=desk.clock()
-        )
-    if json:
-        say.as_json(found.to_json())
-    else:
-        say.out.print(Markdown(found.markdown()))
-    if check and found.differs:
-        sys.exit(say.WRONG)

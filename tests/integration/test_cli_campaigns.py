@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -378,3 +379,37 @@ def test_a_run_is_paused_resumed_and_cancelled_and_each_is_kept_with_who_did_it(
     assert [one["act"] for one in acts if one["who"] == "ida"] == ["paused", "resumed", "cancelled"]
     assert "the run was cancelled" in run("why", "u0", "--about", "spring").out
     assert stage.sent == []
+
+
+# -- simulation ----------------------------------------------------------------------------------
+
+
+def test_a_simulation_of_what_was_sent_finds_exactly_that_and_sends_nothing(
+    run: Any, stage: Stage
+) -> None:
+    work(stage, approved(run))
+    stage.clock.now += timedelta(days=1)
+    words = ["campaign", "simulate", "spring", "--from", "2026-03-01", "--to", "2026-03-02"]
+    again = run(*words, "--check")
+    assert again.code == 0, again
+    assert "Exactly this went." in again.out
+    found = json.loads(run(*words, "--json").out)
+    assert len(found["sendings"]) == 3
+    assert found["difference"] == {"added": [], "left_out": [], "changed": 0}
+    assert len(stage.sent) == 3
+
+
+def test_a_simulation_of_a_changed_file_says_whom_it_changes_and_fails_the_check(
+    run: Any, stage: Stage, campaigns: Path
+) -> None:
+    work(stage, approved(run))
+    stage.clock.now += timedelta(days=1)
+    (campaigns / "spring.yaml").write_text(SPRING.replace("[gold, vip]", "[vip]"))
+    changed = run("campaign", "simulate", "spring", "--from", "2026-03-01", "--check")
+    assert changed.code == 1, changed
+    assert "0 more, 3 fewer" in changed.out
+
+
+def test_a_period_in_which_nothing_is_recorded_is_refused(run: Any) -> None:
+    refused = run("campaign", "simulate", "spring", "--from", "2027-01-01")
+    assert (refused.code, "nothing recorded" in refused.err) == (2, True), refused
