@@ -5,6 +5,7 @@ That one cannot be kept is no matter to the send: the next look keeps it.
 """
 
 import asyncio
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -120,7 +121,7 @@ class CampaignArtifacts:
         key = f"{one.run.campaign}-report"
         if await self._bar(one.run, key) is not None:
             return
-        rows = table(one.progress.counts)
+        rows = json.dumps(table(one.progress.counts))
         where = f"{one.run.title}, run {one.run.id}"
         await self._make(one.run, f"{one.run.campaign}-decisions", "table", rows, where)
         await self._make(one.run, key, "markdown", _report(one, self._base_url), where)

@@ -187,9 +187,15 @@ _TYPES: Mapping[FactType, Mapping[str, Any]] = {
 }
 
 
+#: Kinds of facts whose sample helps; for a date there is a calendar.
+_SHOWN = (FactType.TEXT, FactType.CODE, FactType.URL, FactType.INTEGER, FactType.DECIMAL)
+
+
 def _fact_field(name: str, fact: Fact | None) -> dict[str, Any]:
     title = name.replace("_", " ").capitalize()
     if fact is None:
         return {"title": title, "type": "string"}
-    such_as = f"Such as {fact.sample}." if isinstance(fact.sample, str | int | float) else ""
-    return {"title": title, "description": such_as, **_TYPES[fact.type]}
+    field = {"title": title, **_TYPES[fact.type]}
+    if fact.type in _SHOWN:
+        field["description"] = f"Such as: {fact.sample}"
+    return field

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -146,7 +147,9 @@ class PrefectView:
 
     async def _fetch_wanted(self) -> None:
         answers = await self._client.get_scheduled_flow_runs_for_work_pool(
-            POOL, work_queue_names=[self._lane]
+            POOL,
+            work_queue_names=[self._lane],
+            scheduled_before=datetime.now(UTC),  # else those of the next days come too
         )
         flow_runs = [answer.flow_run for answer in answers]
         self.wanted_campaigns = deque(one for one in flow_runs if self._is_campaigns(one))

@@ -181,6 +181,20 @@ async def newest_run(client: Any, flow: str) -> Any:
     return run
 
 
+async def told(worker: Any, client: Any, campaigns: Any) -> list[str]:
+    """Tell Prefect again, as `signalpost deploy` does."""
+    from signalpost.worker.campaign_deployments import everything, files_in
+    from signalpost.worker.registering import tell_prefect
+
+    desk = campaigns.stage.desk
+    return await tell_prefect(
+        client,
+        deployments=everything(desk.campaigns, desk.catalogue),
+        folder=ROOT,
+        broken=files_in(campaigns.folder),
+    )
+
+
 def start_by_hand(house: CampaignHouse, name: str) -> Any:
     """Launch and begin a campaign without Prefect, as a command line may."""
     from signalpost.services.campaigns import launching

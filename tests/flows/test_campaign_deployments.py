@@ -10,6 +10,7 @@ import pytest
 from signalpost.domain.campaign import Schedule
 from signalpost.errors import ConfigurationError
 from signalpost.worker.campaign_schedules import is_over, moment_of, prefect_schedule, wall_of
+from tests.flows.campaign_house import told
 
 
 def upcoming(schedule: Schedule, start: datetime, number: int = 1) -> list[datetime]:
@@ -127,21 +128,6 @@ def test_the_form_of_a_promotion_asks_for_nothing_that_must_be_filled_in(form):
 
 
 # -- in Prefect ------------------------------------------------------------------------------------
-
-
-async def told(worker: Any, client: Any, campaigns: Any) -> list[str]:
-    """Tell Prefect again, as `signalpost deploy` does."""
-    from signalpost.worker.campaign_deployments import everything, files_in
-    from signalpost.worker.registering import tell_prefect
-    from tests.flows.campaign_house import ROOT
-
-    desk = campaigns.stage.desk
-    return await tell_prefect(
-        client,
-        deployments=everything(desk.campaigns, desk.catalogue),
-        folder=ROOT,
-        broken=files_in(campaigns.folder),
-    )
 
 
 def crons(deployment: Any) -> list[tuple[str, bool]]:

@@ -47,8 +47,10 @@ def test_an_occurrence_of_the_schedule_is_launched_once_however_often_it_is_run(
         [asked, *_] = await occur(
             worker, client, "weekly", since=now - timedelta(days=1), until=now
         )
+        await occur(worker, client, "weekly", since=now, until=now + timedelta(days=2))
         campaigns.stage.clock.now = asked.expected_start_time + timedelta(seconds=4)
         await take_up(worker)
+        assert not worker.view.wanted_campaigns, "tomorrow's is not begun today"
         first = await client.read_flow_run(asked.id)
         await client.set_flow_run_state(asked.id, Scheduled(), force=True)
         await take_up(worker)

@@ -1,0 +1,123 @@
+"""What a marketer finds in Prefect beside a campaign, and what nobody finds there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.campaign_house import press_run, start_by_hand, take_up
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+
+CANARIES = ("canary.person@example.com", "Canary-First-Name", "+12065557777")
+
+
+async def artifacts_of(client: Any, run: Any) -> dict[str, Any]:
+    """Give the artifacts that speak of a run, by key."""
+    found = await client.read_artifacts(limit=200)
+    said = [one for one in found if run.id in f"{one.description} {one.data}"]
+    assert len({one.key for one in said}) == len(said), "each is there once"
+    return {one.key: one for one in said}
+
+
+def test_progress_is_what_the_record_says_and_changes_in_place(campaigns):
+    """Before, and after: one artifact, attached to the flow run that launched."""
+    campaigns.file("bar")
+    campaigns.customers(3)
+    run = start_by_hand(campaigns, "bar")
+
+    async def then(worker: Any, client: Any) -> Any:
+        await worker.artifacts.keep()
+        before = (await artifacts_of(client, run))["bar-progress"]
+        await take_up(worker)
+        await worker.artifacts.keep()
+        await worker.artifacts.keep()
+        return before, await artifacts_of(client, run)
+
+    before, after = campaigns.work(then)
+    assert (before.type, float(before.data)) == ("progress", 0.0)
+    bar = after["bar-progress"]
+    assert (bar.id, float(bar.data)) == (before.id, 100.0)
+    assert "3 sent. Done." in bar.description
+    assert f"/campaigns/{run.id}" in bar.description
+
+
+def test_the_report_and_the_table_come_once_when_the_run_has_ended(campaigns):
+    """Also when the worker that sent was another one, or was started again meanwhile."""
+    campaigns.file("report")
+    campaigns.customers(2)
+    campaigns.stage.signal(
+        "profile.updated", user_id="no", email="no@example.com", traits={"timezone": "UTC"}
+    )
+
+    async def sending(worker: Any, client: Any) -> Any:
+        await press_run(worker, client, "report")
+        await worker.artifacts.keep()
+
+    async def again(worker: Any, client: Any) -> Any:
+        await worker.artifacts.keep()
+        [run] = campaigns.runs()
+        return run, await artifacts_of(client, run)
+
+    campaigns.work(sending)
+    run, found = campaigns.work(again)
+    rows = json.loads(found["report-decisions"].data)
+    assert {(row["outcome"], row["people"]) for row in rows} == {("sent", 2), ("skipped", 1)}
+    report = found["report-report"]
+    assert report.type == "markdown"
+    assert "3 people were in the audience" in report.data
+    assert f"/campaigns/{run.id}" in report.data
+    assert str(report.flow_run_id) == run.run_id
+
+
+def test_prefect_never_learns_who_is_in_a_campaign(campaigns):
+    """Parameters, logs, artifacts and its database: ids and counts only, also when a batch fails."""
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+    from sqlalchemy import text
+
+    email, name, phone = CANARIES
+    campaigns.file("private", approval="always")
+    campaigns.stage.signal(
+        "profile.updated", user_id="canary-user", email=email, phone=phone,
+        traits={"timezone": "UTC", "marketing_consent": True, "first_name": name},
+    )  # fmt: skip
+
+    async def then(worker: Any, client: Any) -> Any:
+        waiting = await press_run(worker, client, "private")
+        with campaigns.stage.database.writing() as session:
+            session.execute(
+                text(
+                    "CREATE TRIGGER nosy BEFORE INSERT ON messages "
+                    f"BEGIN SELECT RAISE(ABORT, '{email} {phone} {name}'); END"
+                )
+            )
+        await client.resume_flow_run(waiting.id, run_input={"decision": "approve", "by": "Maria"})
+        await take_up(worker)
+        failed = await client.read_flow_run(waiting.id)
+        with campaigns.stage.database.writing() as session:
+            session.execute(text("DROP TRIGGER nosy"))
+        desk = campaigns.stage.desk
+        campaigns.stage.clock.now += 2 * desk.lease
+        worker.campaigns.forgive()
+        await take_up(worker)
+        await worker.artifacts.keep()
+        await APILogHandler.aflush()
+        answers = [
+            await client.read_flow_runs(),
+            await client.read_task_runs(),
+            await client.read_logs(),
+            await client.read_artifacts(),
+        ]
+        return failed, answers
+
+    failed, answers = campaigns.work(then)
+    assert failed.state.name == "Failed"
+    assert [one.to for one in campaigns.stage.sent] == [email], "tried again, it went out"
+    said = json.dumps([[one.model_dump(mode="json") for one in some] for some in answers])
+    assert [one for one in CANARIES if one in said] == []
+    kept = Path(PREFECT_SERVER_DATABASE_CONNECTION_URL.value().split("///")[1])
+    stored = b"".join(one.read_bytes() for one in kept.parent.glob(kept.name + "*"))
+    assert len(stored) > 100_000
+    assert [one for one in CANARIES if one.encode() in stored] == []
