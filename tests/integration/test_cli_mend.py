@@ -258,7 +258,7 @@ def test_a_topic_is_blocked_on_one_channel_alone(stage: Stage, run: Any) -> None
     [
         (["+12065550100", "--lift", "--reason", "stop"], "by writing START"),
         (["ann@example.com", "--lift", "--reason", "unsubscribe"], "preferences page"),
-        (["ann@example.com", "--scope", "ofers"], "a topic: feedback, offers"),
+        (["ann@example.com", "--scope", "ofers"], "use all, marketing, or a topic: "),
         (["ann@example.com", "--reason", "whim"], "use manual, hard_bounce"),
         (["not an address@"], "email address is not valid"),
         (["12"], "phone number is not valid"),
