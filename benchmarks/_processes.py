@@ -66,14 +66,16 @@ class Process:
         command: Sequence[str],
         *,
         folder: Path,
+        within: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """Start it. ``folder`` has its log; ``within`` is where it works, else the same folder."""
         self.name = name
         self._log = folder / f"{name.replace(' ', '-')}.log"
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 command,
-                cwd=folder,
+                cwd=within or folder,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -97,13 +99,22 @@ class Process:
         self._popen.stdin.write(line.encode() + b"\n")
         self._popen.stdin.flush()
 
+    def hear(self, word: str) -> None:
+        """Wait until it says a word on its standard output; raises when it says anything else."""
+        if (said := self.says.readline().decode().strip()) != word:
+            raise RuntimeError(f"{self.name} said {said!r}, not {word!r}: {self.last_words()}")
+
     def ended(self) -> bool:
         """Whether it has ended by itself."""
         return self._popen.poll() is not None
 
+    def log(self) -> str:
+        """Return what it has written to standard error so far."""
+        return self._log.read_text("utf-8", "replace")
+
     def last_words(self) -> str:
         """Return the last line of its log."""
-        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        lines = self.log().strip().splitlines()
         return lines[-1].strip()[:200] if lines else "it said nothing"
 
     def end(self) -> None:
@@ -125,10 +136,15 @@ class Process:
 
 @contextlib.contextmanager
 def running(
-    name: str, command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    *,
+    folder: Path,
+    within: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Run a process and end it."""
-    process = Process(name, command, folder=folder, environment=environment)
+    """Run a process and end it; see ``Process``."""
+    process = Process(name, command, folder=folder, within=within, environment=environment)
     try:
         yield process
     finally:
