@@ -86,7 +86,7 @@ class Copy:
         histories: Sequence[History],
     ) -> None:
         self.database, self.since, self.until = database, since, until
-        self._histories = histories
+        self.histories = histories
         self._reached = since - _INSTANT
         with _carrier(source, database) as carry:
             for history in histories:
@@ -122,12 +122,18 @@ class Copy:
                 moments |= {row[0] for row in session.execute(text(asked)) if row[0] is not None}
         return sorted(moments)
 
+    def next_of(self, table: str, moment: datetime) -> datetime | None:
+        """Give when, after ``moment``, something of a table becomes known next; None: nothing does."""
+        moments = self._moments.get(table, [])
+        place = bisect_right(moments, text_of(moment))
+        return datetime.fromisoformat(moments[place]) if place < len(moments) else None
+
     def let_in(self, moment: datetime) -> None:
         """Put on the copy what the record learnt until ``moment``, that moment included."""
-        before, now = _text(self._reached), _text(moment)
+        before, now = text_of(self._reached), text_of(moment)
         changed = [
             history
-            for history in self._histories
+            for history in self.histories
             if bisect_right(self._moments[history.table], now)
             > bisect_right(self._moments[history.table], before)
         ]
@@ -172,7 +178,8 @@ def _raw(history: History) -> str:
     return ", ".join(history.without.get(one.name, one.name) for one in history.columns)
 
 
-def _text(moment: datetime) -> str:
+def text_of(moment: datetime) -> str:
+    """Write a moment as SQLite keeps it."""
     return UtcDateTime().process_bind_param(moment, _Sqlite)  # type: ignore[arg-type, return-value]
 
 
@@ -248,7 +255,7 @@ class _Attached(_Carrier):
         _later(self._connection, history, into)
         listed = _shown(history, trimmed=True) if shown else _raw(history)
         values = {
-            key: _text(value) if isinstance(value, datetime) else value
+            key: text_of(value) if isinstance(value, datetime) else value
             for key, value in {**history.values, **moments}.items()
         }
         self._connection.execute(
@@ -307,7 +314,7 @@ class _Fetched(_Carrier):
         if through:
             self._connection.execute(
                 f"INSERT INTO {into} ({names}) SELECT {_shown(history)} FROM {through}",  # noqa: S608
-                {"t": _text(moments["t"])},
+                {"t": text_of(moments["t"])},
             )
             self._connection.execute(f"DROP TABLE {through}")
 

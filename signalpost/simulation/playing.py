@@ -26,6 +26,7 @@ from signalpost.services.journeys.claims import claim_due
 from signalpost.services.journeys.claims import next_due as next_enrolment
 from signalpost.services.journeys.enrolling import Journeys
 from signalpost.simulation.period import Period, Planned
+from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
 
 BY = "simulation"  #: who acts in a simulated run where the record names nobody
@@ -45,6 +46,7 @@ class Player:
     copy: Copy
     period: Period
     policy: SignalPolicy
+    together: Together
     notes: list[str] = field(default_factory=list)  #: launches that were refused, and why
     _stops: list[tuple[datetime, int, Deed]] = field(default_factory=list)
     _number: Iterator[int] = field(default_factory=count)
@@ -54,12 +56,35 @@ class Player:
         self._take_back_merges()
         self._note_stops()
         while (at := self._next()) is not None and at < self.period.until:
-            self.clock.now = max(at, self.clock.now)
-            self.copy.let_in(self.clock.now)
-            while self._stops and self._stops[0][0] <= self.clock.now:
+            if at < self.clock.now:  # somebody was due while their run was paused
+                at = last = self.clock.now
+            else:
+                last = self._together(at)
+            self.clock.now = last
+            self.copy.let_in(last)
+            while self._stops and self._stops[0][0] <= last:
                 heapq.heappop(self._stops)[2]()
             await self._do_due()
+            if last > at:
+                self.together.date_back(last)
         self.clock.now = self.period.until
+
+    def _together(self, at: datetime) -> datetime:
+        """Say how far the clock may go on at once: to ``at``, or to the last of a whole morning."""
+        stop = self._stops[0][0] if self._stops else self.period.until
+        enrolment = self._enrolment_due()
+        if stop <= at or (enrolment is not None and enrolment <= at):
+            return at
+        if any(one.pace for one in self.period.cast.campaigns.values()):
+            return at
+        bounds = [stop, self.period.until, *([enrolment] if enrolment else [])]
+        return self.together.until(at, bounds)
+
+    def _enrolment_due(self) -> datetime | None:
+        if self.period.cast.programs is None:
+            return None
+        found = [due for lane in Lane if (due := next_enrolment(self.desk, lane=lane))]
+        return min(found, default=None)
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -245,8 +270,8 @@ class Player:
 
     def _next(self) -> datetime | None:
         moments = [self._stops[0][0]] if self._stops else []
-        if self.period.cast.programs is not None:
-            moments += [due for lane in Lane if (due := next_enrolment(self.desk, lane=lane))]
+        if (due := self._enrolment_due()) is not None:
+            moments.append(due)
         moments += self._shards_due()
         return min(moments, default=None)
 

@@ -19,6 +19,7 @@ from signalpost.simulation.outcome import Outcome
 from signalpost.simulation.period import Cast, Period
 from signalpost.simulation.playing import Player
 from signalpost.simulation.quiet import quiet
+from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
 
 T = TypeVar("T")
@@ -82,7 +83,8 @@ class _Simulating:
         desk = quiet(self.desk, database=self.database, clock=clock, recorded=answers)
         if self.period.cast.programs is not None:
             desk = replace(desk, programs=self.period.cast.programs)
-        player = Player(desk, clock, copy, self.period, self.policy)
+        together = Together(desk, copy, frozenset(customer for customer, *_ in answers))
+        player = Player(desk, clock, copy, self.period, self.policy, together)
         self._timed("played", lambda: asyncio.run(player.play()))
         return Played(outcome=self._timed("read", self._read), refused=player.notes)
 

@@ -56,7 +56,6 @@ OFFER = Journey(
     ],
 )
 JOURNEYS = (PICKUP, OFFER)
-__all__ = ["JOURNEYS", "Life", "SetAttribute", "campaign", "moment"]
 
 
 def moment(text):
