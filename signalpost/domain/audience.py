@@ -6,8 +6,8 @@
 rule is about a root customer: after a merge, the whole person.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -147,6 +147,59 @@ Rule = (
     | InCampaign
     | Sample
 )
+
+
+class Given(str):
+    """The name of a fact that whoever launches the campaign gives: the store that is closed.
+
+    Until it is given it is a text that no value equals, so a rule with it applies to nobody.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> "Given":
+        """Name the fact."""
+        return super().__new__(cls, f"(the {name} given at the launch)")
+
+    @property
+    def name(self) -> str:
+        """The fact's name."""
+        return self[len("(the ") : -len(" given at the launch)")]
+
+
+def givens(rule: Rule) -> list[str]:
+    """Name the facts that a rule waits for, each once."""
+    held = [
+        value
+        for clause in clauses(rule)
+        for one in (clause.where if isinstance(clause, Did) else (clause,))
+        for value in _values(getattr(one, "value", None))
+    ]
+    return list(dict.fromkeys(value.name for value in held if isinstance(value, Given)))
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def filled(rule: Rule, facts: Mapping[str, Any]) -> Rule:
+    """Give the rule with the facts of a launch in their places; one that is not there stays open."""
+    if isinstance(rule, All | AnyOf):
+        return type(rule)(tuple(filled(inner, facts) for inner in rule.rules))
+    if isinstance(rule, Not):
+        return Not(filled(rule.rule, facts))
+    if isinstance(rule, Did):
+        where = tuple(replace(one, value=_filled(one.value, facts)) for one in rule.where)
+        return replace(rule, where=where)
+    if isinstance(rule, Attribute):
+        return replace(rule, value=_filled(rule.value, facts))
+    return rule
+
+
+def _filled(value: Any, facts: Mapping[str, Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_filled(one, facts) for one in value)
+    return facts.get(value.name, value) if isinstance(value, Given) else value
 
 
 def clauses(rule: Rule) -> Iterator[Rule]:

@@ -55,6 +55,7 @@ def live_runs(session: Session) -> list[RowMapping]:
             _r.c.status,
             _r.c.scheduled_at,
             _r.c.local_at,
+            _r.c.facts,
             _v.c.definition,
             frozen.label("frozen"),
         )

@@ -113,12 +113,12 @@ def test_a_service_notice_is_a_series_of_three_that_holds_marketing_back():
 @pytest.mark.parametrize(
     ("stage", "asks"),
     [
-        ("first", ["what", "since", "reference", "expected_by"]),
+        ("first", ["what", "since", "reference", "expected_by", "store"]),
         ("update", ["what", "since", "reference", "expected_by", "news"]),
         ("all-clear", ["what", "since", "reference", "resolved_at", "apology"]),
     ],
 )
-def test_each_stage_asks_for_what_its_own_message_shows(stage, asks):
+def test_each_stage_asks_for_what_its_message_shows_and_the_first_for_what_finds_its_people(stage, asks):
     asked = files.asked(SHIPPED["service-notice"], CATALOGUE, stage=stage)
     assert [fact.name for fact in asked] == asks
 

@@ -10,10 +10,10 @@ from signalpost.content.campaigns.part import choose, nearest
 from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
-from signalpost.content.facts import Fact, read
+from signalpost.content.facts import Fact, FactType, read
 from signalpost.content.facts import Place as Reading
 from signalpost.content.spec import MessageSpec
-from signalpost.domain.audience import Attribute, Did, InCampaign, clauses
+from signalpost.domain.audience import Attribute, Did, InCampaign, clauses, givens
 from signalpost.domain.campaign import Campaign, Personal
 from signalpost.domain.events import EVENT_TYPES
 from signalpost.domain.vocabulary import Purpose
@@ -74,10 +74,16 @@ def given_facts(campaign: Campaign) -> frozenset[str]:
 
 
 def asked(campaign: Campaign, catalogue: Catalogue, *, stage: str | None = None) -> list[Fact]:
-    """Return the facts that a launch asks for: those of ``asks`` that its messages have."""
+    """Return the facts that a launch asks for: those that its messages have, or its audience needs."""
     one = campaign.stage(stage)
     names = [one.message] if one else campaign.messages()
     known = {n: f for name in names if name in catalogue for n, f in catalogue[name].facts.items()}
+    finds = one is None or one.opens
+    known |= {
+        name: Fact(name, FactType.TEXT, required=True, sample=name)
+        for name in (givens(campaign.audience) if finds else ())
+        if name not in known
+    }
     return [known[name] for name in campaign.asks if name in known]
 
 
@@ -170,8 +176,9 @@ def _facts(campaign: Campaign, named: Mapping[str, Place], catalogue: Catalogue)
                 yield place, "facts", says, _giving(name)
     if not named:
         return
+    meant = set(givens(campaign.audience))
     for place, name in _giving_places(campaign):
-        if name not in declared:
+        if name not in declared and name not in meant:
             says = f"no message of this campaign has the fact {name!r}"
             yield place, "facts", says, choose(name, declared)
     reading = Reading(catalogue.default_locale, UTC, catalogue.domains)

@@ -1,9 +1,10 @@
 """Who a campaign is for, as the file says it: each rule is a mapping that begins with its own word."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
 
 from signalpost.content.campaigns.part import OneChannel, Part, choose
 from signalpost.content.campaigns.values import (
@@ -24,13 +25,21 @@ from signalpost.content.campaigns.values import (
 )
 from signalpost.domain import audience as rules
 
+_FACT = r"[a-z][a-z0-9_]{0,39}"
 Comparison = tuple[str, Any]  #: an operator of ``rules.OPERATORS`` and what it compares with
 
 
 def _single(value: Any) -> Any:
     told = plain(value)
+    if (
+        isinstance(told, dict)
+        and set(told) == {"given"}
+        and re.fullmatch(_FACT, str(told["given"]))
+    ):
+        return rules.Given(told["given"])
     if isinstance(told, list | dict):
-        raise wrong("one value is expected here", "write `among: [gold, vip]` to allow several")
+        remedy = "write `among: [gold, vip]` to allow several, or `{given: store}` to ask at launch"
+        raise wrong("one value is expected here", remedy)
     return told
 
 
@@ -41,7 +50,11 @@ def _several(value: Any) -> Any:
     return told
 
 
-Single = Annotated[Any, BeforeValidator(_single)]
+def _as_written(value: Any) -> Any:
+    return {"given": value.name} if isinstance(value, rules.Given) else value
+
+
+Single = Annotated[Any, BeforeValidator(_single), PlainSerializer(_as_written)]
 Several = Annotated[list[Any], BeforeValidator(_several)]
 
 
@@ -199,7 +212,8 @@ class Condition(Comparisons):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) else {"is": value}
+        asked = isinstance(value, dict) and set(value) == {"given"}
+        return value if isinstance(value, dict) and not asked else {"is": value}
 
     @model_validator(mode="after")
     def _known_is_true(self) -> Self:

@@ -44,6 +44,7 @@ from signalpost.content.campaigns.values import (
     wrong,
 )
 from signalpost.domain import campaign as domain
+from signalpost.domain.audience import givens
 from signalpost.domain.local_time import at_local
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import ConfigurationError
@@ -335,6 +336,7 @@ class CampaignFile(Part):
     def campaign(self, definition: Mapping[str, Any]) -> domain.Campaign:
         """Make the campaign; purpose and topic have to be known by now."""
         experiment = self.experiment or Experiment()
+        audience = self.audience.rule()
         return domain.Campaign(
             name=self.name,
             description=self.description,
@@ -342,7 +344,7 @@ class CampaignFile(Part):
             purpose=self.purpose or Purpose.MARKETING,
             topic=self.topic or "",
             message=self.words(),
-            audience=self.audience.rule(),
+            audience=audience,
             via=self.channels.via(),
             preferred=self.channels.preferred,
             schedule=self.schedule.value() if self.schedule else domain.Schedule(),
@@ -358,7 +360,7 @@ class CampaignFile(Part):
                 name: fact.value() if isinstance(fact, FromAttribute | FromEvent) else fact
                 for name, fact in self.facts.items()
             },
-            asks=tuple(self.asks),
+            asks=tuple(dict.fromkeys([*self.asks, *givens(audience)])),
             stages=tuple(domain.Stage(**dict(one)) for one in self.stages),
             holds_back_marketing=self.holds_back_marketing,
             run_on=self.run_on,

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from sqlmodel import Session
 
 from signalpost.content import Catalogue, Problem, lint
-from signalpost.content.campaigns import given_facts
+from signalpost.content.campaigns import asked, given_facts, moments
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import campaign_plans
 from signalpost.record.campaign_people import Due
@@ -84,9 +84,9 @@ def opening(session: Session, launch: Launch) -> Iterator[str]:
 
 
 def refusals(
-    launch: Launch, moments: Sequence[datetime], *, people: int, now: datetime
+    launch: Launch, due: Sequence[datetime], *, people: int, now: datetime
 ) -> Iterator[str]:
-    """Say why this launch must not go, beyond what it names. ``moments``: when people are due."""
+    """Say why this launch must not go, beyond what it names. ``due``: when people are due."""
     campaign = launch.campaign
     if people == 0:
         yield "Nobody is in the audience; below it says which clause leaves nobody."
@@ -96,10 +96,10 @@ def refusals(
         for channel, pace in campaign.pace.items()
         if pace <= 0
     )
-    if moments[-1] < now - GRACE:
-        yield f"It was to go at {_say(moments[-1])}, which is over; give a time still to come."
+    if due[-1] < now - GRACE:
+        yield f"It was to go at {_say(due[-1])}, which is over; give a time still to come."
     promotion = campaign.promotion
-    if promotion is not None and promotion.ends_at <= max(moments[0], now):
+    if promotion is not None and promotion.ends_at <= max(due[0], now):
         yield (
             f"The promotion {promotion.id} ends at {_say(promotion.ends_at)}, before anybody would "
             "be written to; extend it, or send earlier."
@@ -108,12 +108,10 @@ def refusals(
 
 def ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
     """Say which facts nobody brings: each would set everybody aside."""
-    stage = launch.campaign.stage(launch.stage)
-    asked = list(launch.campaign.asks)
-    if stage is not None:  # a stage asks for what its own message must show
-        facts = catalogue[stage.message].facts
-        asked = [name for name in asked if name in facts and facts[name].required]
-    if missing := [name for name in asked if launch.facts.get(name) in (None, "")]:
+    needed_now = (
+        f.name for f in asked(launch.campaign, catalogue, stage=launch.stage) if f.required
+    )
+    if missing := [name for name in needed_now if launch.facts.get(name) in (None, "")]:
         yield f"Give these facts with the launch: {', '.join(missing)}."
     given = given_facts(launch.campaign) | launch.facts.keys()
     for name in messages_of(launch):
@@ -123,6 +121,13 @@ def ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
                 f"Message {name!r} must show {', '.join(lacking)}, and nothing brings it: add it to "
                 f"the facts of {launch.campaign.file or launch.campaign.name}."
             )
+
+
+def untimely(launch: Launch, *, now: datetime) -> Iterator[str]:
+    """Say what the clock makes of the campaign's schedule: an hour that a night skips, a leap day."""
+    for _, rule, says, remedy in moments.timely(launch.campaign, now):
+        if rule not in ("past", "promotion-ended"):  # refused by the launch's own time
+            yield f"The schedule: {says}; {remedy}."
 
 
 def overlapping(
@@ -151,15 +156,15 @@ def gone_by(launch: Launch, due: Due, *, now: datetime) -> Iterator[str]:
 
 
 def warnings(
-    launch: Launch, moments: Sequence[datetime], forecast: Forecast, *, reached: int, judged: int
+    launch: Launch, due: Sequence[datetime], forecast: Forecast, *, reached: int, judged: int
 ) -> Iterator[str]:
     """Say what is allowed and still worth a thought."""
     campaign = launch.campaign
     if judged and not reached:
         yield "Nobody would be sent anything: everybody in the audience is left out."
-    last = max(forecast.last_at or moments[-1], moments[-1])
+    last = max(forecast.last_at or due[-1], due[-1])
     promotion = campaign.promotion
-    if promotion is not None and moments[0] < promotion.ends_at <= last:
+    if promotion is not None and due[0] < promotion.ends_at <= last:
         yield (
             f"The promotion {promotion.id} ends at {_say(promotion.ends_at)}, before the last people "
             f"would be written to ({_say(last)}); they are left out."

@@ -2,13 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
 from signalpost.content import campaigns as files
+from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Campaign, release_moment
 from signalpost.domain.gate import Policy, Proposal, Sent, Standing, frequency_cap
 from signalpost.domain.local_time import zone
@@ -36,9 +37,10 @@ class Other:
     def of(cls, row: Mapping[str, Any]) -> "Other":
         """Make it from its row."""
         local_at = row["local_at"]
+        campaign = files.from_definition(row["definition"])
         return cls(
             id=row["id"],
-            campaign=files.from_definition(row["definition"]),
+            campaign=replace(campaign, audience=filled(campaign.audience, row["facts"])),
             stage=row["stage"],
             status=row["status"],
             scheduled_at=row["scheduled_at"],

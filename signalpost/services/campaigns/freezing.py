@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Campaign, release_moment
 from signalpost.domain.local_time import zone
 from signalpost.errors import ConflictError
@@ -24,7 +25,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
         left = True
         while left:  # what an earlier freezing left half-way
             with transaction(writes=True) as session:
-                _hold(desk, session, run, claim_id)
+                hold(desk, session, run, claim_id)
                 left = freezing.undo_shard(session, campaign_run_id=run.id)
         with transaction(writes=False) as session:
             members = members_of(session, run, campaign, now)
@@ -34,7 +35,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
         try:
             for number in range(-(-people // SHARD)):
                 with transaction(writes=True) as session:
-                    _hold(desk, session, run, claim_id)
+                    hold(desk, session, run, claim_id)
                     freezing.add_shard(session, campaign_run_id=run.id, number=number)
         finally:
             with transaction(writes=False) as session:
@@ -42,7 +43,12 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
     return people
 
 
-def _hold(desk: Desk, session: Session, run: Run, claim_id: str) -> None:
+def hold(desk: Desk, session: Session, run: Run, claim_id: str) -> None:
+    """Keep hold of a run whose people are being chosen.
+
+    Raises:
+        ConflictError: somebody cancelled the run meanwhile, or took its claim.
+    """
     until = desk.clock() + desk.lease
     status = campaigns.hold_run(session, campaign_run_id=run.id, claim_id=claim_id, until=until)
     if status != "approved":
@@ -57,7 +63,8 @@ def members_of(session: Session, run: Run, campaign: Campaign, now: datetime) ->
     if stage is not None and not stage.opens:
         first = [one.name for one in campaign.stages if one.opens]
         return campaign_people.of_stage(campaign=run.campaign, series=run.series, stages=first)
-    return audiences.members(campaign.audience, now=now, dialect=session.get_bind().dialect.name)
+    rule = filled(campaign.audience, run.facts)
+    return audiences.members(rule, now=now, dialect=session.get_bind().dialect.name)
 
 
 def _due(session: Session, run: Run, members: Any) -> Due:

@@ -6,7 +6,7 @@ a sample that is always the same for the same people, and every number says how 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select
 from sqlmodel import Session
 
+from signalpost.domain.audience import filled
 from signalpost.domain.audience_words import in_words
 from signalpost.domain.campaign import release_moment
 from signalpost.domain.local_time import zone
@@ -78,7 +79,8 @@ class _Planner:
         leave_out: str | None,
     ) -> None:
         self.desk, self.session, self.launch, self.now = desk, session, launch, now
-        self.campaign = launch.campaign
+        told = filled(launch.campaign.audience, launch.facts)
+        self.campaign = replace(launch.campaign, audience=told)
         self.prices, self.leave_out = prices, leave_out
         self.tally = Tally(desk.default_zone, prices)
         self.people = 0
@@ -345,6 +347,7 @@ class _Planner:
         ]
         warned = [
             *checks.warnings(launch, moments, curve, reached=tally.reached, judged=tally.judged),
+            *checks.untimely(launch, now=self.now),
             *checks.gone_by(launch, due, now=self.now),
             *checks.unknown_places(dict(tally.zone_sources), launch),
             *checks.unwritten(dict(tally.unwritten), tally.reached),
