@@ -132,6 +132,23 @@ def still_held(
     return session.execute(select(_r.c.status).where(_r.c.id == campaign_run_id)).scalar()
 
 
+def lock_shards(session: Session, *, campaign_run_id: str, number: int | None = None) -> None:
+    """Hold a run's shards, or one of them, until the transaction ends."""
+    query = select(_s.c.number).where(_s.c.campaign_run_id == campaign_run_id)
+    if number is not None:
+        query = query.where(_s.c.number == number)
+    session.execute(query.order_by(_s.c.number).with_for_update())
+
+
+def due_again(session: Session, *, campaign_run_id: str, number: int, at: datetime) -> None:
+    """Say that somebody in a shard is due again; whoever calls has it locked."""
+    session.execute(
+        update(_s)
+        .where(_of(campaign_run_id, number), or_(_s.c.due_at.is_(None), _s.c.due_at > at))
+        .values(due_at=at)
+    )
+
+
 def add_counts(
     session: Session, *, campaign_run_id: str, number: int, counts: Mapping[str, int]
 ) -> None:
@@ -279,6 +296,9 @@ def close_people(
     session: Session, *, campaign_run_id: str, outcome: str, reason: str, now: datetime
 ) -> None:
     """Decide everybody in a run who is still open, as when it is cancelled; counts them too."""
+    # As its sender does, the shards before their people: else each could wait for the other, and who
+    # is decided meanwhile would be counted twice.
+    lock_shards(session, campaign_run_id=campaign_run_id)
     open_ = and_(_p.c.campaign_run_id == campaign_run_id, _p.c.outcome.is_(None))
     left = session.execute(select(_p.c.shard, func.count()).where(open_).group_by(_p.c.shard)).all()
     session.execute(update(_p).where(open_).values(outcome=outcome, reason=reason, decided_at=now))
@@ -314,9 +334,9 @@ def lost_messages(session: Session, *, campaign_run_id: str, number: int) -> lis
 def messages_of(
     session: Session, *, campaign_run_id: str, people: Collection[str]
 ) -> list[RowMapping]:
-    """Give id, key, customer, channel, status and address of these people's messages in a run."""
+    """Give id, key, customer, channel, status and its reason of these people's messages in a run."""
     query = select(
-        _m.c.id, _m.c.idempotency_key, _m.c.customer_id, _m.c.channel, _m.c.status, _m.c.address
+        _m.c.id, _m.c.idempotency_key, _m.c.customer_id, _m.c.channel, _m.c.status, _m.c.reason
     ).where(_m.c.campaign_run_id == campaign_run_id, among(_m.c.customer_id))
     return list(session.execute(query, given(people)).mappings())
 

@@ -229,11 +229,19 @@ class _Deciding:
                 self.person.done = True
                 return  # this chain has done its work
         if queued is not None:
-            self.propose(number, Channel(queued["channel"]), again=queued["id"])
-            return
+            channel = Channel(queued["channel"])
+            self.forget(channel, queued["id"])
+            if self.propose(number, channel, again=queued["id"]):
+                return
+            tried.add(channel)
         for channel in channels:
             if channel not in tried and self.propose(number, channel):
                 return
+
+    def forget(self, channel: Channel, message_id: str) -> None:
+        """Leave a message that was put off out of what the caps count: it is the one in question."""
+        recent = self.standing.recent.get(channel, [])
+        recent[:] = [sent for sent in recent if sent.message_id != message_id]
 
     def propose(self, number: int, channel: Channel, again: str | None = None) -> bool:
         """Put one channel to the gate; say whether the chain ends here."""

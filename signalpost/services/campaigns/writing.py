@@ -33,6 +33,7 @@ def write(
     _intend_new(session, job, [d for d in batch.drafts if not d.again], now, flow_run)
     _intend_again(session, job, [d for d in batch.drafts if d.again], now, flow_run)
     _decide_people(session, job, batch, now)
+    _close_put_off(session, batch, now)
     campaign_people.add_counts(
         session, campaign_run_id=claim.campaign_run_id, number=claim.shard, counts=batch.counts
     )
@@ -171,11 +172,27 @@ def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> N
     campaign_people.come_back(session, campaign_run_id=job.run.id, people=later)
 
 
+def _close_put_off(session: Session, batch: Batch, now: datetime) -> None:
+    """Close messages of earlier rounds that will not go after all: they must not count as sent."""
+    going = {draft.message_id for draft in batch.drafts if draft.again}
+    left = [
+        (row["id"], _outcome(person)[1])
+        for person in batch.people
+        if person.earlier and person.hold_until is None
+        for row in person.earlier
+        if row["status"] == MessageStatus.QUEUED and row["id"] not in going
+    ]
+    messages.close_unsent(session, rows=left, now=now)
+
+
 def _outcome(person: Recipient) -> tuple[str, str]:
     if person.drafts or person.done:
         return "sent", "allowed"
     if person.failure is not None:
         return "set_aside", person.failure
+    refused = [row for row in person.earlier if row["status"] == MessageStatus.REJECTED]
+    if refused:
+        return "set_aside", f"refused:{refused[0]['reason']}"
     if any(one["outcome"] == "held_out" for one in person.verdicts):
         return "held_out", person.side.ghost or ""
     return "skipped", person.verdicts[0]["reason"] if person.verdicts else "no_channel"
