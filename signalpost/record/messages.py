@@ -333,6 +333,15 @@ def close_unsent(
         )
 
 
+def close_campaign(session: Session, *, campaign_run_id: str, now: datetime) -> None:
+    """Close the messages of an ended run that a provider put off: nobody asks for them again."""
+    session.execute(
+        update(_m)
+        .where(_m.c.campaign_run_id == campaign_run_id, _m.c.status == MessageStatus.QUEUED)
+        .values(status=MessageStatus.EXPIRED.value, reason="run_ended", updated_at=now)
+    )
+
+
 def never_handed_over(session: Session, *, message_ids: Collection[str]) -> set[str]:
     """Give those of the messages that no provider can have: none was called, or each surely refused."""
     perhaps = select(_d.c.message_id).where(

@@ -152,6 +152,10 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
     people = freezing.freeze(desk, run=run, campaign=campaign, claim_id=claim_id, now=now)
 
     def change(session: Session, run: Run) -> dict[str, Any]:
+        until = desk.clock() + desk.lease
+        held = campaigns.hold_run(session, campaign_run_id=run.id, claim_id=claim_id, until=until)
+        if held != "approved":  # cancelled, or another process took over and started it
+            raise ConflictError(f"{run.title} is {_word(run)}; it was not started a second time.")
         _alone(session, run)
         _open_series(session, run, campaign, now)
         _note(session, run.id, "froze", "signalpost", now, people=people)
@@ -261,6 +265,7 @@ def cancel(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str
         campaign_people.close_people(
             session, campaign_run_id=run.id, outcome="cancelled", reason="cancelled", now=now
         )
+        messages.close_campaign(session, campaign_run_id=run.id, now=now)
         messages.withdraw_campaign(session, campaign_run_id=run.id, now=now)
         _note(session, run.id, "cancelled", by, now, why=why)
         return {"status": "cancelled", "reason": why or None, "ended_at": now}

@@ -182,3 +182,9 @@ class Batch:
         channels = "+".join(draft.channel for draft in person.drafts)
         key = self.counted[person.root_id] = f"{outcome}:{channels}:{reason}"
         self.counts[key] += 1
+
+    def uncount(self, person: Recipient) -> None:
+        """Take back a person's outcome, if one was counted."""
+        key = self.counted.pop(person.root_id, None)
+        if key is not None:
+            self.counts[key] -= 1

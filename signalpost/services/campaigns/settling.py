@@ -1,7 +1,7 @@
 """Settling a batch: how its hand-overs ended, those that ended alike in one statement."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, MessageStatus
-from signalpost.record import campaign_people, consents, messages
+from signalpost.record import campaign_people, campaigns, consents, messages
 from signalpost.record.base import new_id
 from signalpost.record.campaign_people import Later
 from signalpost.services.campaigns import launching
@@ -35,19 +35,49 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
             claim_id=claim.id,
             until=now + desk.lease,
         )
+        # Without the claim the run is locked, as by whoever ends it, and before anything else is.
+        run = (
+            None
+            if held
+            else campaigns.run(session, campaign_run_id=claim.campaign_run_id, lock=True)
+        )
         for ending, drafts in _alike(batch.drafts).items():
             _settle_alike(session, ending, drafts, now)
         _fill_inboxes(session, batch.drafts, now)
         _suppress(session, batch.drafts, now)
-        if (
-            held is not None
-        ):  # else whoever holds the shard now has marked them unknown, and goes on
-            _another_round(session, job, claim, batch, now)
+        if held:
+            _another_round(session, claim, batch, _failed(batch), job, now)
+        elif run is not None:
+            _settle_late(session, job, claim, batch, run["status"], now)
     if (why := _our_fault(batch.drafts)) is not None:
         with desk.database.writing(courteous=True) as session:
             launching.pause_for_fault(
                 session, campaign_run_id=claim.campaign_run_id, why=why, now=now
             )
+
+
+def _settle_late(
+    session: Session, job: Job, claim: ShardClaim, batch: Batch, status: str, now: datetime
+) -> None:
+    """Settle without the claim: the run was cancelled meanwhile, or another sender goes on with it.
+
+    That one has marked this batch as unknown; of those to whom nothing was sent we know better.
+    """
+    if status not in campaigns.LIVE:
+        messages.close_campaign(session, campaign_run_id=claim.campaign_run_id, now=now)
+        if status == "cancelled":
+            messages.withdraw_campaign(session, campaign_run_id=claim.campaign_run_id, now=now)
+        return
+    campaign_people.lock_shards(session, campaign_run_id=claim.campaign_run_id, number=claim.shard)
+    failed = {p: drafts for p, drafts in _failed(batch).items() if p.root_id in batch.counted}
+    later = _another_round(session, claim, batch, failed, job, now)
+    if later:
+        campaign_people.due_again(
+            session,
+            campaign_run_id=claim.campaign_run_id,
+            number=claim.shard,
+            at=min(one.due_at for one in later),
+        )
 
 
 def _our_fault(drafts: Sequence[Draft]) -> str | None:
@@ -104,33 +134,64 @@ def _settle_alike(
 
 
 def _another_round(
-    session: Session, job: Job, claim: ShardClaim, batch: Batch, now: datetime
-) -> None:
+    session: Session,
+    claim: ShardClaim,
+    batch: Batch,
+    failed: Mapping[Recipient, list[Draft]],
+    job: Job,
+    now: datetime,
+) -> list[Later]:
     """Have those come back whom nothing was sent to after all, or set them aside."""
-    failed = [draft for draft in batch.drafts if draft.handover and _not_taken(draft.handover)]
-    if not failed:
-        return
-    counts: Counter[str] = Counter()
-    later, aside = [], defaultdict(list)
-    for person in {draft.person.root_id: draft.person for draft in failed}.values():
-        took = next(d.handover for d in failed if d.person is person)
-        counts[batch.counted.pop(person.root_id, "")] -= 1
-        if (why := _given_up(job, person, took)) is None:
-            wait = _wait(person, took)
-            why_again = [_note(person, took)]
-            later.append(Later(person.root_id, now + wait, why_again, person.side.arm, tried=True))
-        else:
-            aside[why].append(person)
+    before = Counter(batch.counts)
+    later: list[Later] = []
+    aside: dict[str, list[Recipient]] = defaultdict(list)
+    for person, drafts in failed.items():
+        given_up = [_given_up(job, person, one) for one in _answers(drafts)]
+        if None in given_up:
+            batch.uncount(person)
+            wait = max(_wait(person, one) for one in _answers(drafts))
+            later.append(
+                Later(person.root_id, now + wait, _notes(drafts), person.side.arm, tried=True)
+            )
+            continue
+        why = str(given_up[0])
+        messages.close_unsent(session, rows=[(d.message_id, why) for d in drafts], now=now)
+        if person.hold_until is None and _nothing_else(batch, person, drafts):
             batch.count(person, "set_aside", why)
-            counts[batch.counted[person.root_id]] += 1
+            aside[why].append(person)
     campaign_people.come_back(session, campaign_run_id=claim.campaign_run_id, people=later)
     for why, people in aside.items():
         _set_aside(session, claim, people, why, now)
-    counts.pop("", None)
     campaign_people.add_counts(
-        session, campaign_run_id=claim.campaign_run_id, number=claim.shard, counts=counts
+        session,
+        campaign_run_id=claim.campaign_run_id,
+        number=claim.shard,
+        counts={key: n - before[key] for key, n in batch.counts.items() if n != before[key]},
     )
-    batch.counts.update(counts)
+    return later
+
+
+def _nothing_else(batch: Batch, person: Recipient, failed: Sequence[Draft]) -> bool:
+    """Say whether nothing reached them by another channel either; else they count by that one."""
+    batch.uncount(person)
+    left = [draft for draft in person.drafts if draft not in failed]
+    if not left and not person.done:
+        return True
+    person.drafts = left
+    batch.count(person, "sent", "allowed")
+    return False
+
+
+def _failed(batch: Batch) -> dict[Recipient, list[Draft]]:
+    failed: dict[Recipient, list[Draft]] = defaultdict(list)
+    for draft in batch.drafts:
+        if draft.handover is not None and _not_taken(draft.handover):
+            failed[draft.person].append(draft)
+    return failed
+
+
+def _answers(drafts: Sequence[Draft]) -> list[Handover]:
+    return [draft.handover for draft in drafts if draft.handover is not None]
 
 
 def _not_taken(took: Handover) -> bool:
@@ -157,9 +218,12 @@ def _wait(person: Recipient, took: Handover) -> timedelta:
     return timedelta()
 
 
-def _note(person: Recipient, took: Handover) -> dict[str, Any]:
-    channel = person.drafts[0].channel if person.drafts else None
-    return {"channel": channel, "outcome": "again", "reason": took.code or took.status.value}
+def _notes(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    return [
+        {"channel": d.channel, "outcome": "again", "reason": d.handover.code or d.handover.status}
+        for d in drafts
+        if d.handover is not None
+    ]
 
 
 def _set_aside(
