@@ -120,22 +120,28 @@ async def send_shard(
 def _open(desk: Desk, claim: ShardClaim) -> Job:
     """Read the run; what its last sender left half-way becomes unknown, never a second try."""
     with desk.database.writing(courteous=True) as session:
-        lost = campaign_people.lost_messages(
-            session, campaign_run_id=claim.campaign_run_id, number=claim.shard
-        )
-        messages.give_up_lost(session, message_ids=lost, now=desk.clock())
+        if _still_held(session, desk, claim):
+            lost = campaign_people.lost_messages(
+                session, campaign_run_id=claim.campaign_run_id, number=claim.shard
+            )
+            messages.give_up_lost(session, message_ids=lost, now=desk.clock())
         return Job.load(desk, session, campaign_run_id=claim.campaign_run_id)
 
 
 def _hold(desk: Desk, claim: ShardClaim) -> None:
     with desk.database.writing(courteous=True) as session:
-        campaign_people.still_held(
-            session,
-            campaign_run_id=claim.campaign_run_id,
-            number=claim.shard,
-            claim_id=claim.id,
-            until=desk.clock() + desk.lease,
-        )
+        _still_held(session, desk, claim)
+
+
+def _still_held(session: Session, desk: Desk, claim: ShardClaim) -> bool:
+    status = campaign_people.still_held(
+        session,
+        campaign_run_id=claim.campaign_run_id,
+        number=claim.shard,
+        claim_id=claim.id,
+        until=desk.clock() + desk.lease,
+    )
+    return status is not None
 
 
 #: Seconds between looks at the clock while a pace is waited for: a virtual clock may jump.
