@@ -2,16 +2,15 @@
 
 import time
 from datetime import datetime, timedelta
-from importlib import import_module
 
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from signalpost.cli import door, say
-from signalpost.errors import ConfigurationError
 from signalpost.services.campaigns.runs import Progress
 from signalpost.services.reading import runs as reading
 from signalpost.settings import Settings
@@ -160,21 +159,12 @@ def _outcomes(found: reading.RunSheet) -> Table:
 
 
 def report(settings: Settings, which: str, *, json: bool) -> None:
-    """Print what a run brought about.
+    """Print what a run brought about; an answer that is known for the first time is kept."""
+    from signalpost.services.campaigns import results
 
-    Raises:
-        ConfigurationError: this installation has no reports.
-    """
-    try:
-        results = import_module("signalpost.services.campaigns.results")
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "This installation has no reports of campaigns; `signalpost campaign status` shows what "
-            "was sent and why not."
-        ) from None
-    with door.built(settings) as product, product.database.reading() as session:
-        found = results.read(session, which=which, now=product.desk.clock())
+    with door.built(settings) as product:
+        found = results.look(product.desk, which=which, now=product.desk.clock())
     if json:
         say.as_json(found.to_json())
     else:
-        say.out.print(found.text(), markup=False)
+        say.out.print(Markdown(found.markdown(base_url=settings.base_url)))

@@ -17,7 +17,8 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 #: Currencies (ISO 4217) whose smallest unit is not a hundredth.
 _NO_DECIMALS = ("JPY", "KRW", "VND", "CLP", "ISK", "UGX", "XAF", "XOF", "PYG")
 _THREE_DECIMALS = ("BHD", "JOD", "KWD", "OMR", "TND", "IQD", "LYD")
-_DIGITS: dict[str, int] = {**dict.fromkeys(_NO_DECIMALS, 0), **dict.fromkeys(_THREE_DECIMALS, 3)}
+#: Digits after the point; every other currency has two.
+DIGITS: dict[str, int] = {**dict.fromkeys(_NO_DECIMALS, 0), **dict.fromkeys(_THREE_DECIMALS, 3)}
 _LARGEST = Decimal(10) ** 12
 _LONGEST_ID = 200
 LONGEST_TEXT = 500
@@ -77,7 +78,7 @@ def money(value: object, currency: str) -> dict[str, str]:
         amount = Decimal(str(value).strip())
         if not amount.is_finite() or not 0 <= amount < _LARGEST:
             raise ValueError("an amount must be between 0 and 10^12")
-        unit = Decimal(1).scaleb(-_DIGITS.get(currency, 2))
+        unit = Decimal(1).scaleb(-DIGITS.get(currency, 2))
         return {"amount": str(amount.quantize(unit, ROUND_HALF_UP)), "currency": currency}
     except InvalidOperation as error:
         raise ValueError("not an amount; write digits with a point, such as 12.50") from error
