@@ -8,6 +8,7 @@ run that was lost, is made up for by the next look.
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -59,7 +60,8 @@ class Campaigns:
                 await self.round()
             except Exception as error:  # the record or Prefect is away: both keep what they have
                 log.warning("campaigns.round_failed", error=type(error).__name__)
-            await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=LOOK_EVERY)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_EVERY)
         for flow_run_id in self._tasks:
             self._runs.halt(flow_run_id, Halt.WORKER_STOPS)
         await self.settled()
