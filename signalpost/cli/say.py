@@ -50,7 +50,7 @@ def _code(error: errors.SignalpostError) -> int:
 def _about_database(error: Exception) -> str:
     """Say what is wrong with the database; the driver's text may hold values, so it is not shown."""
     text = str(getattr(error, "orig", "")).lower()
-    if "no such table" in text or "undefinedtable" in text or "does not exist" in text:
+    if any(said in text for said in ("no such table", "no such column", "does not exist")):
         return "The record has no tables yet, or older ones; run `signalpost migrate`."
     if "locked" in text:
         return "The record is locked by another process; try again in a moment."
