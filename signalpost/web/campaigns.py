@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import HTMLResponse
 
 from signalpost.bootstrap import Signalpost
+from signalpost.services.campaigns import report_words, results
 from signalpost.services.reading import campaign_files, runs
 from signalpost.web import page_words
 from signalpost.web.api import ApiDoor, Id, Limit
@@ -23,6 +24,7 @@ def router(signalpost: Signalpost) -> APIRouter:
     routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}/progress", door.progress, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}/people", door.people, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}/results", door.results, methods=["GET"])
     return routes
 
 
@@ -32,6 +34,7 @@ def json_router(signalpost: Signalpost) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["campaigns"], dependencies=[Depends(door.check)])
     routes.add_api_route("/campaigns", door.campaigns, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
+    routes.add_api_route("/campaigns/{run_id}/results", door.results, methods=["GET"])
     return routes
 
 
@@ -85,6 +88,15 @@ class _Pages(PageDoor):
         values = {"people": people, "outcome": outcome, "tz": page_words.UTC_ZONE}
         return self.show(request, "campaign_people.html", one=found, here="campaigns", **values)
 
+    async def results(self, request: Request, run_id: Id) -> Response:
+        """Give what it brought about alone, for its page; an answer is kept by the command, not here."""
+        if (away := self.sign_in_first(request)) is not None:
+            return away
+        now = self.now()
+        found = await self.read(lambda s: results.results(s, campaign_run_id=run_id, now=now))
+        values = {"found": found, "says": report_words.verdicts(found.experiment)}
+        return self.show(request, "_results.html", here="campaigns", **values)
+
     async def _run(self, run_id: str) -> runs.RunSheet:
         now = self.now()
         return await self.read(lambda s: runs.run_sheet(s, which=run_id, now=now))
@@ -117,3 +129,9 @@ class _Json(ApiDoor):
         found = await self.read(lambda s: runs.run_sheet(s, which=run_id, now=now))
         more = {"plan": dict(found.run.plan), "definition": dict(found.definition)}
         return found.to_json() | more
+
+    async def results(self, run_id: Id) -> dict[str, Any]:
+        """What a run brought about: messages, what came back, orders, and the experiment."""
+        now = self._clock()
+        found = await self.read(lambda s: results.results(s, campaign_run_id=run_id, now=now))
+        return found.to_json()

@@ -44,7 +44,14 @@ def program(told: tuple[Site, Runs]) -> TestClient:
 
 def pages(runs: Runs) -> list[str]:
     run = f"/campaigns/{runs.running}"
-    return ["/campaigns", run, f"{run}/progress", f"{run}/people", f"/campaigns/{runs.done}"]
+    return [
+        "/campaigns",
+        run,
+        f"{run}/results",
+        f"{run}/progress",
+        f"{run}/people",
+        f"/campaigns/{runs.done}",
+    ]
 
 
 def test_a_stranger_sees_no_campaign(stranger: TestClient, runs: Runs) -> None:
@@ -141,6 +148,21 @@ def test_no_page_of_a_campaign_holds_a_script_or_style_of_its_own(
         assert "<script>" not in text
         assert " style=" not in text
         assert " onclick=" not in text
+
+
+def test_a_run_shows_what_it_brought_about_and_that_it_is_not_known_yet(
+    reader: TestClient, program: TestClient, runs: Runs
+) -> None:
+    assert f'hx-get="/campaigns/{runs.running}/results"' in (
+        reader.get(f"/campaigns/{runs.running}").text
+    )
+    page = reader.get(f"/campaigns/{runs.running}/results").text
+    assert "not yet known" in page.lower()
+    assert f"signalpost campaign report {runs.running}" in page
+    found = program.get(f"/v1/campaigns/{runs.running}/results").json()
+    assert found["people"] == 6
+    waiting = reader.get(f"/campaigns/{runs.waiting}/results")
+    assert waiting.status_code == 404
 
 
 def test_a_run_that_is_not_there_is_a_page_that_says_so(reader: TestClient) -> None:
