@@ -111,6 +111,7 @@ def build(
         policy=policy(settings),
         clock=clock,
         default_zone=settings.default_zone,
+        sms_prices=settings.sms_prices,
         on_call=settings.on_call,
         holidays=_holidays(settings, clock().year),
     )

@@ -7,6 +7,7 @@ text messages go to the local post office.
 import re
 from collections.abc import Mapping
 from datetime import time, timedelta
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -155,6 +156,8 @@ class Settings(BaseSettings):
     marketing_caps: Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_caps)] = Policy().caps
     """"2/1d,6/7d": messages on one channel in a rolling period; empty means no cap"""
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of customers without marketing
+    sms_prices: dict[str, Decimal] = Field(default_factory=dict)
+    """Of a segment, by country: '{"US": "0.0079", "default": "0.05"}'; empty: plans give no cost"""
 
     @cached_property
     def keys(self) -> Mapping[str, str]:

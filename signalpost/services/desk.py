@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from signalpost.content import Catalogue
 from signalpost.domain.campaign import Campaign
@@ -26,8 +27,9 @@ class Desk:
     links: Links
     policy: Policy
     clock: Callable[[], datetime]
-    campaigns: Mapping[str, Campaign] = field(default_factory=dict)  #: by name, as the files are now
+    campaigns: Mapping[str, Campaign] = field(default_factory=dict)  #: by name, as they are now
     default_zone: str = "UTC"
+    sms_prices: Mapping[str, Decimal] = field(default_factory=dict)  #: of a segment, by country
     on_call: str = "on-call"  #: who gets a case when the customer has no agent of their own
     holidays: frozenset[date] = field(default_factory=frozenset)
     lease: timedelta = timedelta(seconds=45)  #: how long people wait when their worker is killed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -85,10 +86,11 @@ class Shop:
 
     def plan(self, campaign: Campaign, *, now: datetime | None = None, **options: Any) -> Plan:
         """Plan a launch of it."""
-        own = ("prices", "exact", "judged", "leave_out")
+        own = ("exact", "judged", "leave_out")
+        desk = dataclasses.replace(self.desk, sms_prices=options.pop("prices", {}))
         given = {key: options.pop(key) for key in own if key in options}
         launch = Launch(campaign=campaign, **options)
-        return make_plan(self.desk, launch=launch, now=now or self.stage.clock(), **given)
+        return make_plan(desk, launch=launch, now=now or self.stage.clock(), **given)
 
     def send(self, campaign: Campaign, **options: Any) -> Counter[tuple[str, str, str]]:
         """Launch it, approve it and let time pass until everybody is decided; gives the outcomes."""

@@ -52,19 +52,18 @@ def make_plan(
     *,
     launch: Launch,
     now: datetime,
-    prices: Mapping[str, Decimal] | None = None,
     exact: bool = False,
     judged: int = JUDGED,
     leave_out: str | None = None,
 ) -> Plan:
     """Plan a launch, changing nothing.
 
-    ``prices``: of an SMS segment, by country (``US``) or ``default``. ``exact``: judge everybody,
-    however many; else a sample of ``judged`` when there are more. ``leave_out``: a run that is no
-    other run, since this plan is its own. What is wrong is said in ``Plan.refusals``, never raised.
+    ``exact``: judge everybody, however many; else a sample of ``judged`` when there are more.
+    ``leave_out``: a run that is no other run, since this plan is its own. What is wrong is said in
+    ``Plan.refusals``, never raised.
     """
     with desk.database.reading() as session:
-        planner = _Planner(desk, session, launch, now, prices, leave_out)
+        planner = _Planner(desk, session, launch, now, leave_out)
         return planner.plan(judged=None if exact else judged)
 
 
@@ -75,14 +74,13 @@ class _Planner:
         session: Session,
         launch: Launch,
         now: datetime,
-        prices: Mapping[str, Decimal] | None,
         leave_out: str | None,
     ) -> None:
         self.desk, self.session, self.launch, self.now = desk, session, launch, now
         told = filled(launch.campaign.audience, launch.facts)
         self.campaign = replace(launch.campaign, audience=told)
-        self.prices, self.leave_out = prices, leave_out
-        self.tally = Tally(desk.default_zone, prices)
+        self.prices, self.leave_out = desk.sms_prices or None, leave_out
+        self.tally = Tally(desk.default_zone, self.prices)
         self.people = 0
         self.unread: list[str] = []
 
