@@ -24,6 +24,7 @@ from sqlalchemy import RowMapping
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.record import campaigns as record
+from signalpost.services.campaigns import launching
 from signalpost.services.desk import Desk
 from signalpost.worker.deployments import POOL
 from signalpost.worker.prefect_view import PrefectView
@@ -110,6 +111,9 @@ class OpenRuns:
         before = await self._last_of(row)
         if before is not None and (not _is_over(before) or _failed_just_now(before)):
             return
+        if before is not None and before.state is not None and before.state.is_cancelled():
+            await asyncio.to_thread(self._take_for_a_no, row)
+            return
         await create_run(
             self._client,
             self._view.deployment_id(row["campaign"]),
@@ -118,6 +122,13 @@ class OpenRuns:
             tags=run_tags(campaign=row["campaign"], campaign_run_id=row["id"]),
             idempotency_key=f"{row['id']}:{row['status']}:{before.id if before else 'first'}",
         )
+
+    def _take_for_a_no(self, row: RowMapping) -> None:
+        """Somebody cancelled the flow run that waited: nobody is to be asked again and again."""
+        act = launching.refuse if row["status"] == _AWAITING else launching.cancel
+        why = "its flow run was cancelled in Prefect"
+        now = self._desk.clock()
+        act(self._desk, campaign_run_id=row["id"], by="prefect", why=why, now=now)
 
     async def _last_of(self, row: RowMapping) -> FlowRun | None:
         """Give the newest flow run about a run: one that bears its tag, or that launched it."""
@@ -141,7 +152,8 @@ def _is_over(flow_run: FlowRun) -> bool:
 
 
 def _failed_just_now(flow_run: FlowRun) -> bool:
-    if flow_run.state is None or flow_run.state.is_completed() or flow_run.end_time is None:
+    state = flow_run.state
+    if state is None or flow_run.end_time is None or not (state.is_failed() or state.is_crashed()):
         return False
     return datetime.now(UTC) - flow_run.end_time < AGAIN_AFTER
 

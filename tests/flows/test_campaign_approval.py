@@ -171,3 +171,23 @@ def test_an_approved_run_begins_when_its_time_comes(campaigns):
     ended = campaigns.work(then)
     assert ended.state.message.startswith("Approved. It begins on 02 Mar 2026 at 12:00 UTC")
     assert len(campaigns.stage.sent) == 2
+
+
+def test_cancelling_the_flow_run_that_waits_for_approval_is_a_no(campaigns):
+    """It is on the record as one, and nobody is asked again."""
+    from prefect.states import Cancelling
+
+    campaigns.file("spring", approval="always")
+    campaigns.customers(1)
+
+    async def then(worker: Any, client: Any) -> Any:
+        waiting = await press_run(worker, client, "spring")
+        await client.set_flow_run_state(waiting.id, Cancelling())
+        await worker.campaigns.open()
+        await worker.view.look()
+        assert not worker.view.wanted_campaigns
+
+    campaigns.work(then)
+    [run] = campaigns.runs()
+    assert (run.status, run.reason) == ("refused", "its flow run was cancelled in Prefect")
+    assert ("refused", "prefect") in campaigns.acts(run.id)
