@@ -1,4 +1,4 @@
-"""The product as ``signalpost up`` runs it, each process by itself, before a SendGrid that does nothing."""
+"""The product as ``signalpost up`` runs it, each process by itself, and a SendGrid that does nothing."""
 
 import contextlib
 import signal
@@ -149,7 +149,8 @@ class House:
 
     def running_seconds(self, run: Run) -> float:
         """Say how long a run took, the freezing of its audience included, by the record."""
-        assert run.started_at is not None and run.ended_at is not None
+        assert run.started_at is not None
+        assert run.ended_at is not None
         return (run.ended_at - run.started_at).total_seconds()
 
 

@@ -37,7 +37,7 @@ def awake_zone(now: datetime) -> str:
 
 
 def fill(url: str, cohorts: Mapping[str, int]) -> None:
-    """Make the tables at ``url``, and the people of each cohort: an address, a consent, a name, a zone."""
+    """Make the tables at ``url``, and each cohort's people: address, consent, name, zone."""
     now = datetime.now(UTC) - timedelta(days=30)
     engine = open_engine(url, durable=False)  # only while it is filled
     migrate(engine)

@@ -5,7 +5,7 @@ in a Prefect flow run, a task a shard, through the SendGrid adapter over HTTP. G
 ledger are on, each person's words are rendered, their links signed; the record is SQLite that waits for
 the disk, then PostgreSQL as it comes. The floor and the peers are measured in the same run (``peers/``).
 
-The CPU is that of every process, from the launch to the end on record. The rate is counted from the
+The CPU is that of every process, from the launch, when the plan is made, to the end on record. The rate is counted from the
 first decision to the end on record; with the audience's freezing it is beside it.
 """
 
@@ -68,13 +68,15 @@ def _listed(values: Any, digits: int = 3) -> str:
     return ", ".join(f"{value:.{digits}f}" for value in values)
 
 
-def _turns(made: House, send: Callable[[str], Run]) -> Turns:
+def _turns(made: House, send: Callable[[Run], Run]) -> Turns:
+    """``send`` is given a run that was launched, which includes its plan, and gives it ended."""
     figures, seconds = [], []
     for cohort, people in COHORTS.items():
         ended: list[Run] = []
         before = made.sink.count()["messages"]
+        launched = made.launch(cohort)
         found = measured(
-            lambda cohort=cohort, ended=ended: ended.append(send(cohort)),
+            lambda launched=launched, ended=ended: ended.append(send(launched)),
             messages=people,
             processes=made.processes,
         )
@@ -93,7 +95,7 @@ def through_prefect(database: str | None = None, others: Mapping[int, str] | Non
         stack.enter_context(made.prefect())
         stack.enter_context(made.worker("marketing"))
         made.send(WARM_UP)
-        return _turns(made, made.send)
+        return _turns(made, made.until_over)
 
 
 def without_prefect() -> Turns:
@@ -102,13 +104,13 @@ def without_prefect() -> Turns:
     with house(COHORTS) as made, made.running("sender", command) as sender:
         sender.hear("ready")
 
-        def send(cohort: str) -> Run:
-            run = made.start(made.launch(cohort))
+        def send(launched: Run) -> Run:
+            run = made.start(launched)
             sender.tell("send")
             sender.hear("done")
             return made.until_over(run)
 
-        send(WARM_UP)
+        send(made.launch(WARM_UP))
         return _turns(made, send)
 
 
