@@ -1,6 +1,7 @@
 """The list of campaign commands; each is imported when it is run, as those of ``commands`` are."""
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -43,6 +44,10 @@ Now = Annotated[
 TestOn = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, help="A test on so many of its people only."),
+]
+MaxDifference = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="N|N%", help="End with 1 when more messages than this are."),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept on the record.")]
 
@@ -132,15 +137,49 @@ def simulate(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="DAY", help="Until the end of this day; now, when left out."),
     ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="record|live|FILE",
+            help="Compare with what went, with the version launched last, or with a kept simulation.",
+        ),
+    ] = "record",
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--everything", help="Play journeys and other campaigns too, not as recorded."
+        ),
+    ] = False,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Keep it in this file; in the home folder, when left out."),
+    ] = None,
     json: Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="End with 1 when it differs from what went.")
+        bool, typer.Option("--check", help="End with 1 when it differs from what it is beside.")
     ] = False,
+    max_added: MaxDifference = None,
+    max_dropped: MaxDifference = None,
+    max_moved: MaxDifference = None,
+    max_reworded: MaxDifference = None,
 ) -> None:
     """Play it on recorded events and a virtual clock: what would have gone to whom, and when."""
+    from signalpost.cli.campaign_simulation import Asked
     from signalpost.cli.campaign_simulation import simulate as run
 
-    run(settings_.load(), name, since=_day(from_), until=_day(to), json=json, check=check)
+    limits = {
+        "added": max_added, "dropped": max_dropped, "moved": max_moved, "reworded": max_reworded,
+    }  # fmt: skip
+    asked = Asked(
+        since=_day(from_),
+        until=_day(to),
+        against=against,
+        everything=everything,
+        out=out,
+        check=check,
+        limits={kind: limit for kind, limit in limits.items() if limit is not None},
+    )
+    run(settings_.load(), name, asked, json=json)
 
 
 def _day(text: str | None) -> date | None:

@@ -127,7 +127,7 @@ def progress_line(progress: Progress, *, now: datetime) -> str:
     line = f"{bar} {percent(progress)} %  {progress.decided:,} of {progress.people:,}"
     if progress.eta is not None:
         left = timedelta(seconds=round((progress.eta - now).total_seconds()))
-        line += f"  {progress.per_second:,.0f}/s  done in {left}"
+        line += f"  {reading.rate(progress.per_second)}  done in {left}"
     return line
 
 

@@ -16,6 +16,7 @@ from signalpost.bootstrap import Signalpost
 from signalpost.domain.reason_words import channel_name, reason_for_many
 from signalpost.errors import NotFoundError
 from signalpost.services.reading import commands
+from signalpost.services.reading.runs import rate
 from signalpost.web import edge, page_words
 from signalpost.web.session import Doorkeeper
 
@@ -33,6 +34,7 @@ _environment.filters["channel"] = channel_name
 _environment.filters["for_many"] = reason_for_many
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
+_environment.filters["rate"] = rate
 _environment.filters["pretty"] = page_words.pretty
 _environment.filters["curve"] = page_words.curve
 _environment.globals["commands"] = commands

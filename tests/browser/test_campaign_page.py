@@ -111,5 +111,6 @@ def test_the_screenshots_of_campaigns_can_be_looked_at(page: Page, house: House)
     folder.mkdir(exist_ok=True)
     page.screenshot(path=folder / "campaigns.png", full_page=True)
     page.goto(f"/campaigns/{house.runs.running}")
+    expect(page.locator("#results").get_by_text("Not yet known")).to_be_visible()
     page.screenshot(path=folder / "campaign.png", full_page=True)
     assert (folder / "campaign.png").stat().st_size > 20_000

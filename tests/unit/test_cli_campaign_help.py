@@ -13,6 +13,7 @@ from signalpost.cli.campaign_status import progress_line
 from signalpost.domain.campaign import Schedule
 from signalpost.services.campaigns.runs import Progress
 from signalpost.services.reading.campaign_files import when
+from signalpost.services.reading.runs import rate
 from tests.cli_harness import signalpost
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -71,8 +72,15 @@ def test_a_run_is_whole_only_when_nobody_is_left() -> None:
 
 def test_the_rate_is_said_only_while_there_is_an_end_to_foresee() -> None:
     soon = progress(10, 5, NOW + timedelta(seconds=65))
-    assert progress_line(soon, now=NOW).endswith("1,234/s  done in 0:01:05")
-    assert "/s" not in progress_line(progress(10, 5), now=NOW)
+    assert progress_line(soon, now=NOW).endswith("1,234 a second  done in 0:01:05")
+    assert "second" not in progress_line(progress(10, 5), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "says"), [(8123.4, "8,123 a second"), (0.2, "12 a minute"), (0.001, "4 an hour")]
+)
+def test_a_slow_run_is_not_said_to_stand_still(per_second: float, says: str) -> None:
+    assert rate(per_second) == says
 
 
 @pytest.mark.parametrize(

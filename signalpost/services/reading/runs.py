@@ -219,6 +219,14 @@ class Listed:
         return run_json(self.run) | {"progress": _progress_json(self.progress)}
 
 
+def rate(per_second: float) -> str:
+    """Say how fast it goes, in the unit in which that is a number of people."""
+    for seconds, unit in ((1, "a second"), (60, "a minute")):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:,.0f} {unit}"
+    return f"{per_second * 3600:,.0f} an hour"
+
+
 def listed(
     session: Session, *, campaign: str | None = None, limit: int = 50, now: datetime
 ) -> list[Listed]:
