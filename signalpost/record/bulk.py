@@ -35,7 +35,8 @@ class _Texts(TypeDecorator[list[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        return dialect.type_descriptor(ARRAY(String) if dialect.name == "postgresql" else String())
+        kind: Any = ARRAY(String) if dialect.name == "postgresql" else String()
+        return dialect.type_descriptor(kind)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         listed = list(value or ())

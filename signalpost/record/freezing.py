@@ -51,7 +51,7 @@ def choose(session: Session, *, members: Select[Any], due: Due, limit: int | Non
     session.execute(text(_SQLITE if sqlite else _POSTGRESQL))
     who = (members.limit(limit) if limit is not None else members).subquery("who")
     member = next(iter(who.c))
-    query: Select[Any] = select(member, _due(due))
+    query: Any = select(member, _due(due))
     if due.by_zone:
         zones = _zones(due)
         query = (

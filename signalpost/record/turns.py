@@ -12,11 +12,12 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 try:
     import fcntl
 except ImportError:  # not on Windows: there a campaign takes turns with its own threads only
-    fcntl = None  # type: ignore[assignment]
+    fcntl: Any = None
 
 #: Seconds that a campaign waits at most: under a steady stream of signals it would never go otherwise.
 _PATIENCE = 0.25
@@ -57,10 +58,10 @@ class Turns:
 
     def _nobody_there(self) -> bool:
         try:
-            fcntl.flock(self._looking, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
+            fcntl.flock(self._looking, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
-        fcntl.flock(self._looking, fcntl.LOCK_UN)  # type: ignore[arg-type]
+        fcntl.flock(self._looking, fcntl.LOCK_UN)
         return True
 
 

@@ -118,7 +118,9 @@ def test_a_service_notice_is_a_series_of_three_that_holds_marketing_back():
         ("all-clear", ["what", "since", "reference", "resolved_at", "apology"]),
     ],
 )
-def test_each_stage_asks_for_what_its_message_shows_and_the_first_for_what_finds_its_people(stage, asks):
+def test_each_stage_asks_for_what_its_message_shows_and_the_first_for_what_finds_its_people(
+    stage, asks
+):
     asked = files.asked(SHIPPED["service-notice"], CATALOGUE, stage=stage)
     assert [fact.name for fact in asked] == asks
 
