@@ -141,7 +141,7 @@ def run() -> list[dict[str, Any]]:
             "holds": many / seconds >= BOUND,
             "peers": {
                 **{f"seconds {what}": round(took, 2) for what, took in parts.items()},
-                **{what: count for what, count in outcomes.items()},
+                **outcomes,
             },
         }
     ]
