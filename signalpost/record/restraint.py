@@ -1,15 +1,24 @@
-"""What holds marketing back: an incident that lasts, and the pace of a provider."""
+"""What holds marketing back: an incident that lasts, an offer redeemed, the pace of a provider."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import bindparam, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from signalpost.record.base import UtcDateTime, insert_new, table_of
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, ChannelPace, MarketingHold
+from signalpost.record.campaigns import (
+    CampaignPerson,
+    CampaignRun,
+    CampaignVersion,
+    ChannelPace,
+    MarketingHold,
+)
+from signalpost.record.customers import Customer
+from signalpost.record.events import Event
+from signalpost.record.messages import InAppItem, Message
 
 _p = table_of(CampaignPerson)
 _h = table_of(MarketingHold)
@@ -48,6 +57,61 @@ def let_go(session: Session, *, series: str, now: datetime) -> None:
     """Let marketing go again to the people of a series."""
     session.execute(
         update(_h).where(_h.c.series == series, _h.c.lifted_at.is_(None)).values(lifted_at=now)
+    )
+
+
+_e, _c, _m, _i = table_of(Event), table_of(Customer), table_of(Message), table_of(InAppItem)
+_r, _v = table_of(CampaignRun), table_of(CampaignVersion)
+#: What tells that an offer was taken, and the facts that name it.
+REDEEMING = ("promotion.redeemed", "order.placed")
+
+_REDEEMERS = (
+    select(_c.c.root_id)
+    .join(_c, _c.c.id == _e.c.customer_id)
+    .where(
+        among(_c.c.root_id),
+        _e.c.name.in_(REDEEMING),
+        _e.c.status != "parked",
+        or_(
+            _e.c.facts["promotion_id"].as_string() == bindparam("promotion"),
+            _e.c.facts["code"].as_string() == bindparam("code"),
+            _e.c.facts["coupon"].as_string() == bindparam("code"),
+        ),
+    )
+    .distinct()
+)
+
+
+def redeemers(
+    session: Session, *, roots: Collection[str], promotion_id: str, code: str
+) -> set[str]:
+    """Give who of these people has taken an offer, on whatever channel they learnt of it."""
+    told = given(roots, promotion=promotion_id, code=code)
+    return set(session.execute(_REDEEMERS, told).scalars())
+
+
+def withdraw_redeemed(
+    session: Session, *, root: str, names: Collection[str], now: datetime
+) -> None:
+    """Take a promotion out of a customer's inbox: they have redeemed it (R-40).
+
+    ``names``: the promotion's id or code, as the event told it.
+    """
+    offer = _v.c.definition["promotion"]
+    theirs = (
+        select(_m.c.id)
+        .join(_r, _r.c.id == _m.c.campaign_run_id)
+        .join(_v, _v.c.version == _r.c.version)
+        .where(
+            _m.c.customer_id == root,
+            _m.c.channel == "in_app",
+            or_(offer["id"].as_string().in_(names), offer["code"].as_string().in_(names)),
+        )
+    )
+    session.execute(
+        update(_i)
+        .where(_i.c.message_id.in_(theirs), _i.c.withdrawn_at.is_(None))
+        .values(withdrawn_at=now)
     )
 
 

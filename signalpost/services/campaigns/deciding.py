@@ -173,17 +173,8 @@ def redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str
     offer = job.campaign.promotion
     if offer is None:
         return set()
-    known = events.of_people(
-        session, roots=[p.root_id for p in people], names=("promotion.redeemed",)
-    )
-    return {
-        root
-        for root, rows in known.items()
-        if any(
-            row["facts"].get("promotion_id") == offer.id or row["facts"].get("code") == offer.code
-            for row in rows
-        )
-    }
+    roots = [person.root_id for person in people]
+    return restraint.redeemers(session, roots=roots, promotion_id=offer.id, code=offer.code)
 
 
 def _verdict(channel: Channel | None, outcome: str, reason: str, **detail: Any) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.program import Program
-from signalpost.record import cases, customers, decisions, enrolments, messages, questions
+from signalpost.record import (
+    cases,
+    customers,
+    decisions,
+    enrolments,
+    messages,
+    questions,
+    restraint,
+)
 from signalpost.record.base import new_id
 from signalpost.services.intake.signals import Arrival
 from signalpost.services.journeys.people import began
@@ -37,6 +45,7 @@ class Journeys:
             self._pin(session, {row["version"] for rows in open_now.values() for row in rows})
         notes: list[dict[str, Any]] = []
         left: set[str] = set()
+        _withdraw_redeemed(session, relevant, now)
         for arrival in relevant:
             for row in open_now.get(arrival.customer_id, ()):
                 if row["id"] not in left and self._touch(session, arrival, row, now, notes):
@@ -216,6 +225,16 @@ class _Door:
 
 def _key(arrival: Arrival, program: Program) -> str | None:
     return str(arrival.facts[program.key]) if program.key else None
+
+
+def _withdraw_redeemed(session: Session, arrivals: Sequence[Arrival], now: datetime) -> None:
+    """Take offers out of the inboxes of those who have taken them."""
+    for arrival in arrivals:
+        if arrival.name not in restraint.REDEEMING:
+            continue
+        known = (arrival.facts.get(name) for name in ("promotion_id", "code", "coupon"))
+        if names := {str(name) for name in known if name}:
+            restraint.withdraw_redeemed(session, root=arrival.customer_id, names=names, now=now)
 
 
 def _ended_by(arrival: Arrival, row: RowMapping, program: Program) -> str | None:
