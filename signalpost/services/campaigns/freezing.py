@@ -25,7 +25,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
         left = True
         while left:  # what an earlier freezing left half-way
             with transaction(writes=True) as session:
-                hold(desk, session, run, claim_id)
+                _hold(desk, session, run, claim_id)
                 left = freezing.undo_shard(session, campaign_run_id=run.id)
         with transaction(writes=False) as session:
             members = members_of(session, run, campaign, now)
@@ -35,7 +35,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
         try:
             for number in range(-(-people // SHARD)):
                 with transaction(writes=True) as session:
-                    hold(desk, session, run, claim_id)
+                    _hold(desk, session, run, claim_id)
                     freezing.add_shard(session, campaign_run_id=run.id, number=number)
         finally:
             with transaction(writes=False) as session:
@@ -43,12 +43,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
     return people
 
 
-def hold(desk: Desk, session: Session, run: Run, claim_id: str) -> None:
-    """Keep hold of a run whose people are being chosen.
-
-    Raises:
-        ConflictError: somebody cancelled the run meanwhile, or took its claim.
-    """
+def _hold(desk: Desk, session: Session, run: Run, claim_id: str) -> None:
     until = desk.clock() + desk.lease
     status = campaigns.hold_run(session, campaign_run_id=run.id, claim_id=claim_id, until=until)
     if status != "approved":
