@@ -5,8 +5,8 @@ in a Prefect flow run, a task a shard, through the SendGrid adapter over HTTP. G
 ledger are on, each person's words are rendered, their links signed; the record is SQLite that waits for
 the disk, then PostgreSQL as it comes. The floor and the peers are measured in the same run (``peers/``).
 
-The CPU is that of every process, from the launch, when the plan is made, to the end on record. The rate is counted from the
-first decision to the end on record; with the audience's freezing it is beside it.
+The CPU is that of every process, from the end of the launch, which made the plan, to the end on record;
+the rate counts from the first decision to that end, and the audience's freezing is beside it.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from signalpost.services.campaigns.runs import Run
 
 USUAL = 100_000
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", USUAL))  #: fewer for a trial
-COHORTS = dict.fromkeys(("first", "second", "third"), PEOPLE)
+COHORTS: dict[str, int] = dict.fromkeys(("first", "second", "third"), PEOPLE)
 SQLITE_CPU, POSTGRES_CPU, RATE = 0.10, 0.20, 8_000
 
 Row = dict[str, Any]

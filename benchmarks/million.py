@@ -25,7 +25,7 @@ PEOPLE = int(os.environ.get("BENCH_PEOPLE", "1000000"))
 COHORT = "everybody"
 FREEZE, MEMORY, FLAT, SAME = 20.0, 300.0, 1.15, 1.25
 EARLY = 10_000
-MARKS = (EARLY, 100_000, PEOPLE)  #: sent, when memory is compared
+MARKS = (EARLY, min(100_000, PEOPLE), PEOPLE)  #: sent, when memory is compared
 _EVERY = 0.5
 
 Row = dict[str, Any]
