@@ -49,7 +49,7 @@ class Mailing:
         self._timed = frozenset(
             name for name, fact in self._spec.facts.items() if fact.type is FactType.DATETIME
         )
-        self._frames: dict[tuple[str | None, str | None], _Frame] = {}
+        self._frames: dict[tuple[str | None, tzinfo], _Frame] = {}
         self._folded: dict[tuple[str, str], Variant] = {}
 
     def slots(
@@ -69,9 +69,9 @@ class Mailing:
             MissingFact: one of their facts is missing or not of its type; concerns them only.
             RenderFailed: a template broke on their values; concerns them only.
         """
-        frame = self._frames.get((locale, str(zone)))
+        frame = self._frames.get((locale, zone))
         if frame is None:
-            frame = self._frames[locale, str(zone)] = self._frame(locale, zone)
+            frame = self._frames[locale, zone] = self._frame(locale, zone)
         context = dict(frame.context)
         for fact in self._personal:
             value = read_fact(self._spec, fact, facts.get(fact.name), frame.place)

@@ -9,7 +9,8 @@ to hear the reason.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from signalpost.domain.local_time import Window, next_open
@@ -37,16 +38,14 @@ class Policy:
     holdout_salt: str = "holdout"
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """A contact point as the gate needs it."""
 
     address: str
     verified: bool
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """An earlier marketing message that counts toward the caps."""
 
     message_id: str
@@ -85,13 +84,15 @@ class Proposal:
     cause: str | None = None  #: the enrolment: its own other channels are no repetition
 
 
-@dataclass(frozen=True)
-class Verdict:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Verdict(NamedTuple):
     """What the gate says, and why. ``detail`` is stored and shown; it holds no address."""
 
     decision: Decision
     reason: str
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = _NOTHING
     until: datetime | None = None  #: for HOLD: when to ask again
     address: str | None = None
 
