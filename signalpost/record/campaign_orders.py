@@ -38,7 +38,7 @@ from sqlmodel import Session
 from signalpost.domain.event_facts import DIGITS
 from signalpost.domain.vocabulary import MessageStatus
 from signalpost.record.base import table_of
-from signalpost.record.campaign_results import Entrants, entrants, later, seconds
+from signalpost.record.campaign_results import Entrants, entrants, later, scanned, seconds
 from signalpost.record.campaigns import CampaignRun, CampaignVersion
 from signalpost.record.customers import Customer
 from signalpost.record.events import Event
@@ -53,7 +53,7 @@ _ONE = literal_column("1")
 #: Messages that reached somebody as far as anybody knows: to these an order can be owed.
 ARRIVED = (MessageStatus.HANDED_OVER, MessageStatus.DEFERRED, MessageStatus.DELIVERED)
 #: Events that count; a guest's is nobody's, a parked one waits, a conflict is another's.
-_COUNTED = ("accepted", "historic")
+_COUNTED = [literal_column("'accepted'"), literal_column("'historic'")]  # as the index has them
 _MOST = 10**12  #: minor units; what says it is worth more is a slip, and counts without its money
 _BASE = 10**5  #: squares are added up in parts, of which no sum leaves 64 bits
 
@@ -102,7 +102,8 @@ def _bought(session: Session, what: Success, *, since: datetime, until: datetime
             _e.c.occurred_at <= min(until, what.now),
             ~again,
         )
-        .subquery("bought")
+        .cte("bought")
+        .prefix_with("MATERIALIZED")
     )
 
 
@@ -291,7 +292,7 @@ def attributed(
 
     def earns(message: Any, window: Any) -> Any:
         return and_(
-            message.c.campaign_run_id == window.c.run,
+            scanned(message.c.campaign_run_id) == window.c.run,
             message.c.status.in_(ARRIVED),
             message.c.created_at < bought.c.at,
             bought.c.at <= later(message.c.created_at, window.c.seconds),
@@ -301,7 +302,7 @@ def attributed(
         select(_ONE)
         .select_from(theirs)
         .join(rival, rival.c.customer_id == theirs.c.id)
-        .join(other, other.c.run == rival.c.campaign_run_id)
+        .join(other, other.c.run == scanned(rival.c.campaign_run_id))
         .where(
             theirs.c.root_id == bought.c.root,
             earns(rival, other),
@@ -319,8 +320,8 @@ def attributed(
         .select_from(bought)
         .join(family, family.c.root_id == bought.c.root)
         .join(mine, mine.c.customer_id == family.c.id)
-        .join(own, own.c.run == mine.c.campaign_run_id)
-        .where(mine.c.campaign_run_id.in_(runs), earns(mine, own), ~exists(beaten))
+        .join(own, own.c.run == scanned(mine.c.campaign_run_id))
+        .where(scanned(mine.c.campaign_run_id).in_(runs), earns(mine, own), ~exists(beaten))
         .group_by(mine.c.channel, bought.c.root, bought.c.currency)
         .cte("owed")
     )

@@ -67,6 +67,29 @@ def _on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"({at} + ({seconds}) * INTERVAL '1 second')"
 
 
+class _Scanned(FunctionElement[Any]):
+    inherit_cache = True
+    name = "scanned"
+
+
+@compiles(_Scanned)
+def _no_index(element: Any, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(next(iter(element.clauses)), **options)}"
+
+
+@compiles(_Scanned, "postgresql")
+def _as_it_is(element: Any, compiler: Any, **options: Any) -> str:
+    return compiler.process(next(iter(element.clauses)), **options)
+
+
+def scanned(run: Any) -> Any:
+    """Keep SQLite from looking up a run's rows by the run: it knows not that they are a million.
+
+    They are found by the person, who has a few. PostgreSQL has statistics and needs no help.
+    """
+    return _Scanned(run)
+
+
 def later(at: Any, seconds: Any) -> Any:
     """Add seconds to a moment, to the microsecond on both databases."""
     return _Later(at, seconds if hasattr(seconds, "compile") else literal(seconds, Integer))
@@ -149,24 +172,23 @@ def replied(
     session: Session, *, runs: Collection[str], since: datetime, within: timedelta
 ) -> dict[str, int]:
     """Count the people who wrote back by the channel they were written to, within a time."""
-    mine, theirs = _c.alias("mine"), _c.alias("theirs")
+    theirs = _c.alias("theirs")
+    said = (
+        select(_c.c.root_id, _replies.c.channel, _replies.c.at)
+        .join(_c, _c.c.id == _replies.c.customer_id)
+        .where(_replies.c.at > since)
+        .cte("said")
+        .prefix_with("MATERIALIZED")
+    )
     query = (
-        select(_m.c.channel, func.count(mine.c.root_id.distinct()))
-        .select_from(_replies)
-        .join(mine, mine.c.id == _replies.c.customer_id)
-        .join(theirs, theirs.c.root_id == mine.c.root_id)
-        .join(
-            _m,
-            and_(
-                _m.c.customer_id == theirs.c.id,
-                _m.c.channel == _replies.c.channel,
-                _m.c.campaign_run_id.in_(runs),
-                _m.c.created_at < _replies.c.at,
-            ),
-        )
+        select(_m.c.channel, func.count(said.c.root_id.distinct()))
+        .select_from(said)
+        .join(theirs, theirs.c.root_id == said.c.root_id)
+        .join(_m, and_(_m.c.customer_id == theirs.c.id, _m.c.channel == said.c.channel))
         .where(
-            _replies.c.at > since,
-            _replies.c.at <= later(_m.c.created_at, seconds(within)),
+            scanned(_m.c.campaign_run_id).in_(runs),
+            _m.c.created_at < said.c.at,
+            said.c.at <= later(_m.c.created_at, seconds(within)),
         )
         .group_by(_m.c.channel)
     )
@@ -188,7 +210,10 @@ def _assigned_at() -> Any:
     """When somebody's side was acted on: of who needed several rounds, the first message's moment."""
     first = (
         select(func.min(_m.c.created_at))
-        .where(_m.c.customer_id == _p.c.customer_id, _m.c.campaign_run_id == _p.c.campaign_run_id)
+        .where(
+            _m.c.customer_id == _p.c.customer_id,
+            scanned(_m.c.campaign_run_id) == _p.c.campaign_run_id,
+        )
         .scalar_subquery()
     )
     return case((_p.c.tries > 0, func.coalesce(first, _p.c.decided_at)), else_=_p.c.decided_at)
@@ -220,17 +245,21 @@ def _side(who: Entrants, *, postgres: bool) -> Any:
     )
 
 
-def entrants(session: Session, who: Entrants) -> Any:
-    """Give run, customer, side and moment of everybody who came in, as a subquery."""
+def entrants(session: Session, who: Entrants, *, by_person: bool = True) -> Any:
+    """Give run, customer, side and moment of everybody who came in, as a subquery.
+
+    ``by_person``: it is joined to people; else all of it is read.
+    """
+    run = scanned(_p.c.campaign_run_id) if by_person else _p.c.campaign_run_id
     postgres = session.get_bind().dialect.name == "postgresql"
     earlier = _p.alias("earlier")
-    tests = [_p.c.campaign_run_id.in_(who.runs), _passed(_p)]
+    tests = [run.in_(who.runs), _passed(_p)]
     if len(who.before) > 1:
         tests.append(
             ~exists(
                 select(_ONE).where(
                     earlier.c.customer_id == _p.c.customer_id,
-                    earlier.c.campaign_run_id.in_(who.before),
+                    scanned(earlier.c.campaign_run_id).in_(who.before),
                     earlier.c.campaign_run_id < _p.c.campaign_run_id,
                     _passed(earlier),
                 )
@@ -255,15 +284,21 @@ def doubles(session: Session, *, runs: Collection[str]) -> tuple[str, ...]:
 
     Only those who were merged since are looked at: an audience holds every person once.
     """
+    gone = (
+        select(_c.c.id, _c.c.root_id)
+        .where(_c.c.id != _c.c.root_id)
+        .cte("gone")
+        .prefix_with("MATERIALIZED")
+    )
     merged = (
-        select(_c.c.root_id)
-        .join(_p, _p.c.customer_id == _c.c.id)
-        .where(_c.c.id != _c.c.root_id, _p.c.campaign_run_id.in_(runs), _passed(_p))
+        select(gone.c.root_id)
+        .join(_p, _p.c.customer_id == gone.c.id)
+        .where(scanned(_p.c.campaign_run_id).in_(runs), _passed(_p))
     )
     query = (
         select(_c.c.root_id, _p.c.customer_id)
         .join(_p, _p.c.customer_id == _c.c.id)
-        .where(_c.c.root_id.in_(merged), _p.c.campaign_run_id.in_(runs), _passed(_p))
+        .where(_c.c.root_id.in_(merged), scanned(_p.c.campaign_run_id).in_(runs), _passed(_p))
         .order_by(_p.c.campaign_run_id, _assigned_at(), _p.c.customer_id)
     )
     first: dict[str, str] = {}
@@ -276,7 +311,7 @@ def doubles(session: Session, *, runs: Collection[str]) -> tuple[str, ...]:
 
 def entered(session: Session, *, who: Entrants, until: datetime) -> list[RowMapping]:
     """Count who came in, by run and side; ``ripe``: of these, until that moment."""
-    found = entrants(session, who)
+    found = entrants(session, who, by_person=False)
     ripe = func.sum(case((found.c.at <= until, 1), else_=0))
     query = select(
         found.c.run,

@@ -44,12 +44,13 @@ def verdicts(found: Experiment) -> list[str]:
     """Say what is known of each arm, or why it is not."""
     if found.report is None:
         return ["Not yet known: nobody has passed the gate so far."]
-    return list(
-        dict.fromkeys(
-            _once_known(found, one) if one.verdict.known else one.verdict.why
-            for one in found.report.comparisons
-        )
+    if not any(side.counted for side in found.sides):
+        return [f"Not yet known: nobody's {found.within} to convert are over."]
+    answers = (
+        _once_known(found, one) if one.verdict.known else one.verdict.why
+        for one in found.report.comparisons
     )
+    return list(dict.fromkeys(answers))
 
 
 def _once_known(found: Experiment, one: Comparison) -> str:
