@@ -296,6 +296,16 @@ def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> N
         _note(session, campaign_run_id, "ended", "signalpost", now)
 
 
+def go_on_after_all(session: Session, *, campaign_run_id: str, now: datetime) -> None:
+    """Take up a run that was done: somebody in it was not reached. The run is locked already."""
+    row = campaigns.run(session, campaign_run_id=campaign_run_id)
+    if row is not None and row["status"] == "done":
+        campaigns.set_run(session, campaign_run_id=campaign_run_id, status="running", ended_at=None)
+        _note(
+            session, campaign_run_id, "resumed", "signalpost", now, why="somebody was not reached"
+        )
+
+
 def _change(
     desk: Desk, campaign_run_id: str, change: Callable[[Session, Run], dict[str, Any]]
 ) -> Run:

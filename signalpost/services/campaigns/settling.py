@@ -63,10 +63,9 @@ def _settle_late(
 
     That one has marked this batch as unknown; of those to whom nothing was sent we know better.
     """
-    if status not in campaigns.LIVE:
+    if status == "cancelled":
         messages.close_campaign(session, campaign_run_id=claim.campaign_run_id, now=now)
-        if status == "cancelled":
-            messages.withdraw_campaign(session, campaign_run_id=claim.campaign_run_id, now=now)
+        messages.withdraw_campaign(session, campaign_run_id=claim.campaign_run_id, now=now)
         return
     campaign_people.lock_shards(session, campaign_run_id=claim.campaign_run_id, number=claim.shard)
     failed = {p: drafts for p, drafts in _failed(batch).items() if p.root_id in batch.counted}
@@ -78,6 +77,7 @@ def _settle_late(
             number=claim.shard,
             at=min(one.due_at for one in later),
         )
+        launching.go_on_after_all(session, campaign_run_id=claim.campaign_run_id, now=now)
 
 
 def _our_fault(drafts: Sequence[Draft]) -> str | None:
