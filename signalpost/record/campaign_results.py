@@ -128,6 +128,20 @@ def runs_of(session: Session, *, campaign: str) -> list[RowMapping]:
     return list(session.execute(query).mappings())
 
 
+def marketing_runs(session: Session) -> tuple[str, ...]:
+    """Name every run of a marketing campaign that meant anybody, in order."""
+    query = (
+        select(_r.c.id, _v.c.definition)
+        .join(_v, _v.c.version == _r.c.version)
+        .where(_r.c.people.is_not(None))
+        .order_by(_r.c.id)
+    )
+    said = session.execute(query).mappings()
+    return tuple(
+        row["id"] for row in said if row["definition"].get("purpose", "marketing") == "marketing"
+    )
+
+
 def outcomes(session: Session, *, runs: Collection[str]) -> list[RowMapping]:
     """Count the people of runs by outcome and reason; ``outcome`` is None while they are open."""
     people = func.count().label("people")

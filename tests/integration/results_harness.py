@@ -1,6 +1,7 @@
 """A record written by hand: who was decided how and when, what they bought, and what came back."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from signalpost.record.base import new_id
 from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignVersion
@@ -24,8 +25,8 @@ DEFINITION = {
 class Book:
     """The record; every call writes and commits."""
 
-    def __init__(self, database) -> None:
-        self.database = database
+    def __init__(self, database, desk: Any = None) -> None:
+        self.database, self.desk = database, desk
         self.orders = 0
 
     def add(self, *rows) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from signalpost.domain.assignment import share
+from signalpost.services.campaigns.house_holdout import house_holdout
 from tests.integration.results_harness import NOON, Book, sides
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -231,3 +232,26 @@ def test_nobody_is_a_report_too(book):
     )
     book.decided(run, "skipped", "no_consent")
     assert "Not sent to 1" in book.results(run).markdown()
+
+
+def test_the_houses_holdout_is_measured_over_all_campaigns_from_the_first_one_on(book):
+    first, second = book.run("spring"), book.run("summer", at=NOON + DAY)
+    sent = book.decided(first, "sent")
+    book.decided(second, "sent", who=sent, at=NOON + DAY)
+    ghost = book.decided(first, "held_out", "campaign")  # of one campaign: not of the house
+    held_out = book.decided(second, "held_out", "global", at=NOON + DAY)
+    notice = book.run("notice", purpose="transactional", holdout="0%")
+    book.decided(notice, "sent")
+    for who in (sent, ghost, held_out):
+        book.order(who, "1.00", at=NOON + 2 * DAY)
+        book.order(who, "2.00", at=NOON + 28 * DAY + HOUR)
+    with book.database.reading() as session:
+        found = house_holdout(session, share=0.05, now=NOON + 40 * DAY)
+    assert [(s.name, s.people, s.buyers, s.orders, dict(s.revenue)) for s in found.sides] == [
+        ("everybody else", 2, 2, 2, {"USD": 200}),
+        ("house holdout", 1, 1, 2, {"USD": 300}),
+    ]
+    assert found.report is not None
+    assert found.report.sample_ratio.expected == {
+        "house holdout": pytest.approx(0.15), "everybody else": pytest.approx(2.85),
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a report dares to say, and when: from a run through the real engine, and from a written record."""
+"""What a report dares to say, and when: of a written record, and of a run through the real engine."""
 
 import asyncio
 import json
@@ -21,9 +21,7 @@ AFTER = NOON + timedelta(hours=1)
 @pytest.fixture
 def book(tmp_path):
     with Stage(folder=tmp_path) as stage:
-        opened = Book(stage.database)
-        opened.desk = stage.desk
-        yield opened
+        yield Book(stage.database, stage.desk)
 
 
 def fill(book, run, name, people, buyers, **more):
@@ -38,8 +36,13 @@ def fill(book, run, name, people, buyers, **more):
             book.order(who, at=AFTER)
 
 
+def report(found):
+    assert found.experiment.report is not None
+    return found.experiment.report
+
+
 def says(found):
-    return {one.arm: one.verdict.says for one in found.experiment.report.comparisons}
+    return {arm: one.says for arm, one in report(found).verdicts.items()}
 
 
 MEASURE = {"event": "order.placed", "within": "7d", "revenue": "total"}
@@ -75,9 +78,7 @@ def test_a_known_answer_is_kept_when_it_is_looked_at_and_stands_whatever_comes_l
     fill(book, run, "treated", 40, 15)
     again = results.look(book.desk, which=run, now=later + DAY)
     assert says(again) == says(first) == {"treated": "higher"}
-    assert again.experiment.report.comparisons[0].verdict.why == (
-        first.experiment.report.comparisons[0].verdict.why
-    )
+    assert report(again).comparisons[0].verdict.why == (report(first).comparisons[0].verdict.why)
     assert "it stands" in again.markdown()
     said = json.loads(json.dumps(again.to_json()))["experiment"]["report"]["comparisons"][0]
     assert said["verdict"]["says"] == "higher"
@@ -125,12 +126,12 @@ def test_the_control_arm_and_the_held_out_are_one_side_and_every_arm_is_compared
     assert {name: side[:2] for name, side in sides(found).items()} == {
         "plain": (32, 8), "warm": (32, 8), "held out": (36, 9),
     }  # fmt: skip
-    expected = found.experiment.report.sample_ratio.expected
+    expected = report(found).sample_ratio.expected
     assert {name: round(number, 6) for name, number in expected.items()} == {
         "plain": 32, "warm": 32, "held out": 36,
     }  # fmt: skip
     assert set(says(found)) == {"plain", "warm"}
-    assert found.experiment.report.confidence == pytest.approx(0.975)
+    assert report(found).confidence == pytest.approx(0.975)
 
 
 def test_two_messages_without_a_control_are_compared_with_each_other(book):
@@ -156,7 +157,7 @@ def test_the_whole_campaign_is_measured_by_the_shares_of_each_of_its_runs(book):
     fill(book, first, "held out", 20, 5)
     fill(book, second, "treated", 40, 5)
     fill(book, second, "held out", 10, 2)
-    ratio = book.whole(days=20).experiment.report.sample_ratio
+    ratio = report(book.whole(days=20)).sample_ratio
     assert ratio.people == {"treated": 60, "held out": 30}
     assert ratio.expected == {"treated": pytest.approx(60), "held out": pytest.approx(30)}
 
@@ -224,4 +225,4 @@ def test_a_planted_effect_is_found_and_none_is_not(tmp_path, lift, expected):
         }  # fmt: skip
         assert sum(side[1] for side in sides(found).values()) == bought
         assert says(found) == {"treated": expected}
-        assert found.experiment.report.sample_ratio.alarm is False
+        assert report(found).sample_ratio.alarm is False

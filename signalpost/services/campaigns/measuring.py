@@ -141,9 +141,9 @@ class Trial:
         """Put the sides beside each other, and say what is known."""
         ripe = self.ripe_until if self.counts_ripe_only else self.now
         rows = self._spent(ripe)
-        currency = _main_currency(rows)
+        currency = main_currency(rows)
         sides = self._sides(rows)
-        arms = {side.name: _arm(side, currency, rows) for side in sides}
+        arms = {side.name: arm_of(side, currency, rows) for side in sides}
         weights = self.weights()
         control = _control(self.campaign, weights)
         kept = self._kept()
@@ -185,7 +185,7 @@ class Trial:
                 counted=counted.get(name, 0),
                 buyers=whole[name]["people"] if name in whole else 0,
                 orders=whole[name]["orders"] if name in whole else 0,
-                revenue=_revenue(row for row in rows if row["side"] == name),
+                revenue=revenue_of(row for row in rows if row["side"] == name),
             )
             for name in names
         ]
@@ -329,7 +329,8 @@ def _control(campaign: Campaign, weights: Mapping[str, float]) -> str | None:
     return first if first in weights and len(weights) > 1 else None
 
 
-def _main_currency(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def main_currency(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name the currency of most orders: the one that revenue is compared in."""
     orders: dict[str, int] = defaultdict(int)
     for row in rows:
         if row["currency"]:
@@ -337,11 +338,13 @@ def _main_currency(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return max(sorted(orders), key=lambda one: orders[one], default=None)
 
 
-def _revenue(rows: Any) -> Money:
+def revenue_of(rows: Any) -> Money:
+    """Give the revenue of one side's rows, by currency."""
     return {row["currency"]: row["revenue"] for row in rows if row["currency"]}
 
 
-def _arm(side: Side, currency: str | None, rows: Sequence[Mapping[str, Any]]) -> Arm:
+def arm_of(side: Side, currency: str | None, rows: Sequence[Mapping[str, Any]]) -> Arm:
+    """Give a side as the statistics take it."""
     mine = (row for row in rows if (row["side"], row["currency"]) == (side.name, currency))
     money = next(mine, None) if currency else None
     return Arm(
