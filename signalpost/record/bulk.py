@@ -5,7 +5,7 @@ once. On SQLite that is one ``executemany`` of plain tuples, on PostgreSQL one `
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
 
@@ -107,8 +107,8 @@ def _encoded(kind: Any, value: Any, *, sqlite: bool) -> Iterator[Any]:
 def _encoder(kind: Any, *, sqlite: bool) -> Callable[[Any], Any] | None:
     if isinstance(kind, JSON):
         return _json
-    if isinstance(kind, UtcDateTime) and sqlite:
-        return _moment
+    if isinstance(kind, UtcDateTime):
+        return _moment if sqlite else _utc
     return None
 
 
@@ -117,8 +117,18 @@ def _json(value: Any) -> str | None:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+def _utc(value: datetime | None) -> datetime | None:
+    """As ``UtcDateTime`` does: on SQLite another zone's text would not sort as time does."""
+    if value is None or value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None:
+        raise ValueError("a datetime without a zone reached the record; make it aware")
+    return value.astimezone(UTC)
+
+
 def _moment(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat(" ", "microseconds")
+    utc = _utc(value)
+    return None if utc is None else utc.isoformat(" ", "microseconds")
 
 
 def given(ids: Collection[str], **more: Any) -> dict[str, Any]:
