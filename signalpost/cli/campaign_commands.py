@@ -273,8 +273,28 @@ def status(
 
 
 @app.command(rich_help_panel=LOOK)
-def report(which: Run, json: Json = False) -> None:
+def report(
+    which: Run,
+    all_runs: Annotated[
+        bool, typer.Option("--all-runs", help="All runs of the campaign together.")
+    ] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Orders and revenue before and after, for a spreadsheet.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show what a run brought about: sent, delivered, conversions, and the lift with its interval."""
     from signalpost.cli.campaign_status import report as run
 
-    run(settings_.load(), which, json=json)
+    run(settings_.load(), which, all_runs=all_runs, csv=csv, json=json)
+
+
+@app.command(rich_help_panel=LOOK)
+def holdout(
+    days: Annotated[int, typer.Option(min=1, help="Count so long from each first campaign.")] = 28,
+    json: Json = False,
+) -> None:
+    """Show what all campaigns together bring about, by those whom the house keeps from all of them."""
+    from signalpost.cli.campaign_status import holdout as run
+
+    run(settings_.load(), days=days, json=json)

@@ -1,6 +1,7 @@
 """How the runs of campaigns stand, and what they brought about."""
 
 import time
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from signalpost.cli import door, say
+from signalpost.errors import ConfigurationError
 from signalpost.services.campaigns.runs import Progress
 from signalpost.services.reading import runs as reading
 from signalpost.settings import Settings
@@ -158,13 +160,40 @@ def _outcomes(found: reading.RunSheet) -> Table:
     return table
 
 
-def report(settings: Settings, which: str, *, json: bool) -> None:
+def report(settings: Settings, which: str, *, all_runs: bool, csv: bool, json: bool) -> None:
     """Print what a run brought about; an answer that is known for the first time is kept."""
     from signalpost.services.campaigns import results
 
     with door.built(settings) as product:
-        found = results.look(product.desk, which=which, now=product.desk.clock())
+        now = product.desk.clock()
+        found = results.look(product.desk, which=which, whole_campaign=all_runs, now=now)
     if json:
         say.as_json(found.to_json())
+    elif csv:
+        say.out.print(found.csv(), end="", markup=False, highlight=False, soft_wrap=True)
     else:
         say.out.print(Markdown(found.markdown(base_url=settings.base_url)))
+
+
+def holdout(settings: Settings, *, days: int, json: bool) -> None:
+    """Print what all marketing campaigns together bring about.
+
+    Raises:
+        ConfigurationError: nobody is held out by this house.
+    """
+    from signalpost.services.campaigns import house_holdout, report_words
+
+    share = settings.holdout
+    if not share:
+        raise ConfigurationError(
+            "Nobody is kept from all marketing, so there is nothing to compare with. Set "
+            "SIGNALPOST_HOLDOUT to a share such as 0.02; it counts from the next campaign on."
+        )
+    with door.built(settings) as product, product.database.reading() as session:
+        found = house_holdout.house_holdout(
+            session, share=share, within=timedelta(days=days), now=product.desk.clock()
+        )
+    if json:
+        say.as_json(asdict(found))
+    else:
+        say.out.print(Markdown(report_words.house(found)))

@@ -40,6 +40,16 @@ def write(found: Figures, *, base_url: str = "") -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def house(found: Experiment) -> str:
+    """Write what all campaigns together bring about as markdown."""
+    parts = [
+        "# What all marketing campaigns together bring about",
+        *(f"**{cell(one)}**" for one in verdicts(found)),
+        _experiment(found),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
 def verdicts(found: Experiment) -> list[str]:
     """Say what is known of each arm, or why it is not."""
     if found.report is None:
@@ -110,7 +120,7 @@ def _experiment(found: Experiment) -> str:
     ]
     if found.report is not None:
         lines += [_differences(found), _ratio(found)]
-    if any(side.name == HOUSE for side in found.sides):
+    if found.control != HOUSE and any(side.name == HOUSE for side in found.sides):
         lines.append(
             f"The {HOUSE} gets no campaign at all: it is measured over all of them, and stands here "
             "without being compared."
