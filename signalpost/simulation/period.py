@@ -29,6 +29,7 @@ from signalpost.record.customers import Merge
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message
 from signalpost.record.receipts import Answer
+from signalpost.record.restraint import REDEEMING
 from signalpost.services.campaigns.runs import Launch
 
 _r, _a = table_of(CampaignRun), table_of(CampaignAct)
@@ -77,6 +78,16 @@ class Period:
     def run_ids(self) -> set[str]:
         """The runs that are on the record and belong to what is played."""
         return {row["id"] for row in self.runs} | set(self.dropped)
+
+    @property
+    def can_be_parted(self) -> bool:
+        """Whether people can be played apart: no pace is shared, nobody is drawn, no merge undone."""
+        return (
+            self.cast.programs is None
+            and not any(one.pace for one in self.cast.campaigns.values())
+            and all(row["sample_of"] is None for row in self.runs)
+            and all(row["undone_at"] is None for row in self.merges)
+        )
 
     @property
     def played_ids(self) -> set[str]:
@@ -249,8 +260,44 @@ def _answer(row: RowMapping) -> Handover:
 # -- what is copied --------------------------------------------------------------------------------
 
 
-def histories(period: Period, *, policy: Policy, catalogue: Catalogue) -> list[History]:
+@dataclass(frozen=True)
+class Part:
+    """A share of all people, by the last digit of their root's id: people do not act on each other."""
+
+    number: int
+    of: int
+
+    def holds(self) -> str:
+        """Say it as SQL about ``root_id``, alike on every database."""
+        digits = [digit for digit in "0123456789abcdef" if int(digit, 16) % self.of == self.number]
+        return f"substr(root_id, 36, 1) IN ({', '.join(repr(digit) for digit in digits)})"
+
+    def of_history(self, history: History) -> History:
+        """Narrow a history to the people of this part."""
+        if history.table == "customers":
+            return replace(history, where=f"({history.where}) AND {self.holds()}")
+        if history.table not in ABOUT_PEOPLE:
+            return history
+        mine = f"customer_id IN (SELECT id FROM of_record.customers WHERE {self.holds()})"  # noqa: S608
+        return replace(history, where=f"({history.where}) AND {mine}")
+
+
+#: Tables whose rows are each about one customer.
+ABOUT_PEOPLE = (
+    "contact_points", "consents", "events", "messages", "campaign_people", "enrolments",
+    "marketing_holds",
+)  # fmt: skip
+
+
+def histories(
+    period: Period, *, policy: Policy, catalogue: Catalogue, part: Part | None = None
+) -> list[History]:
     """Say which tables the copy needs, which of their rows, and since when each was known."""
+    found = _histories(period, policy, catalogue)
+    return [part.of_history(one) for one in found] if part is not None else found
+
+
+def _histories(period: Period, policy: Policy, catalogue: Catalogue) -> list[History]:
     played = {"since": period.since}
     ids = any_of("run", period.run_ids, played) if period.run_ids else None
     not_played = f"campaign_run_id NOT IN {ids}" if ids else "1=1"
@@ -356,7 +403,7 @@ def _events(period: Period) -> History:
 
 def asked_about(campaigns: Collection[Campaign]) -> set[str]:
     """Name the events that these campaigns ask about: in their audiences, facts and offers."""
-    names = {"promotion.redeemed"}
+    names = set(REDEEMING)
     for campaign in campaigns:
         names |= {rule.event for rule in clauses(campaign.audience) if isinstance(rule, Did)}
         names |= {

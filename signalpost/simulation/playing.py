@@ -7,17 +7,18 @@ from datetime import datetime, timedelta
 from itertools import count, groupby
 from typing import Any
 
-from sqlalchemy import column, select, text, update
+from sqlalchemy import column, select, text
 
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.vocabulary import Lane
-from signalpost.errors import BadInputError, ConflictError
+from signalpost.errors import ConflictError
 from signalpost.record import campaign_people, campaigns, customers, questions
 from signalpost.record.base import table_of
-from signalpost.record.campaigns import CampaignAct, CampaignRun, ChannelPace
+from signalpost.record.campaigns import ChannelPace
 from signalpost.record.copying import Copy
 from signalpost.record.events import Event
 from signalpost.services.campaigns import launching, sending
+from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.desk import Desk
 from signalpost.services.inbound import answers
 from signalpost.services.intake.signals import Arrival, SignalPolicy
@@ -30,9 +31,9 @@ from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
 
 BY = "simulation"  #: who acts in a simulated run where the record names nobody
+_GLANCE = 100  #: people whom the plan of a launch judges: only its refusals are asked for
 _TRY_AGAIN = timedelta(minutes=5)  #: a run that has to wait for another one of its campaign
-_pace, _run, _act = table_of(ChannelPace), table_of(CampaignRun), table_of(CampaignAct)
-_events = table_of(Event)
+_pace, _events = table_of(ChannelPace), table_of(Event)
 
 Deed = Callable[[], None]
 
@@ -199,21 +200,20 @@ class Player:
             self._at(now + _TRY_AGAIN, lambda: self._start(run_id))
 
     def _launch(self, planned: Planned) -> None:
-        """Launch what the record knows nothing of, as approved."""
+        """Launch what the record knows nothing of, as approved; the plan may refuse it."""
         launch, now = planned.launch, self.clock.now
-        try:
-            run = launching.launch(self.desk, launch=launch, by=BY, now=now)
-        except BadInputError as error:
-            self.notes.append(f"{now:%Y-%m-%d %H:%M} UTC: {error}")
+        plan = make_plan(self.desk, launch=launch, now=now, judged=_GLANCE)
+        if plan.refusals:
+            self.notes.append(f"{now:%Y-%m-%d %H:%M} UTC: {' '.join(plan.refusals)}")
             return
-        if run.status == "awaiting_approval":
-            seen = run.plan.get("digest", "")
-            launching.approve(self.desk, campaign_run_id=run.id, by=BY, seen=seen, now=now)
-        with self.desk.database.writing() as session:
-            session.execute(update(_run).where(_run.c.id == run.id).values(id=planned.run_id))
-            mine = _act.c.campaign_run_id == run.id
-            session.execute(update(_act).where(mine).values(campaign_run_id=planned.run_id))
-        self._at(max(run.scheduled_at, now), lambda: self._start(planned.run_id))
+        row = {
+            "id": planned.run_id, "campaign": launch.campaign.name,
+            "occurrence": launch.occurrence, "stage": launch.stage, "series": launch.series,
+            "facts": dict(launch.facts), "scheduled_at": launch.scheduled_at or now,
+            "local_at": launch.local_at.isoformat() if launch.local_at else None,
+            "sample_of": launch.sample_of, "created_at": now,
+        }  # fmt: skip
+        self._at(max(row["scheduled_at"], now), lambda: self._begin(row))
 
     def _steer(self, row: Any) -> None:
         """Do to a run what somebody did to it; when it is over by now, there is nothing to do."""

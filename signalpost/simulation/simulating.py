@@ -1,28 +1,38 @@
 """Simulating: what would have gone to whom and when, by the same code, with nothing that can leave."""
 
 import asyncio
+import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import func, select
+
+from signalpost.errors import TransientError
+from signalpost.record.base import table_of
 from signalpost.record.copying import Copy, scratch
+from signalpost.record.customers import Customer
 from signalpost.record.database import Database
 from signalpost.services.desk import Desk
 from signalpost.services.intake.signals import SignalPolicy
 from signalpost.simulation import outcome as reading
 from signalpost.simulation import period as recorded
 from signalpost.simulation.outcome import Outcome
-from signalpost.simulation.period import Cast, Period
+from signalpost.simulation.period import Cast, Part, Period
 from signalpost.simulation.playing import Player
 from signalpost.simulation.quiet import quiet
 from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
 
 T = TypeVar("T")
+MANY = 10_000  #: people from whom on parts are worth a process each
+_MOST_PARTS = 8
 #: Hears how many seconds a part of the work took: copied, played, read.
 Told = Callable[[str, float], None]
 
@@ -43,15 +53,75 @@ def played(
     until: datetime,
     policy: SignalPolicy | None = None,
     told: Told = lambda _what, _seconds: None,
+    processes: int | None = None,
 ) -> Played:
-    """Play a period of the desk's record with this cast. The record itself is only read."""
+    """Play a period of the desk's record with this cast. The record itself is only read.
+
+    People are played in parts, each by a process of its own, where nobody's part depends on another's:
+    in so many ``processes``; when left out, as many as there are cores if the people are many.
+    """
     with desk.database.reading() as session:
         period = recorded.read(session, cast=cast, since=since, until=until)
+        people = session.execute(select(func.count()).select_from(table_of(Customer))).scalar_one()
+    rules = policy or SignalPolicy()
+    if processes is None:
+        processes = (os.cpu_count() or 1) if people >= MANY else 1
+    if processes > 1 and period.can_be_parted and hasattr(os, "fork"):
+        return _in_parts(desk, period, rules, told, min(processes, _MOST_PARTS))
+    return _alone(desk, period, rules, told, None)
+
+
+def _alone(
+    desk: Desk, period: Period, policy: SignalPolicy, told: Told, part: Part | None
+) -> Played:
     with (
         tempfile.TemporaryDirectory(prefix="signalpost-simulation-") as folder,
         scratch(Path(folder)) as database,
     ):
-        return _Simulating(desk, database, period, policy or SignalPolicy(), told).run()
+        return _Simulating(desk, database, period, policy, told, part).run()
+
+
+def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, number: int) -> Played:
+    """Play each part in a process of its own: messages are compiled already, so they start at once."""
+    forking = multiprocessing.get_context("fork")
+    calls = []
+    for index in range(number):
+        mine, theirs = forking.Pipe(duplex=False)
+        work = forking.Process(
+            target=_part, args=(theirs, desk, period, policy, Part(index, number)), daemon=True
+        )
+        work.start()
+        theirs.close()
+        calls.append((work, mine))
+    parts: list[tuple[Played, dict[str, float]]] = []
+    for work, mine in calls:
+        try:
+            parts.append(mine.recv())
+        except EOFError:
+            raise TransientError("A part of the simulation ended early; simulate again.") from None
+        work.join()
+    for what in parts[0][1]:
+        told(what, max(took[what] for _, took in parts))
+    return _joined([found for found, _ in parts])
+
+
+def _part(answer: Connection, desk: Desk, period: Period, policy: SignalPolicy, part: Part) -> None:
+    desk.database.engine.dispose(close=False)  # its connections are the parent's
+    took: dict[str, float] = {}
+    found = _alone(desk, period, policy, took.__setitem__, part)
+    answer.send((found, took))
+    answer.close()
+
+
+def _joined(parts: Sequence[Played]) -> Played:
+    """Put parts together; a launch is refused when it is in every part: one may just have nobody."""
+    whole = Outcome()
+    for one in parts:
+        whole.sendings += one.outcome.sendings
+        whole.decided += one.outcome.decided
+    whole.sendings.sort(key=lambda one: (one.at, one[:4]))
+    refused = list(parts[0].refused) if all(one.refused for one in parts) else []
+    return Played(outcome=whole, refused=refused)
 
 
 def went(desk: Desk, *, cast: Cast, since: datetime, until: datetime) -> Outcome:
@@ -74,6 +144,7 @@ class _Simulating:
     period: Period
     policy: SignalPolicy
     told: Told
+    part: Part | None
 
     def run(self) -> Played:
         copy = self._timed("copied", self._copy)
@@ -101,7 +172,9 @@ class _Simulating:
             self.database,
             since=period.since,
             until=period.until,
-            histories=recorded.histories(period, policy=desk.policy, catalogue=desk.catalogue),
+            histories=recorded.histories(
+                period, policy=desk.policy, catalogue=desk.catalogue, part=self.part
+            ),
         )
 
     def _read(self) -> Outcome:

@@ -23,12 +23,13 @@ from signalpost.record import campaigns
 from signalpost.record.copying import Copy, text_of
 from signalpost.services.campaigns.judging import expiry
 from signalpost.services.desk import Desk
+from signalpost.simulation.period import ABOUT_PEOPLE
 
 _QUARTER = timedelta(minutes=15)
 _INSTANT = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Histories whose rows are about one customer; what else becomes known ends a group.
-_ABOUT = ("contact_points", "consents", "events", "messages", "campaign_people", "enrolments")
+_ABOUT = tuple(one for one in ABOUT_PEOPLE if one != "marketing_holds")
 _FOR_ALL = ("suppressions", "marketing_holds", "customers")
 #: The copy is always SQLite, and its moments are text that sorts as time does.
 _WAITS = "p.outcome IS NULL AND p.due_at >= :at AND p.due_at <= :last"

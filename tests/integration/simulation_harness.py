@@ -69,6 +69,8 @@ def campaign(name="spring", **more):
         {
             "name": name,
             "message": "spring_promotion",
+            "purpose": "marketing",
+            "topic": "offers",
             "audience": {"everyone": True},
             "channels": {"every": ["email", "in_app"]},
             "approval": "never",

@@ -1,15 +1,22 @@
 """A recorded period played again: the same messages to the same people at the same time, and why."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import func, select
 
 from signalpost.domain.delivery import Handover
-from signalpost.domain.vocabulary import DeliveryStatus, FaultClass
-from signalpost.simulation import Cast, played, went
+from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
+from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record.base import metadata
+from signalpost.simulation import Cast, played, simulate, went
 from tests.integration.simulation_harness import JOURNEYS, Life, campaign, moment
 
 SINCE, UNTIL = moment("04 00:00"), moment("14 00:00")
 EARLIER = campaign("earlier", message="purchase_offer")
 SPRING = campaign(
+    channels={"every": ["email"]},
     holdout="20%",
     caps=["2 per 7d"],
     experiment={
@@ -29,10 +36,9 @@ SECOND = campaign(
     },
     facts={"percent": {"attribute": "percent"}},
     expires="3d",
-    caps=["1 per 2d"],
 )  # fmt: skip
-CAMPAIGNS = {one.name: one for one in (EARLIER, SPRING, SECOND)}
-EVERYTHING = Cast(campaigns=CAMPAIGNS)
+THIRD = campaign("third", message="early_bird", channels={"every": ["email"]}, caps=["1 per 2d"])
+CAMPAIGNS = {one.name: one for one in (EARLIER, SPRING, SECOND, THIRD)}
 ZONES = ("UTC", "America/New_York", "Asia/Tokyo", "Pacific/Auckland", "Europe/Berlin")
 
 
@@ -83,14 +89,23 @@ def live(life):
     )
     life.to("04 20:59")
     spring = life.go(SPRING)
-    life.to("04 23:00")
+    life.to("04 22:30")
     life.stop(2)
+    life.signal("consent.withdrawn", user_id="u27", channel="email", topic="offers")
+    life.signal("promotion.redeemed", user_id="u24", code="LARK15", promotion_id="SPRING-26")
+    life.to("04 23:00")
     life.customer(40, timezone="Asia/Tokyo")
     life.signal("profile.updated", user_id="u4", email="new4@example.com")
     life.signal("promotion.redeemed", user_id="u6", code="LARK15", promotion_id="SPRING-26")
     life.signal(
         "order.placed", user_id="u9", order_id="P-9", total={"amount": "10", "currency": "USD"}
     )
+    life.to(
+        "04 23:10"
+    )  # in the middle of Tokyo's morning, when each comes at a moment of their own
+    life.stop(22)
+    life.signal("profile.updated", user_id="u17", email="new17@example.com")
+    life.signal("consent.withdrawn", user_id="u32", channel="email", topic="offers")
     life.to("05 07:05")
     life.pause(spring)
     life.to("05 09:00")
@@ -101,24 +116,133 @@ def live(life):
     second = life.go(SECOND, scheduled_at=moment("05 18:00"))
     life.to("05 18:00")
     life.begin(second)
+    life.to("05 19:00")
+    life.go(THIRD)
     life.to("06 12:00")
     life.reply("+12065550010", "1")
     life.to("14 10:00")
 
 
-def by_person(outcome):
-    return sorted(outcome.sendings), sorted(outcome.decided, key=str)
+def same(found, real):
+    assert sorted(found.sendings) == sorted(real.sendings)
+    assert sorted(found.decided, key=str) == sorted(real.decided, key=str)
 
 
 def test_a_simulation_sends_exactly_what_was_sent(life):
     """Held people, caps, a stop, a new address, a redeemed offer, refusals, a pause, two arms."""
     live(life)
+    before = rows(life)
     cast = Cast(campaigns=CAMPAIGNS, programs=life.desk.programs)
     real = went(life.desk, cast=cast, since=SINCE, until=UNTIL)
-    found = played(life.desk, cast=cast, since=SINCE, until=UNTIL)
     assert len(real.sendings) > 80
-    print(real.reasons())
-    sent, decided = by_person(real)
-    again, decided_again = by_person(found.outcome)
-    assert again == sent
-    assert decided_again == decided
+    reasons = {why for _, _, why in real.reasons()}
+    assert reasons >= {
+        "allowed", "quiet_hours", "duplicate", "frequency_cap", "no_consent", "control",
+        "missing_fact:percent", "suppressed_unsubscribe", "consent_denied", "already_redeemed",
+    }  # fmt: skip
+    same(played(life.desk, cast=cast, since=SINCE, until=UNTIL).outcome, real)
+    # One campaign alone, with everything else as recorded; and its people in two processes.
+    alone = Cast(campaigns={"second": SECOND})
+    its_own = went(life.desk, cast=alone, since=SINCE, until=UNTIL)
+    assert its_own.sendings
+    same(played(life.desk, cast=alone, since=SINCE, until=UNTIL).outcome, its_own)
+    same(played(life.desk, cast=alone, since=SINCE, until=UNTIL, processes=2).outcome, its_own)
+    assert rows(life) == before, "a simulation wrote on the record"
+
+
+def rows(life):
+    with life.database.reading() as session:
+        return {
+            table.name: session.execute(select(func.count()).select_from(table)).scalar()
+            for table in metadata.sorted_tables
+        }
+
+
+@pytest.fixture
+def town(tmp_path):
+    """Thirty people; the campaign ``spring`` went to those who said yes."""
+    with Life(folder=tmp_path, campaigns={"spring": PLAIN}) as opened:
+        opened.to("03 09:00")
+        for number in range(30):
+            opened.customer(number, says_no=number % 3 == 0)
+        opened.to("04 10:00")
+        opened.go(PLAIN)
+        opened.to("05 00:00")
+        yield opened
+
+
+PLAIN = campaign(channels={"every": ["email"]})
+
+
+def simulated(town, changed, **more):
+    return simulate(
+        town.desk, campaign=changed, since=SINCE, until=moment("05 00:00"), now=town.clock(), **more
+    )
+
+
+def test_a_simulation_can_send_nothing_even_where_every_provider_is_a_trap(town):
+    class Trap:
+        name, channels, max_batch = "trap", frozenset(Channel), 1
+
+        async def hand_over(self, batch):
+            raise AssertionError("a simulation called a provider")
+
+    desk = replace(town.desk, providers=dict.fromkeys(Channel, Trap()))
+    found = simulate(desk, campaign=PLAIN, since=SINCE, until=moment("05 00:00"), now=town.clock())
+    assert (len(found.outcome.sendings), found.differs) == (20, False)
+    assert len(town.sent) == 20
+
+
+def test_a_changed_campaign_shows_who_comes_and_goes_when_and_in_which_words(town):
+    half = campaign(
+        channels={"every": ["email"]}, audience={"sample": {"share": "50%", "seed": "half"}}
+    )
+    found = simulated(town, half)
+    assert found.diff.of == 20
+    assert 0 < len(found.diff.dropped) < 20
+    assert not found.diff.added
+    reworded = campaign(channels={"every": ["email"]}, message="purchase_offer")
+    other = simulated(town, reworded).diff  # another message is another thing to send
+    assert (len(other.added), len(other.dropped)) == (20, 20)
+    code = {**PLAIN.definition["promotion"], "code": "OTHER"}
+    said = simulated(town, campaign(channels={"every": ["email"]}, promotion=code)).diff
+    assert (len(said.reworded), len(said.added), len(said.moved)) == (20, 0, 0)
+
+
+def test_a_check_passes_within_its_limits_and_fails_above_them(town):
+    found = simulated(town, campaign(channels={"every": ["email", "in_app"]}))
+    assert found.exceeds({"added": "100%"}) == []
+    assert found.exceeds({"added": "20"}) == []
+    [why] = found.exceeds({"added": "5%", "dropped": "0"})
+    assert "20 messages are added, more than 5%" in why
+    assert found.exceeds({}), "without limits, any difference is one too many"
+    with pytest.raises(BadInputError, match="no limit"):
+        found.exceeds({"added": "few"})
+
+
+def test_a_simulation_is_kept_in_a_file_that_another_one_is_compared_with(town, tmp_path):
+    first = simulated(town, PLAIN)
+    first.write(tmp_path / "kept" / "main.json")
+    again = simulated(town, PLAIN, against=str(tmp_path / "kept" / "main.json"))
+    assert not again.differs
+    assert "example.com" not in (tmp_path / "kept" / "main.json").read_text()
+    live = simulated(town, campaign(channels={"every": ["in_app"]}), against="live")
+    assert (len(live.diff.added), len(live.diff.dropped)) == (20, 20)
+    with pytest.raises(NotFoundError, match="no simulation"):
+        simulated(town, PLAIN, against=str(tmp_path / "nothing.json"))
+
+
+def test_a_campaign_that_was_never_launched_is_played_by_its_schedule_at_its_pace(town):
+    new = campaign(
+        "new", message="purchase_offer", channels={"every": ["in_app"]}, pace={"in_app": "1/s"},
+        schedule={"at": "2026-03-04 12:00", "zone": "UTC"},
+    )  # fmt: skip
+    moments = sorted(one.at for one in simulated(town, new).outcome.sendings)
+    assert (moments[0], len(moments)) == (moment("04 12:00"), 20)
+    assert moments[-1] - moments[0] >= timedelta(seconds=19)
+    over = campaign("over", schedule={"at": "2026-03-04 12:00", "zone": "UTC"},
+                    promotion={**PLAIN.definition["promotion"], "ends": "2026-03-04 11:00"})  # fmt: skip
+    found = simulated(town, over)
+    assert "ends at" in found.refused[0]
+    assert not found.outcome.sendings
+    assert "Refused" in found.markdown()
