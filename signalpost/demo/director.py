@@ -9,13 +9,14 @@ from pathlib import Path
 from signalpost.clock import set_file
 from signalpost.demo import world
 from signalpost.demo.crowd import Crowd
+from signalpost.demo.marketing import Marketing
 from signalpost.demo.people import CAST, Person
 from signalpost.demo.reading import Reading
 from signalpost.demo.telling import Teller, counted, worth_telling
 from signalpost.errors import TransientError
 
 #: Seconds of the wall clock that the product has to settle after each step.
-PATIENCE = 60.0
+PATIENCE = 120.0
 _LOOK_EVERY = 0.05
 #: The shop's tills report at least so often; what is due for anybody is done then too.
 TILLS_EVERY = timedelta(hours=12)
@@ -32,6 +33,7 @@ class Scene:
     shop: world.Shop
     post: world.PostOffice
     app: world.App
+    marketing: Marketing
     reading: Reading
     teller: Teller
 
@@ -60,6 +62,7 @@ class Director:
         self._crowd = list(crowd.happenings)
         self._pause = pause
         self._told: dict[str, set[tuple[str, str]]] = {}
+        self._decided = 0  #: people of the campaign that were told of
 
     def play(self, beats: Sequence[Beat], *, end: datetime) -> None:
         """Play the story up to ``end``.
@@ -154,6 +157,13 @@ class Director:
             if customer_id in touched or person in acting:
                 self._tell_person(person)
         self.scene.teller.to_crowd(news, cast)
+        self._tell_campaign()
+
+    def _tell_campaign(self) -> None:
+        sheet = self.scene.marketing.sheet(now=self.now)
+        if sheet is not None and sheet.progress.decided > self._decided:
+            self._decided = sheet.progress.decided
+            self.scene.teller.of_campaign(sheet)
 
     def _tell_person(self, person: Person) -> None:
         told = self._told.setdefault(person.user_id, set())

@@ -12,6 +12,7 @@ from rich.console import Console
 from signalpost import bootstrap, clock
 from signalpost.demo import baskets, crowd, outcome, story, theatre, world
 from signalpost.demo.director import Director, Scene
+from signalpost.demo.marketing import CAMPAIGN, Marketing
 from signalpost.demo.people import ANN, JANE, SOMCHAI, STEVE
 from signalpost.demo.reading import Reading
 from signalpost.demo.telling import Teller
@@ -98,14 +99,22 @@ def _prologue(teller: Teller, demo: Settings, shown: crowd.Crowd, seconds: float
         f"{count} real baskets of {len(shown.members)} households, and nine people to watch."
     )
     teller.say("Names and addresses are invented; the clock of every process is the story's (UTC).")
-    teller.pages(_pages(demo, ()))
+    teller.pages(_house(demo))
 
 
-def _pages(demo: Settings, customers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _pages(demo: Settings, scene: Scene) -> list[tuple[str, str]]:
+    who = [(one, scene.reading.customer_id(one)) for one in (STEVE, ANN, JANE, SOMCHAI)]
+    pages = [(f"{one.called}'s record", f"/customers/{id_}") for one, id_ in who if id_]
+    if (sheet := scene.marketing.sheet(now=story.END)) is not None:
+        pages.append((f"The run of {CAMPAIGN}", f"/campaigns/{sheet.run.id}"))
+    return [*((name, login_link(demo, page)) for name, page in pages), *_house(demo)]
+
+
+def _house(demo: Settings) -> list[tuple[str, str]]:
     return [
-        *((name, login_link(demo, f"/customers/{customer_id}")) for name, customer_id in customers),
         ("Customers", login_link(demo)),
         ("Journeys", login_link(demo, "/journeys")),
+        ("Campaigns", login_link(demo, "/campaigns")),
         ("Cases", login_link(demo, "/cases")),
         ("Post office: mail and phones", demo.postoffice_url),
         ("Prefect: flow runs", f"{demo.prefect_url}/runs"),
@@ -126,6 +135,7 @@ def _play(
             shop=world.Shop(demo.web_url, demo.keys["write_key"]),
             post=world.PostOffice(demo.postoffice_url),
             app=world.App(demo.web_url, demo.keys["api_key"]),
+            marketing=Marketing(product.desk),
             reading=Reading(product.desk),
             teller=teller,
         )
@@ -140,9 +150,7 @@ def _play(
         checks = outcome.reckon(scene, shown)
         _epilogue(teller, director, checks, time.monotonic() - begun)
         if not exit_when_done:  # the pages are there as long as the demo is
-            who = [(one, scene.reading.customer_id(one)) for one in (STEVE, ANN, JANE, SOMCHAI)]
-            customers = [(f"{one.called}'s record", id_) for one, id_ in who if id_]
-            teller.pages(_pages(demo, customers))
+            teller.pages(_pages(demo, scene))
             _stay(teller, demo)
         return 0 if all(holds for _, holds, _ in checks) else 1
     finally:
@@ -152,6 +160,7 @@ def _play(
 def _epilogue(
     teller: Teller, director: Director, checks: Sequence[outcome.Check], seconds: float
 ) -> None:
+    teller.report(director.scene.marketing.report(now=story.END))
     teller.reckoning(checks)
     broken = sum(not holds for _, holds, _ in checks)
     messages = len(director.scene.reading.all_messages())
@@ -165,12 +174,18 @@ def _epilogue(
     )
 
 
+def _shown(demo: Settings) -> Path:
+    path = demo.home / theatre.ENV
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _stay(teller: Teller, demo: Settings) -> None:
     """Keep everything running; the clock goes on from where the story ended."""
     clock.set_file(_clock_file(demo), story.END, speed=1)
     teller.say(
         "\nEverything keeps running, and the clock goes on from here: answer a phone in the post "
-        "office, look at the records. [bold]Ctrl-C[/] stops it."
+        "office, look at the records. [bold]Ctrl-C[/] stops it.\n"
+        f"Commands of a second terminal reach the demo after [bold]source {_shown(demo)}[/]."
     )
     with suppress(KeyboardInterrupt):
         while True:

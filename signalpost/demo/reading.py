@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import func, or_, select
 from sqlmodel import col
 
 from signalpost.demo.people import Person
 from signalpost.domain.vocabulary import Channel, MessageStatus
-from signalpost.record import customers, enrolments
+from signalpost.record import campaign_people, customers, enrolments
+from signalpost.record.campaigns import CampaignRun, CampaignShard
 from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
@@ -19,6 +20,9 @@ from signalpost.services.reading.entries import Entry
 from signalpost.services.reading.timeline import timeline
 
 _ON_THE_WAY = (MessageStatus.SENDING, MessageStatus.HANDED_OVER, MessageStatus.DEFERRED)
+
+
+_HALF_HOUR = 30 * 60  #: seconds; a campaign spreads its people of one morning over so long
 
 
 @dataclass(frozen=True)
@@ -52,25 +56,37 @@ class Reading:
     # -- at rest? ------------------------------------------------------------------------------
 
     def unrest(self, now: datetime) -> list[str]:
-        """Say what is not at rest: people who are due or held by a worker, and messages on the way."""
+        """Say what is not at rest: people who are due or held by a worker, and what is on its way."""
         late = select(func.count()).where(
             or_(col(Enrolment.due_at) <= now, col(Enrolment.claim_id).is_not(None))
         )
         on_the_way = select(func.count()).where(
             col(Message.status).in_(_ON_THE_WAY), col(Message.channel) != Channel.IN_APP
         )
+        to_begin = select(func.count()).where(
+            col(CampaignRun.status) == "approved", col(CampaignRun.scheduled_at) <= now
+        )
+        to_send = select(func.count()).where(
+            or_(col(CampaignShard.due_at) <= now, col(CampaignShard.claim_id).is_not(None))
+        )
         with self._desk.database.reading() as session:
-            people = session.execute(late.select_from(Enrolment)).scalar_one()
-            messages = session.execute(on_the_way.select_from(Message)).scalar_one()
-        found = {"people are due": people, "messages wait for a receipt": messages}
+            found = {
+                "people are due": session.scalar(late.select_from(Enrolment)),
+                "messages wait for a receipt": session.scalar(on_the_way.select_from(Message)),
+                "campaigns are to begin": session.scalar(to_begin.select_from(CampaignRun)),
+                "shards are to be sent": session.scalar(to_send.select_from(CampaignShard)),
+            }
         return [f"{count} {what}" for what, count in found.items() if count]
 
     def next_due(self, people: Sequence[Person]) -> datetime | None:
-        """Give when the next of these people is due."""
+        """Give when the next of these people is due, or the next half hour of a campaign is over."""
         roots = [root for person in people if (root := self.customer_id(person))]
         with self._desk.database.reading() as session:
             rows = enrolments.open_of(session, roots=roots)
-        return min((row["due_at"] for row in rows if row["due_at"]), default=None)
+            wave = campaign_people.next_due(session)
+        if wave is not None:
+            wave = datetime.fromtimestamp(-(-wave.timestamp() // _HALF_HOUR) * _HALF_HOUR, UTC)
+        return min(filter(None, [wave, *(row["due_at"] for row in rows)]), default=None)
 
     # -- what is new ---------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ Steve's early-bird offer is SC-02, Ann's pickup SC-07, Jane's fraud alert SC-05 
 this product is made after. In the night to 8 March 2026 the clocks go forward in the United States.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from signalpost.demo import world
 from signalpost.demo.crowd import Crowd
 from signalpost.demo.director import Act, Beat, Director
+from signalpost.demo.marketing import CAMPAIGN, HEAD, MARKETER
 from signalpost.demo.people import (
     ANN,
     BEN,
@@ -28,6 +29,7 @@ FIRST_DAY = date(2026, 3, 2)  #: a Monday
 DAYS = 10  #: of baskets
 END = datetime(2026, 3, 12, 22, tzinfo=UTC)
 GUEST_ORDER = "S-1009"
+_LEAVER = 934  #: a household that agreed to marketing, and bought early in these days
 _STORE = "Larkfield Maple Street"
 FRAUD = {
     JANE.user_id: (
@@ -49,7 +51,19 @@ FRAUD = {
 
 def beats(crowd: Crowd) -> list[Beat]:
     """Give the moments of the story, in any order."""
-    return [*_opening(crowd), *_early_bird(), *_pickups(), *_mishaps(), *_fraud()]
+    return [
+        *_opening(crowd),
+        *_early_bird(),
+        *_pickups(),
+        *_mishaps(),
+        *_fraud(),
+        *_campaign(crowd),
+    ]
+
+
+def leaver(crowd: Crowd) -> Person:
+    """Say who will hear nothing more: somebody who agreed to marketing, and was sent an offer."""
+    return next(one for one in crowd.members if one.household == _LEAVER)
 
 
 def _on(person: Person, day: int, clock: str) -> datetime:
@@ -250,4 +264,41 @@ def _fraud() -> list[Beat]:
         Beat(_on(JANE, 10, "10:13"), "Jane answers NO, with the code of the SMS", denies),
         Beat(_on(OLGA, 10, "11:00"), says["olga"], _signalled(OLGA)),
         Beat(_on(OLGA, 10, "11:01"), "Olga answers in her language: да", _writes(OLGA, "да")),
+    ]
+
+
+def _campaign(crowd: Crowd) -> list[Beat]:
+    """Half past ten in New York, when it is half past seven in Los Angeles."""
+    gone = leaver(crowd)
+
+    def unsubscribes(director: Director) -> None:
+        mails = director.scene.post.mails_to(gone)
+        links = [link for mail in mails for link in world.links_in(mail["text"])]
+        world.hear_nothing_more([one for one in links if "/links/preferences/" in one][-1])
+
+    def launches(director: Director) -> None:
+        plan = director.scene.marketing.launch(now=director.now)
+        director.scene.teller.plan(plan)
+
+    def nothing_yet(director: Director) -> None:
+        """The tills report before the launch, so that the plan knows of all that the send knows."""
+
+    at = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
+    return [
+        Beat(
+            _on(gone, 9, "10:00"),
+            f"{gone.called} follows the link in an offer, and wants to hear nothing more",
+            unsubscribes,
+        ),
+        Beat(
+            at - timedelta(minutes=30),
+            f"{MARKETER} of marketing has written a campaign: 15% over the weekend",
+            nothing_yet,
+        ),
+        Beat(at, f"{MARKETER} launches {CAMPAIGN}; its plan says", launches),
+        Beat(
+            at,
+            f"{HEAD} reads the plan and approves it",
+            lambda director: director.scene.marketing.approve(now=director.now),
+        ),
     ]

@@ -10,14 +10,20 @@ from rich.table import Table
 
 from signalpost.demo.people import Person
 from signalpost.demo.reading import News
+from signalpost.domain.reason_words import reason_for_many
 from signalpost.domain.vocabulary import Channel
+from signalpost.services.campaigns import report_words
+from signalpost.services.campaigns.plan import Plan
+from signalpost.services.campaigns.reported import Figures
 from signalpost.services.reading.entries import Entry
+from signalpost.services.reading.runs import RunSheet
 from signalpost.services.reading.why import channel_name
 
 _MARKS = {Channel.SMS: "SMS", Channel.EMAIL: "mail", Channel.IN_APP: "app"}
 _LONGEST = 240
 #: What of a timeline is worth a line, besides messages; the rest is on the record's pages.
 _TOLD = ("case", "hook_call", "suppression", "journey")
+_OUTCOMES = {"held_out": "held out", "skipped": "not sent", "set_aside": "set aside"}
 _COLOURS = {"good": "green", "bad": "red", "warn": "yellow", "quiet": "bright_black"}
 
 
@@ -80,6 +86,31 @@ class Teller:
         if left:
             why = Counter(f"{row.subject} {row.outcome}: {row.reason}" for row in left)
             self._line(f"       [bright_black]not sent: {_counted(why)}[/]")
+
+    def plan(self, plan: Plan) -> None:
+        """Tell what a plan says first: who is meant, how many get it, who does not and why."""
+        meant = "; ".join(line.strip(" -") for line in plan.audience[1:])
+        held_out = sum(plan.held_out.values())
+        why = Counter({reason_for_many(one["reason"]): one["people"] for one in plan.excluded})
+        self._line(f"       {plan.people} people are meant: {escape(meant)}")
+        self._line(f"       {plan.reached} would get it, {held_out} are held out to measure by")
+        if why:
+            self._line(f"       {why.total()} would not: {_counted(why)}")
+
+    def of_campaign(self, sheet: RunSheet) -> None:
+        """Tell how a campaign's run stands."""
+        sums = Counter[str]()
+        for one in sheet.outcomes:
+            sums[_OUTCOMES.get(one.outcome, one.outcome)] += one.people
+        said = ", ".join(f"{number} {name}" for name, number in sums.items())
+        due = sheet.progress.next_due
+        wait = f"; it is night still for {sheet.waiting}" if due else ""
+        self._line(f"       [green]{escape(sheet.run.title)}[/]: {said}{wait}")
+
+    def report(self, found: Figures) -> None:
+        """Tell what a campaign brought about so far."""
+        said = [*report_words.sums(found), *report_words.verdicts(found.experiment)]
+        self.console.print(f"\n[bold]{escape(found.title)}[/]: {escape(' '.join(said))}")
 
     def reckoning(self, checks: Sequence[tuple[str, bool, str]]) -> None:
         """Show what was promised and whether it holds."""

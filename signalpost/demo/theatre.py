@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from signalpost.demo import world
+from signalpost.demo import marketing, world
 from signalpost.errors import ConfigurationError, TransientError
 from signalpost.settings import PREFIX, Settings
 
@@ -29,7 +30,8 @@ _FOLLOWED = (
     "journeys",
     "log_level",
 )
-_OWN = ("home", "clock_file", "postoffice_delay")
+_OWN = ("home", "clock_file", "campaigns", "postoffice_delay")
+ENV = "env"  #: for a shell: after ``source``, commands reach the demo and nothing else
 _OPENING = 180.0  #: seconds
 _CLOSING = 20.0
 _libc = ctypes.CDLL(None)
@@ -46,7 +48,13 @@ def settings_of(given: Settings, *, delay: float) -> Settings:
     """
     home = (given.home / FOLDER).resolve()
     chosen = {name: getattr(given, name) for name in _FOLLOWED}
-    return _AsGiven(**chosen, home=home, clock_file=home / "clock.json", postoffice_delay=delay)
+    return _AsGiven(
+        **chosen,
+        home=home,
+        clock_file=home / "clock.json",
+        campaigns=home / "campaigns",
+        postoffice_delay=delay,
+    )
 
 
 class _AsGiven(Settings):
@@ -66,12 +74,16 @@ def environment(demo: Settings, around: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value for name, value in around.items() if not name.startswith((PREFIX, "PREFECT_"))
     }
-    ours = {name: getattr(demo, name) for name in (*_FOLLOWED, *_OWN)}
-    return kept | {PREFIX + name.upper(): str(value) for name, value in ours.items()}
+    return kept | _said(demo)
+
+
+def _said(demo: Settings) -> dict[str, str]:
+    names = (*_FOLLOWED, *_OWN)
+    return {PREFIX + name.upper(): str(getattr(demo, name)) for name in names}
 
 
 def wipe(demo: Settings) -> None:
-    """Empty the demo's folder.
+    """Empty the demo's folder, and put into it what it starts with.
 
     Raises:
         ConfigurationError: it cannot be emptied.
@@ -87,7 +99,16 @@ def wipe(demo: Settings) -> None:
             f"{demo.home} cannot be emptied ({error.strerror}). Is another demo running?"
         ) from error
     demo.home.mkdir(parents=True)
+    shutil.copytree(marketing.FILES, demo.campaigns)
+    (demo.home / ENV).write_text(shell(demo))
     _ = demo.keys  # made now, so that nobody has to show them
+
+
+def shell(demo: Settings) -> str:
+    """Write what a shell reads to reach the demo: no account, key or database of anybody else's."""
+    foreign = sorted(PREFIX + name.upper() for name in Settings.model_fields)
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in _said(demo).items()]
+    return "\n".join([f"unset {' '.join(foreign)} PREFECT_API_URL", *exports, ""])
 
 
 @contextmanager

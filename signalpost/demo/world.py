@@ -18,6 +18,7 @@ from signalpost.errors import TransientError
 _TIMEOUT = 20  #: seconds
 _MOST = 40  #: events in one batch; Segment's clients stay below 500 kB
 _LINK = re.compile(r"https?://[^\s<>\"]+")
+_SHOWN = re.compile(r'name="shown" value="([^"]*)"')
 _CODE = re.compile(r"\b(?:OK|NO) (\d{4})\b")
 
 Event = dict[str, Any]
@@ -30,14 +31,18 @@ class UnansweredError(TransientError):
 def call(
     method: str, url: str, *, body: object = None, headers: Mapping[str, str] | None = None
 ) -> Any:
-    """Send a request; gives the JSON of the answer, or its text.
+    """Send a request with a body of JSON; gives the JSON of the answer, or its text.
 
     Raises:
         UnansweredError: nobody is there, or the answer is an error.
     """
     data = None if body is None else json.dumps(body).encode()
+    return _answer(method, url, data, {"Content-Type": "application/json", **(headers or {})})
+
+
+def _answer(method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> Any:
     request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - our own loopback
-    for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+    for name, value in headers.items():
         request.add_header(name, value)
     path = url.partition("?")[0].partition("/links/")[0]
     try:
@@ -205,6 +210,13 @@ def follow(link: str) -> None:
     """Follow a personal link as a browser does: look at the page, then press its button."""
     call("GET", link)
     call("POST", link, body={})
+
+
+def hear_nothing_more(link: str) -> None:
+    """Take every tick off the page of what one hears about, and save it, as a browser does."""
+    found = _SHOWN.search(call("GET", link))
+    form = urlencode({"shown": found[1] if found else ""}).encode()
+    _answer("POST", link, form, {"Content-Type": "application/x-www-form-urlencoded"})
 
 
 def links_in(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What the demo touches, and what it must leave alone."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +51,25 @@ def test_its_processes_hear_nothing_of_them_either(given, monkeypatch):
     for name, value in theirs.items():
         monkeypatch.setenv(name, value)
     assert settings_.load().model_dump() == demo.model_dump()
+
+
+def test_a_shell_that_reads_its_env_reaches_the_demo_and_no_account(given):
+    demo = theatre.settings_of(given, delay=0)
+    theatre.wipe(demo)
+    asked = "import signalpost.settings as s; print(s.load().model_dump_json())"
+    told = subprocess.run(
+        ["sh", "-c", f'. "{demo.home / theatre.ENV}"; exec "$0" -c "{asked}"', sys.executable],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == demo.model_dump_json()
+
+
+def test_it_starts_with_a_campaign_of_its_own(given):
+    demo = theatre.settings_of(given, delay=0)
+    theatre.wipe(demo)
+    assert [one.name for one in demo.campaigns.iterdir()] == ["spring-weekend.yaml"]
 
 
 def test_each_start_wipes_the_last_demo_and_nothing_else(given):
