@@ -71,8 +71,10 @@ class Book:
         with self.database.writing() as session:
             session.get(Customer, merged).root_id = into
 
-    def decided(self, run, outcome, reason="allowed", *, who=None, at=NOON, **more) -> str:
-        """Decide on somebody, a new customer unless given; who is sent to gets an email."""
+    def decided(
+        self, run, outcome, reason="allowed", *, who=None, at=NOON, mail=True, **more
+    ) -> str:
+        """Decide on somebody, a new customer unless given; who is sent to gets an email by it."""
         who = who or self.customer()
         person = CampaignPerson(
             campaign_run_id=run, customer_id=who, shard=0, due_at=at, outcome=outcome,
@@ -81,7 +83,7 @@ class Book:
         with self.database.writing() as session:
             session.add(person)
             session.get(CampaignRun, run).people += 1
-        if outcome == "sent":
+        if outcome == "sent" and mail:
             self.message(run, who, at=at)
         return who
 
