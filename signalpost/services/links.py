@@ -7,7 +7,7 @@ from binascii import b2a_base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -40,15 +40,17 @@ class Links:
 
     def token(self, purpose: str, *, now: datetime, **claims: str) -> str:
         """Make an opaque token that says ``claims``, for this purpose only."""
-        return self._signed(purpose, {n: _short(v) for n, v in claims.items()}, now)
+        return self.sign(purpose, payload(claims, now))
 
-    def _signed(self, purpose: str, claims: Mapping[str, str], now: datetime) -> str:
-        payload = _base64(orjson.dumps({**claims, "exp": _expiry(purpose, now)}))
-        # What the serializer would write (without its zlib, which gains nothing on ids); a campaign
-        # signs three links a person, and this takes a sixth of the time.
+    def sign(self, purpose: str, said: bytes) -> str:
+        """Make the token of a payload, for this purpose only.
+
+        It is what the serializer would write (without its zlib, which gains nothing on ids); a campaign
+        signs three links a person, and this takes a tenth of the time.
+        """
         signing = self._keys[purpose].copy()
-        signing.update(payload)
-        return f"{payload.decode()}.{_base64(signing.digest()).decode()}"
+        signing.update(said)
+        return f"{said.decode()}.{_base64(signing.digest()).decode()}"
 
     def read(self, purpose: str, token: str, *, now: datetime) -> dict[str, Any]:
         """Give the claims of a token.
@@ -60,7 +62,7 @@ class Links:
             claims = _serializer(self.secrets, purpose).loads(token)
         except BadSignature as error:
             raise BadLinkError from error
-        if not isinstance(claims, dict) or claims.pop("exp", 0) < now.timestamp():
+        if not isinstance(claims, dict) or not _is_fresh(claims.pop("at", None), purpose, now):
             raise BadLinkError
         return {name: _long(value) for name, value in claims.items()}
 
@@ -85,10 +87,6 @@ class Links:
         claims = {"c": _short(customer_id), "m": _short(message_id)}
         return MessageLinks(self, claims, topic, website, order_id, now)
 
-    def of(self, claims: Mapping[str, str], purpose: str, now: datetime) -> str:
-        """Give the address of a link whose claims are shortened already."""
-        return f"{self.base_url}/links/{purpose}/{self._signed(purpose, claims, now)}"
-
     @cached_property
     def _keys(self) -> dict[str, hmac.HMAC]:
         """For each purpose a signature that has been begun with its key, of the newest secret."""
@@ -110,9 +108,21 @@ def _base64(data: bytes) -> bytes:
     return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
-@lru_cache(maxsize=64)
-def _expiry(purpose: str, now: datetime) -> int:
-    return int((now + LIFETIME[purpose]).timestamp())
+def payload(claims: Mapping[str, str], now: datetime) -> bytes:
+    """Write what a token says: the claims, and when it was made; its purpose says how long it lasts."""
+    said = {name: _short(value) for name, value in claims.items()}
+    return _payload(said, now)
+
+
+def _payload(short: Mapping[str, str], now: datetime) -> bytes:
+    return _base64(orjson.dumps({**short, "at": int(now.timestamp())}))
+
+
+def _is_fresh(made_at: Any, purpose: str, now: datetime) -> bool:
+    return (
+        isinstance(made_at, int)
+        and now.timestamp() < made_at + LIFETIME[purpose].total_seconds() + 1
+    )
 
 
 def _short(value: str) -> str:
@@ -135,7 +145,7 @@ def _long(value: Any) -> Any:
 class MessageLinks(Mapping[str, str]):
     """The links of one message, each made when it is first asked for: a template asks for few."""
 
-    __slots__ = ("_claims", "_links", "_made", "_now", "_order_id", "_topic", "_website")
+    __slots__ = ("_claims", "_links", "_made", "_now", "_order_id", "_said", "_topic", "_website")
 
     _SIGNED = frozenset({"agent", "answer", "unsubscribe", "preferences"})
 
@@ -150,6 +160,7 @@ class MessageLinks(Mapping[str, str]):
     ) -> None:
         self._links, self._claims, self._topic = links, claims, topic
         self._website, self._order_id, self._now = website, order_id, now
+        self._said = _payload(claims, now)
         self._made: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
@@ -160,8 +171,10 @@ class MessageLinks(Mapping[str, str]):
 
     def _make(self, name: str) -> str:
         if name in self._SIGNED:
-            claims = {**self._claims, "t": self._topic} if name == "unsubscribe" else self._claims
-            return self._links.of(claims, name, self._now)
+            said = self._said
+            if name == "unsubscribe":
+                said = _payload({**self._claims, "t": self._topic}, self._now)
+            return f"{self._links.base_url}/links/{name}/{self._links.sign(name, said)}"
         if name == "home":
             return self._website
         if name == "inbox":

@@ -1,6 +1,7 @@
 """The loop of a lane: claim who is due, run their flow, look again."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 RISK_LIMIT, LIMIT = 10, 500
 #: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
 RISK_PATIENCE, PATIENCE = 1.0, 30.0
+RISK_MOMENT = 0.2  #: seconds that the next alert waits for Prefect to hear of the end of this one
 
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
@@ -66,12 +68,13 @@ class LaneWorker:
         self._lane = lane
         self._is_risk = lane == Lane.RISK
         self._client = client
-        self._runs = Runs(
-            client, patience=patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
-        )
+        self._patience = patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
+        moment = RISK_MOMENT if self._is_risk else None
+        self._runs = Runs(client, patience=self._patience, moment=moment)
         self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
         self.artifacts = CampaignArtifacts(desk, client=client)
         self._claims: deque[Claim] = deque()
+        self._claimed_at = 0.0
         self._waited_for: str | None = None
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -86,6 +89,7 @@ class LaneWorker:
                 while not stop.is_set():
                     await self._round_or_rest(stop)
                 await campaigns
+            await self._runs.finished()
         self.wake.close()
         log.info("worker.stopped", lane=self._lane, left=len(self._claims))
 
@@ -108,6 +112,7 @@ class LaneWorker:
             worked |= await self.run_wanted()
         if not self._claims:
             self._claims.extend(await asyncio.to_thread(self._claim))
+            self._claimed_at = time.monotonic()
         while self._claims and not (stop and stop.is_set()):
             if not await self._serve_claim(self._claims[0]):
                 break  # Prefect is away and this lane waits for it; the claim is kept meanwhile
@@ -132,6 +137,8 @@ class LaneWorker:
         if not self.view.is_declared(claim.journey):
             log.error("worker.no_deployment", journey=claim.journey, add_it_to="prefect.yaml")
             await self._without_prefect(claim)
+        elif self._is_risk and self._patience_left() <= 0:
+            await self._without_prefect(claim)  # those before it took all the time there is
         elif self.view.reachable:
             return await self._with_prefect(claim)
         elif self._is_risk:
@@ -140,11 +147,17 @@ class LaneWorker:
             return False
         return True
 
+    def _patience_left(self) -> float:
+        """Give how long Prefect may take: in lane risk all who were claimed together share it."""
+        waited = time.monotonic() - self._claimed_at if self._is_risk else 0.0
+        return self._patience - waited
+
     async def _with_prefect(self, claim: Claim) -> bool:
         outcome = await self._runs.of_claim(
             claim,
             flow=self.view.flow_of(claim.journey),
             deployment_id=self.view.deployment_id(claim.journey),
+            patience=self._patience_left(),
         )
         if outcome is not Outcome.NOT_BEGUN:
             return True

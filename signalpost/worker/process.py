@@ -11,6 +11,9 @@ from signalpost.domain.vocabulary import Lane
 from signalpost.settings import Settings
 from signalpost.worker.environment import prefect_environment, worker_environment
 
+#: How far a campaign steps back when the machine is busy: alerts, signals and Prefect go first.
+_COURTESY = 10
+
 
 def run(lane: str, settings: Settings) -> None:
     """Serve a lane until SIGTERM or SIGINT; the batch that is going on is finished first.
@@ -19,6 +22,8 @@ def run(lane: str, settings: Settings) -> None:
         ConfigurationError: a setting, a journey or a deployment is wrong.
     """
     _prepare(settings, worker_environment(risk=lane == Lane.RISK))
+    if lane == Lane.MARKETING:
+        os.nice(_COURTESY)
     loop = _Loop(lane, settings)
     # Prefect's engine answers SIGTERM by crashing the run, but only in the main thread; so the
     # loop runs in another, and the main thread does nothing but wait for the signal.

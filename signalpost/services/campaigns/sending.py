@@ -159,6 +159,8 @@ async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch) -> None:
         *(_hand_over(desk.providers[channel], drafts) for channel, drafts in _loads(desk, batch))
     )
     await asyncio.to_thread(settle, desk, job, claim, batch, now=desk.clock())
+    for person in batch.people:
+        person.drafts = []  # a draft knows its person: left as a circle they would stay for long
 
 
 def _loads(desk: Desk, batch: Batch) -> Iterator[tuple[Channel, list[Draft]]]:
