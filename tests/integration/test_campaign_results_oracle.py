@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ class World:
         return found
 
     def sides(self, campaign, run=None):
-        found = defaultdict(lambda: [0, set(), 0, defaultdict(int)])
+        found: Any = defaultdict(lambda: [0, set(), 0, defaultdict(int)])
         for root, (came_with, side, at) in self.entered(campaign).items():
             if run not in (None, came_with):
                 continue
@@ -85,7 +86,7 @@ class World:
 
     def owed(self):
         """Run → channel → orders and money, each order to the last message of all that arrived."""
-        found = defaultdict(lambda: [0, defaultdict(int)])
+        found: Any = defaultdict(lambda: [0, defaultdict(int)])
         for who, when, cents, currency in self.bought():
             before = [
                 (at, run, channel)

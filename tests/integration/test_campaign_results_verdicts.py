@@ -66,6 +66,16 @@ def test_before_the_horizon_it_is_not_yet_known_and_then_it_is(book):
     assert (late.experiment.sides[0].ripe, late.experiment.sides[0].counted) == (41, 41)
 
 
+def test_a_horizon_that_cannot_be_reached_any_more_is_said_to_be_so(book):
+    run = book.run(holdout="50%", experiment={"measure": {**MEASURE, "horizon": 40}})
+    fill(book, run, "treated", 20, 15)
+    fill(book, run, "held out", 20, 5)
+    assert "Nobody else comes in" not in book.results(run, days=6).markdown()
+    last = book.results(run, days=8)
+    assert says(last) == {"treated": "not yet known"}
+    assert "has 20 of 40 people. Nobody else comes in, so that it will not" in last.markdown()
+
+
 def test_a_known_answer_is_kept_when_it_is_looked_at_and_stands_whatever_comes_later(book):
     run = book.run(holdout="50%", experiment={"measure": {**MEASURE, "horizon": 40}})
     fill(book, run, "treated", 40, 30)

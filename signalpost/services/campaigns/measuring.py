@@ -124,11 +124,12 @@ class Trial:
         measure = self.campaign.measure
         if measure.horizon is not None:
             return FixedHorizon(people=measure.horizon, alpha=measure.alpha)
-        ends = all(one.is_over for one in self.ran) and not self._goes_on() and self.entered
-        return Sequential(ends_at=self.until if ends else None, alpha=measure.alpha)
+        return Sequential(ends_at=self.until if self._is_closed() else None, alpha=measure.alpha)
 
-    def _goes_on(self) -> bool:
-        return self.whole_campaign and self.campaign.schedule.at is None
+    def _is_closed(self) -> bool:
+        """Whether nobody comes in any more."""
+        goes_on = self.whole_campaign and self.campaign.schedule.at is None
+        return bool(self.entered) and not goes_on and all(one.is_over for one in self.ran)
 
     @property
     def counts_ripe_only(self) -> bool:
@@ -157,6 +158,7 @@ class Trial:
             report=self._judge(arms, weights, control, kept),
             kept=kept,
             measure=self._measure(),
+            is_complete=self._is_closed() and self.now >= self.until,
         )
 
     def _spent(self, ripe: datetime) -> list[Any]:

@@ -56,16 +56,16 @@ def verdicts(found: Experiment) -> list[str]:
         return ["Not yet known: nobody has passed the gate so far."]
     if not any(side.counted for side in found.sides):
         return [f"Not yet known: nobody's {found.within} to convert are over."]
-    answers = (
-        _once_known(found, one) if one.verdict.known else one.verdict.why
-        for one in found.report.comparisons
-    )
-    return list(dict.fromkeys(answers))
+    return list(dict.fromkeys(_answer(found, one) for one in found.report.comparisons))
 
 
-def _once_known(found: Experiment, one: Comparison) -> str:
-    kept = " (Decided at an earlier look; it stands.)" if one.arm in found.kept else ""
-    return f"{one.verdict.why}{kept}"
+def _answer(found: Experiment, one: Comparison) -> str:
+    said = one.verdict.why
+    if one.verdict.known:
+        return f"{said} (Decided at an earlier look; it stands.)" if one.arm in found.kept else said
+    if found.is_complete and one.verdict.trust:
+        return f"{said} Nobody else comes in, so that it will not be known from this alone."
+    return said
 
 
 def sums(found: Figures) -> Iterator[str]:

@@ -90,6 +90,7 @@ class Experiment:
     report: Report | None  #: None: nobody came in
     kept: Mapping[str, Verdict] = field(default_factory=dict)  #: known at an earlier look
     measure: Mapping[str, Any] = field(default_factory=dict)  #: as stated beforehand
+    is_complete: bool = False  #: nobody comes in any more, and everybody's time is over
 
     @property
     def new_verdicts(self) -> dict[str, Verdict]:
