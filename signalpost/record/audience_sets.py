@@ -43,9 +43,9 @@ Roots = Select[*tuple[Any, ...]]
 
 customers = table_of(Customer)
 _events = table_of(events.Event)
-_consents = table_of(consents.Consent)
+consents_table = table_of(consents.Consent)
 _suppressions = table_of(consents.Suppression)
-_points = table_of(ContactPoint)
+points_table = table_of(ContactPoint)
 _people = table_of(campaigns.CampaignPerson)
 _runs = table_of(campaigns.CampaignRun)
 
@@ -57,16 +57,24 @@ _ONE = literal_column("1")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a select is made for. ``family``: look at one person only, whose customers these are."""
+    """What a select is made for.
+
+    ``roots`` and ``family``: look at these people only, and at whose rows count for them.
+    """
 
     now: datetime
     sql: sql.Postgres | sql.Sqlite
+    roots: Collection[str] | None = None
     family: Collection[str] | None = None
 
     @property
     def is_postgres(self) -> bool:
         """Whether it is for PostgreSQL."""
         return isinstance(self.sql, sql.Postgres)
+
+    def only(self, root: Any) -> ColumnElement[bool]:
+        """The person is one of those to look at."""
+        return true() if self.roots is None else root.in_(list(self.roots))
 
     def ago(self, length: timedelta) -> datetime:
         """Give the moment so long ago; the first there is when it would be before all of them."""
@@ -88,11 +96,10 @@ class Rooted:
 def was_merged(customer: Any) -> ColumnElement[bool]:
     """The customer was merged into another one.
 
-    Said twice: as the index ``ix_customers_merged`` says it, and in a way of which PostgreSQL thinks
-    that it is rare, as it is.
+    In the words of the index ``ix_customers_merged``: PostgreSQL takes "id <> root_id" to be true of
+    nearly everybody, and this to be rare, as it is.
     """
-    rarely = cast(customer.c.id == customer.c.root_id, Integer) == 0
-    return and_(customer.c.id != customer.c.root_id, rarely)
+    return cast(customer.c.id == customer.c.root_id, Integer) == literal_column("0")
 
 
 def _rooted(table: Any, scope: Scope, *, name: str = "merged") -> Rooted:
@@ -146,7 +153,7 @@ def did(rule: Did, scope: Scope) -> tuple[Roots, bool]:
     sums = summed(rule, scope)
     enough = and_(true(), *_bounds(rule, sums, scope))
     roots = sums.source.with_only_columns(sums.source.selected_columns.root)
-    if _nothing_is_enough(rule):
+    if nothing_is_enough(rule):
         return roots.having(not_(enough)), False
     return roots.having(enough), True
 
@@ -156,7 +163,8 @@ def _asks_for_one(rule: Did) -> bool:
     return rule.times == 1 and all(one is None for one in more)
 
 
-def _nothing_is_enough(rule: Did) -> bool:
+def nothing_is_enough(rule: Did) -> bool:
+    """It is true of somebody who never did it."""
     return (
         rule.times <= 0
         and (rule.at_most is None or rule.at_most >= 0)
@@ -172,13 +180,43 @@ def _bounds(rule: Did, sums: _Sums, scope: Scope) -> list[ColumnElement[bool]]:
         bounds.append(sums.count >= rule.times)
     if rule.at_most is not None:
         bounds.append(sums.count <= rule.at_most)
-    if sums.total is not None and rule.total_at_least is not None:
-        bounds.append(sums.total >= _amount(rule.total_at_least, scope))
-    if sums.total is not None and rule.total_at_most is not None:
-        bounds.append(sums.total <= _amount(rule.total_at_most, scope))
     if rule.last_before is not None:
         bounds.append(sums.last <= literal(scope.ago(rule.last_before), UtcDateTime()))
+    return [*bounds, *_bounds_of_total(rule, sums.total, scope)]
+
+
+def _bounds_of_total(rule: Did, total: Any, scope: Scope) -> list[ColumnElement[bool]]:
+    bounds: list[ColumnElement[bool]] = []
+    if total is not None and rule.total_at_least is not None:
+        bounds.append(total >= _amount(rule.total_at_least, scope))
+    if total is not None and rule.total_at_most is not None:
+        bounds.append(total <= _amount(rule.total_at_most, scope))
     return bounds
+
+
+def of_whom_did(people: Roots, rule: Did, scope: Scope) -> Roots:
+    """On PostgreSQL: those of these people of whom it is true; column ``id``, each once.
+
+    Their events alone are grouped, and once. Whoever paid in more than one currency, as few do, is
+    looked for among the totals by currency, which are made when the first of them comes.
+    """
+    who = people.subquery("who")
+    if rule.sum_of not in (None, "total"):
+        return select(who.c.id).where(who.c.id.in_(did(rule, scope)[0]))
+    found = deeds(rule, scope)
+    source = found.source.join(who, who.c.id == found.root)
+    theirs = select(who.c.id).select_from(source).where(found.only).group_by(who.c.id)
+    if _asks_for_one(rule):
+        return theirs
+    last = func.max(_events.c.occurred_at, type_=UtcDateTime())
+    bounds = _bounds(rule, _Sums(theirs, func.count(), None, last), scope)
+    totals = _bounds_of_total(rule, func.coalesce(func.sum(_events.c.total), _ZERO), scope)
+    if rule.sum_of is not None and totals:
+        money = func.coalesce(_events.c.currency, literal_column("''"))
+        mixed = who.c.id.in_(did(rule, scope)[0])
+        one_currency = func.min(money) == func.max(money)
+        bounds.append(case((one_currency, and_(*totals)), else_=mixed))
+    return theirs.having(and_(true(), *bounds))
 
 
 def _amount(value: float, scope: Scope) -> ColumnElement[Any]:
@@ -252,7 +290,7 @@ def agreed(rule: Consent, scope: Scope) -> Roots:
     the one that was recorded later. A yes counts unless something else was said after it: so few say
     no that this is far less work than to put everybody's statements in order.
     """
-    yes, no = _consents.alias("yes"), _consents.alias("no")
+    yes, no = consents_table.alias("yes"), consents_table.alias("no")
     agreeing, refusing = _rooted(yes, scope), _rooted(no, scope, name="merged_no")
     later = or_(no.c.at > yes.c.at, and_(no.c.at == yes.c.at, _outranks(no, yes, rule)))
     taken_back = (
@@ -261,7 +299,7 @@ def agreed(rule: Consent, scope: Scope) -> Roots:
         .where(
             refusing.root == agreeing.root,
             refusing.only,
-            _about(no, rule),
+            about(no, rule),
             no.c.status != "granted",
             later,
         )
@@ -269,11 +307,12 @@ def agreed(rule: Consent, scope: Scope) -> Roots:
     return (
         select(agreeing.root.label("root"))
         .select_from(agreeing.source)
-        .where(agreeing.only, _about(yes, rule), yes.c.status == "granted", ~exists(taken_back))
+        .where(agreeing.only, about(yes, rule), yes.c.status == "granted", ~exists(taken_back))
     )
 
 
-def _about(said: Any, rule: Consent) -> ColumnElement[bool]:
+def about(said: Any, rule: Consent) -> ColumnElement[bool]:
+    """The statement is about the channel and topic, be it among others."""
     return and_(
         said.c.channel.in_({rule.channel, "*"}),
         said.c.topic.in_({rule.topic, "*"}),
@@ -303,9 +342,9 @@ def reachable(rule: Reachable, scope: Scope) -> Roots:
     In use is the root's own before a merged one's, then the newest. A good address counts unless a bad
     one is used before it: bad ones are few.
     """
-    good, bad = _points.alias("good"), _points.alias("bad")
+    good, bad = points_table.alias("good"), points_table.alias("bad")
     of_good, of_bad = _rooted(good, scope), _rooted(bad, scope, name="merged_bad")
-    blocked = _blocked(rule.channel)
+    barred = blocked(rule.channel)
 
     def own(point: Any, rooted: Rooted) -> ColumnElement[Any]:
         return case((point.c.customer_id == rooted.root, 1), else_=0)
@@ -321,11 +360,11 @@ def reachable(rule: Reachable, scope: Scope) -> Roots:
             of_bad.only,
             bad.c.channel == rule.channel,
             bad.c.replaced_at.is_(None),
-            or_(bad.c.verified_at.is_(None), bad.c.address.in_(blocked)),
+            or_(bad.c.verified_at.is_(None), bad.c.address.in_(barred)),
             place(bad, of_bad) > place(good, of_good),
         )
     )
-    unblocked = _is_not_in(good.c.address, blocked, scope)
+    unblocked = _is_not_in(good.c.address, barred, scope)
     return (
         select(of_good.root.label("root"))
         .select_from(of_good.source)
@@ -348,7 +387,7 @@ def _is_not_in(value: Any, found: Roots, scope: Scope) -> ColumnElement[bool]:
     return ~exists(select(_ONE).select_from(listed).where(listed.c[0] == value))
 
 
-def _blocked(channel: str) -> Roots:
+def blocked(channel: str) -> Roots:
     """Addresses with a block for everything that nobody lifted; each reason is lifted by itself."""
     block, lifting = _suppressions.alias("block"), _suppressions.alias("lifting")
     lifted = select(_ONE).where(

@@ -1,50 +1,28 @@
-"""Audiences: a rule compiled to one SQL statement, counted, and explained for one person.
+"""Audiences: a rule counted, and explained for one person.
 
-A rule becomes a condition on the root customers (``customers``, unaliased, so that whoever freezes
-an audience can select more of its columns: ``members(...).add_columns(customers.c.zone)``). It is
-first brought to the form in which only single clauses are negated. A clause about the customer's own
-row is a plain condition. Every other clause is a set of root customers (``record.audience_sets``),
-and the person must be in it, or not:
-
-- SQLite: ``IN`` and ``NOT IN``; it makes a table of the set once and looks there.
-- PostgreSQL, where every clause must hold: ``IN`` and ``NOT EXISTS``, which it plans as joins.
-- PostgreSQL, below an "any": a join that keeps everybody, asked whether it found something. A set
-  that does not fit into ``work_mem`` would otherwise be searched once a person.
+``record.audience_select`` compiles the rule to one SQL statement.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlmodel import Session
 
-from signalpost.domain.audience import (
-    All,
-    AnyOf,
-    Attribute,
-    Consent,
-    Did,
-    Everyone,
-    InCampaign,
-    Not,
-    Reachable,
-    Rule,
-    Sample,
-    Tenure,
-)
+from signalpost.domain.audience import All, AnyOf, Not, Rule
 from signalpost.domain.audience_words import clause_in_words
 from signalpost.errors import NotFoundError
 from signalpost.record import audience_sets as sets
 from signalpost.record import audience_values as sql
 from signalpost.record.audience_findings import finding
-from signalpost.record.audience_sets import Scope, customers
+from signalpost.record.audience_select import Compiler
+from signalpost.record.audience_select import members as compiled
+from signalpost.record.audience_sets import Scope
 from signalpost.record.customers import family, roots
-
-Truth = ColumnElement[bool]
-_COLUMNS = ("locale", "zone")  #: attributes that are columns
 
 
 @dataclass(frozen=True)
@@ -72,14 +50,14 @@ def members(rule: Rule, *, now: datetime, dialect: str) -> sets.Roots:
     Raises:
         BadInputError: an operator, name or value in the rule makes no sense; says which and why.
     """
-    return _members(rule, _scope(now, dialect))
+    return compiled(rule, _scope(now, dialect))
 
 
 def count(session: Session, rule: Rule, *, now: datetime) -> int:
     """Count the people a rule applies to."""
     found = members(rule, now=now, dialect=_dialect(session))
     with for_many(session):
-        return session.execute(found.with_only_columns(func.count())).scalar_one()
+        return session.execute(select(func.count()).select_from(found.subquery())).scalar_one()
 
 
 #: For statements about a million people on PostgreSQL: memory to join and group in, no compiling of
@@ -110,14 +88,22 @@ def _set(session: Session, settings: Mapping[str, str]) -> None:
     session.execute(select(*(func.set_config(name, to, True) for name, to in settings.items())))
 
 
+def among(session: Session, rule: Rule, *, ids: Collection[str], now: datetime) -> set[str]:
+    """Give those of these root customers to whom a rule applies, reading only their rows."""
+    families = family(session, ids)
+    scope = _scope(now, _dialect(session))
+    scope = replace(scope, roots=tuple(ids), family=tuple(chain(*families.values())))
+    return set(session.execute(compiled(rule, scope)).scalars()) if ids else set()
+
+
 def holds(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> bool:
     """Tell whether a rule applies to one person.
 
     Raises:
         NotFoundError: there is no such customer.
     """
-    root, scope = _person(session, customer_id, now)
-    return _holds(session, rule, root, scope)
+    _, scope = _person(session, customer_id, now)
+    return _holds(session, rule, scope)
 
 
 def explain(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> list[ClauseResult]:
@@ -133,9 +119,7 @@ def explain(session: Session, rule: Rule, *, customer_id: str, now: datetime) ->
     for clause in _literals(rule):
         bare = clause.rule if isinstance(clause, Not) else clause
         value = finding(session, bare, root=root, scope=scope)
-        results.append(
-            ClauseResult(clause_in_words(clause), _holds(session, clause, root, scope), value)
-        )
+        results.append(ClauseResult(clause_in_words(clause), _holds(session, clause, scope), value))
     return results
 
 
@@ -144,15 +128,15 @@ def narrowing(session: Session, rule: Rule, *, now: datetime) -> list[Narrowing]
 
     It begins with everybody. A clause that nobody is left by is the one to look at.
     """
-    compiler = _Compiler(_scope(now, _dialect(session)))
+    compiler = Compiler(_scope(now, _dialect(session)))
     clauses = rule.rules if isinstance(rule, All) else (rule,)
-    reached: Truth = true()
+    reached: ColumnElement[bool] = true()
     columns: list[Any] = [func.count()]
     for clause in clauses:
         reached = and_(reached, compiler.condition(clause, joined=False))
         columns.append(func.coalesce(func.sum(case((reached, 1), else_=0)), 0))
     with for_many(session):
-        row = session.execute(compiler.select(true()).with_only_columns(*columns)).one()
+        row = session.execute(compiler.everybody([]).with_only_columns(*columns)).one()
     words = ["everybody on record", *map(_short, clauses)]
     return [Narrowing(said, int(left)) for said, left in zip(words, row, strict=True)]
 
@@ -179,17 +163,12 @@ def _person(session: Session, customer_id: str, now: datetime) -> tuple[str, Sco
     if root is None:
         raise NotFoundError(f"There is no customer {customer_id}.")
     scope = _scope(now, _dialect(session))
-    return root, replace(scope, family=tuple(family(session, [root])[root]))
+    members_of = tuple(family(session, [root])[root])
+    return root, replace(scope, roots=(root,), family=members_of)
 
 
-def _holds(session: Session, rule: Rule, root: str, scope: Scope) -> bool:
-    found = _members(rule, scope).where(customers.c.id == root)
-    return session.execute(found).first() is not None
-
-
-def _members(rule: Rule, scope: Scope) -> sets.Roots:
-    compiler = _Compiler(scope)
-    return compiler.select(compiler.condition(rule, joined=True))
+def _holds(session: Session, rule: Rule, scope: Scope) -> bool:
+    return session.execute(compiled(rule, scope)).first() is not None
 
 
 def _literals(rule: Rule, *, negative: bool = False) -> Iterator[Rule]:
@@ -201,116 +180,3 @@ def _literals(rule: Rule, *, negative: bool = False) -> Iterator[Rule]:
         yield from _literals(rule.rule, negative=not negative)
     else:
         yield Not(rule) if negative else rule
-
-
-class _Compiler:
-    """Turns a rule into a condition, and gathers the joins that it needs."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._source: FromClause = customers
-
-    def select(self, condition: Truth) -> sets.Roots:
-        """Give the root customers of whom the condition is true."""
-        # As a CASE: PostgreSQL takes "id = root_id" to be true of hardly anybody.
-        is_root = case((customers.c.id == customers.c.root_id, true()), else_=false())
-        if not self._scope.is_postgres:
-            is_root = customers.c.id == customers.c.root_id
-        return select(customers.c.id).select_from(self._source).where(is_root, condition)
-
-    def condition(self, rule: Rule, *, joined: bool, negative: bool = False) -> Truth:
-        """Compile a rule, or its opposite. ``joined``: it must hold, whatever else does."""
-        if isinstance(rule, Not):
-            return self.condition(rule.rule, joined=joined, negative=not negative)
-        if isinstance(rule, All | AnyOf):
-            if isinstance(rule, All) != negative or len(rule.rules) == 1:
-                return and_(
-                    true(),
-                    *(self.condition(r, joined=joined, negative=negative) for r in rule.rules),
-                )
-            return or_(
-                false(), *(self.condition(r, joined=False, negative=negative) for r in rule.rules)
-            )
-        return self._clause(rule, joined=joined, negative=negative)
-
-    def _clause(self, rule: Rule, *, joined: bool, negative: bool) -> Truth:
-        scope = self._scope
-        if isinstance(rule, Did):
-            found, inside = sets.did(rule, scope)
-            return self._member(found, joined=joined, negative=negative == inside)
-        if isinstance(rule, Consent):
-            found = sets.agreed(rule, scope)
-        elif isinstance(rule, Reachable):
-            found = sets.reachable(rule, scope)
-        elif isinstance(rule, InCampaign):
-            found = sets.decided(rule, scope)
-        else:
-            condition = self._own(rule)
-            return ~condition if negative else condition
-        return self._member(found, joined=joined, negative=negative)
-
-    def _member(self, found: sets.Roots, *, joined: bool, negative: bool = False) -> Truth:
-        """Say that the person is in a set, or is not."""
-        person = customers.c.id
-        if not self._scope.is_postgres or (joined and not negative):
-            return person.not_in(found) if negative else person.in_(found)
-        listed = (found if joined else found.distinct()).subquery()
-        if joined:
-            return ~select(listed.c.root).where(listed.c.root == person).exists()
-        self._source = self._source.outerjoin(listed, listed.c.root == person)
-        return listed.c.root.is_(None) if negative else listed.c.root.is_not(None)
-
-    def _own(self, rule: Rule) -> Truth:
-        """Compile a clause about the customer's own row, and of those merged into it."""
-        match rule:
-            case Everyone():
-                return true()
-            case Sample(share, seed):
-                return self._scope.sql.drawn(customers.c.id, seed=seed, share=share)
-            case Tenure():
-                return self._tenure(rule)
-            case Attribute():
-                return self._attribute(rule)
-        raise TypeError(f"{rule!r} is no rule of an audience")
-
-    def _tenure(self, rule: Tenure) -> Truth:
-        bounds: list[Truth] = [true()]
-        if rule.at_least is not None:
-            bounds.append(self._known_since(self._scope.ago(rule.at_least)))
-        if rule.less_than is not None:
-            bounds.append(~self._known_since(self._scope.ago(rule.less_than)))
-        return and_(*bounds)
-
-    def _known_since(self, moment: datetime) -> Truth:
-        earlier = sets.merged(lambda other: other.c.created_at <= moment, self._scope)
-        return or_(customers.c.created_at <= moment, self._member(earlier, joined=False))
-
-    def _attribute(self, rule: Attribute) -> Truth:
-        """The root's own attribute counts; without one, that of the first customer merged into it."""
-        own = self._has(customers, rule)
-        lent = sets.merged(
-            lambda other: and_(self._is_first(other, rule), self._applies(other, rule)), self._scope
-        )
-        return case((own, self._applies(customers, rule)), else_=self._member(lent, joined=False))
-
-    def _is_first(self, other: Any, rule: Attribute) -> Truth:
-        before = customers.alias("before")
-        earlier = select(before.c.id).where(
-            before.c.root_id == other.c.root_id,
-            sets.was_merged(before),
-            before.c.id < other.c.id,
-            self._has(before, rule),
-        )
-        return and_(self._has(other, rule), ~earlier.exists())
-
-    def _has(self, customer: Any, rule: Attribute) -> Truth:
-        if rule.name in _COLUMNS:
-            held = customer.c[rule.name]
-            return and_(held.is_not(None), held != "")
-        return self._scope.sql.has(customer.c.attributes, rule.name.partition(".")[0])
-
-    def _applies(self, customer: Any, rule: Attribute) -> Truth:
-        document = customer.c.attributes
-        if rule.name in _COLUMNS:
-            document = self._scope.sql.one_of(rule.name, customer.c[rule.name])
-        return self._scope.sql.holds(document, rule.name, rule.op, rule.value)

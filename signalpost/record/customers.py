@@ -24,7 +24,11 @@ class Customer(Table, table=True):
 
     __tablename__ = "customers"
     # The few who were merged away: what is asked of whole families looks them up here.
-    __table_args__ = (partial_index("ix_customers_merged", "id", "root_id", where="id <> root_id"),)
+    __table_args__ = (
+        partial_index(
+            "ix_customers_merged", "id", "root_id", where="CAST(id = root_id AS INTEGER) = 0"
+        ),
+    )
 
     id: str = pk()
     root_id: str = Field(index=True, sa_type=Id)
@@ -219,8 +223,9 @@ _PROFILES = select(
 def profiles(session: Session, root_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return locale, zone and attributes by root: its own first, then of those merged into it."""
     found: dict[str, dict[str, Any]] = {}
-    rows = [row for ids in chunks(root_ids) for row in session.execute(_PROFILES, {"ids": ids})]
-    for row in sorted(rows, key=lambda row: (row.id != row.root_id, row.id)):
+    rows = [r for ids in chunks(root_ids) for r in session.execute(_PROFILES, {"ids": ids}).all()]
+    rows.sort(key=lambda row: (row.id != row.root_id, row.id))
+    for row in rows:
         whole = found.setdefault(row.root_id, {"locale": None, "zone": None, "attributes": {}})
         whole["locale"] = whole["locale"] or row.locale
         whole["zone"] = whole["zone"] or row.zone

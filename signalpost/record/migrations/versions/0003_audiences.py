@@ -40,7 +40,7 @@ def upgrade() -> None:
         postgresql_where=happened,
         sqlite_where=happened,
     )
-    merged = sa.text("id <> root_id")
+    merged = sa.text("CAST(id = root_id AS INTEGER) = 0")
     op.create_index(
         "ix_customers_merged",
         "customers",
