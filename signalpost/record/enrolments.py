@@ -299,6 +299,11 @@ def keep_versions(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> Non
     insert_new(session, _v, rows, conflict=("version",))
 
 
+def kept_versions(session: Session, *, versions: Collection[str]) -> set[str]:
+    """Give those of the versions that are kept."""
+    return set(session.execute(select(_v.c.version).where(_v.c.version.in_(versions))).scalars())
+
+
 def programs(session: Session, *, versions: Collection[str]) -> dict[str, dict[str, Any]]:
     """Give the programs of these versions, as JSON."""
     rows = session.execute(select(_v.c.version, _v.c.program).where(_v.c.version.in_(versions)))

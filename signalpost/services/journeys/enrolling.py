@@ -30,6 +30,7 @@ class Journeys:
 
     current: Mapping[str, Program]
     _pinned: dict[str, Program] = field(default_factory=dict)
+    _kept: set[str] = field(default_factory=set)  #: versions seen on the record, so there for good
 
     def react(self, session: Session, arrivals: Sequence[Arrival], now: datetime) -> None:
         """Let each event end, wake and start what it should; decisions say why, or why not."""
@@ -123,6 +124,11 @@ class Journeys:
             self._join(session, refused, now, notes)
 
     def _keep(self, session: Session, programs: Mapping[str, Program], now: datetime) -> None:
+        new = programs.keys() - self._kept
+        if not new:
+            return
+        there = enrolments.kept_versions(session, versions=new)
+        self._kept |= there
         enrolments.keep_versions(
             session,
             rows=[
@@ -132,7 +138,8 @@ class Journeys:
                     "program": program.to_json(),
                     "first_seen_at": now,
                 }
-                for program in programs.values()
+                for version, program in programs.items()
+                if version in new - there
             ],
         )
 

@@ -20,7 +20,6 @@ from signalpost.record import messages, restraint
 from signalpost.record import standings as record
 from signalpost.services.journeys.people import Person
 
-
 _CHANNELS = {channel.value: channel for channel in Channel}  # a tenth of what Channel(…) costs
 
 
