@@ -166,7 +166,13 @@ def report(settings: Settings, which: str, *, all_runs: bool, csv: bool, json: b
 
     with door.built(settings) as product:
         now = product.desk.clock()
-        found = results.look(product.desk, which=which, whole_campaign=all_runs, now=now)
+        found = results.look(
+            product.desk,
+            which=which,
+            whole_campaign=all_runs,
+            now=now,
+            prices=product.desk.sms_prices or None,
+        )
     if json:
         say.as_json(found.to_json())
     elif csv:
