@@ -403,7 +403,7 @@ def _events(period: Period) -> History:
 
 def asked_about(campaigns: Collection[Campaign]) -> set[str]:
     """Name the events that these campaigns ask about: in their audiences, facts and offers."""
-    names = set(REDEEMING)
+    names: set[str] = set(REDEEMING)
     for campaign in campaigns:
         names |= {rule.event for rule in clauses(campaign.audience) if isinstance(rule, Did)}
         names |= {

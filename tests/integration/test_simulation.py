@@ -9,8 +9,10 @@ from sqlalchemy import func, select
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.errors import BadInputError, NotFoundError
-from signalpost.record.base import metadata
+from signalpost.record.base import metadata, new_id
+from signalpost.services.links import BadLinkError, Links
 from signalpost.simulation import Cast, played, simulate, went
+from signalpost.simulation.quiet import Unsigned
 from tests.integration.simulation_harness import JOURNEYS, Life, campaign, moment
 
 SINCE, UNTIL = moment("04 00:00"), moment("14 00:00")
@@ -156,6 +158,18 @@ def rows(life):
             table.name: session.execute(select(func.count()).select_from(table)).scalar()
             for table in metadata.sorted_tables
         }
+
+
+def test_a_simulations_links_open_nothing_and_are_as_long_as_real_ones(tmp_path):
+    real = Links(base_url="https://shop.example", secrets=("secret",))
+    false = Unsigned(base_url=real.base_url, secrets=real.secrets)
+    about = {"customer_id": new_id(), "message_id": new_id(), "topic": "offers", "now": SINCE,
+             "website": "", "order_id": None}  # fmt: skip
+    for name in ("agent", "answer", "unsubscribe", "preferences"):
+        opens, opens_nothing = (one.for_message(**about)[name] for one in (real, false))
+        assert len(opens) == len(opens_nothing)
+        with pytest.raises(BadLinkError):
+            real.read(name, opens_nothing.rpartition("/")[2], now=SINCE)
 
 
 @pytest.fixture
