@@ -182,6 +182,12 @@ def last_version(
     return session.execute(query).mappings().first()
 
 
+def lock_campaign(session: Session, *, campaign: str) -> None:
+    """Have whoever starts a run of this campaign wait until the transaction ends."""
+    versions = select(_v.c.version).where(_v.c.campaign == campaign).order_by(_v.c.version)
+    session.execute(versions.with_for_update(key_share=True))
+
+
 def add_run(session: Session, *, row: Mapping[str, Any]) -> bool:
     """Write a new run; false when this occurrence of the campaign has one."""
     return bool(insert_new(session, _r, [row], conflict=("campaign", "occurrence"), returning="id"))

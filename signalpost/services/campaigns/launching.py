@@ -196,6 +196,7 @@ def _claimed(desk: Desk, campaign_run_id: str, claim_id: str) -> Run | None:
 
 def _alone(session: Session, run: Run) -> None:
     """Two runs of one campaign must not overlap; those of a series, and its stages, may."""
+    campaigns.lock_campaign(session, campaign=run.campaign)
     going = campaigns.runs(session, campaign=run.campaign, statuses=("running", "paused"))
     others = [one for one in going if one["id"] != run.id and one["series"] == run.series]
     if others and run.stage is None:
