@@ -37,6 +37,7 @@ def campaign(**more):
     definition = {
         "name": "spring",
         "message": "purchase_offer",
+        "topic": "offers",
         "audience": {"everyone": True},
         "channels": {"every": ["email"]},
         "approval": "never",
@@ -53,6 +54,7 @@ def notice(**more):
             "name": "notice",
             "message": "service_notice",
             "purpose": "transactional",
+            "topic": "service",
             "promotion": None,
             "facts": {
                 "what": "deliveries in Leeds",
@@ -147,7 +149,7 @@ def block(stage, addresses, *, channel="email", scope="all", reason="stop"):
         )
 
 
-def launched(stage, wanted, **more):
+def launched(stage, wanted, /, **more):
     """Launch and start; gives the run's id."""
     now = stage.clock.now
     run = launching.launch(stage.desk, launch=Launch(campaign=wanted, **more), by="ann", now=now)
@@ -156,7 +158,7 @@ def launched(stage, wanted, **more):
     return run.id
 
 
-def go(stage, wanted, **more):
+def go(stage, wanted, /, **more):
     """Launch, start and send until nobody is due now; gives the run's id."""
     run_id = launched(stage, wanted, **more)
     send(stage)
