@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 #: How a value is compared. ``known`` takes no value; ``among`` takes a tuple; ``before`` and ``after``
-#: take an ISO date or time.
+#: take an ISO date or time; ``contains`` finds a text within a text, whatever its capitals.
 OPERATORS = (
     "is", "is_not", "among", "not_among", "at_least", "at_most", "more_than", "less_than",
     "contains", "before", "after", "known",
@@ -81,7 +81,8 @@ class Reachable:
 class Where:
     """A condition on a property of an event. ``name``: a fact, or a path such as ``lines.sku``.
 
-    A path through a list applies when it does for any of its items.
+    A path through a list applies when it does for any of its items. ``is_not`` and ``not_among`` are
+    the opposite: something is there, and none of the items is it.
     """
 
     name: str

@@ -164,8 +164,13 @@ def _applies(op: str, one: Any, value: Any) -> bool:
         at = moment(one)
         return at is not None and (at < value if op == "before" else at >= value)
     if op == "contains" and isinstance(value, str):
-        return isinstance(one, str) and value in one
+        return isinstance(one, str) and folded(value) in folded(one)
     return _equals(one, value)
+
+
+def folded(text: str) -> str:
+    """Give a text in small letters, letter by letter, as a database does."""
+    return text.lower() if text.isascii() else "".join(one.lower()[0] for one in text)
 
 
 def _equals(one: Any, value: Any) -> bool:

@@ -179,7 +179,7 @@ def _test(op: str, value: Any, wanted: Any) -> Truth:
     if op == "contains" and isinstance(wanted, str):
         if not _storable(wanted):
             return false()
-        found = func.strpos(_plain(value), _text(wanted)) > 0
+        found = func.strpos(func.lower(_plain(value)), _text(values.folded(wanted))) > 0
         return and_(_kind(value) == "string", found)
     return _among(value, (wanted,))
 

@@ -175,6 +175,7 @@ COMPARISONS: list[tuple[str, Any, set[str]]] = [
     ("is", True, {"flag"}),
     ("contains", "ol", {"text", "list"}),
     ("contains", "golf", {"list"}),
+    ("contains", "OL", {"text", "list"}),
     ("after", "2026-03-01", {"date"}),
     ("after", "2026-03-02", set()),
     ("before", "2026-03-03", {"date"}),
@@ -212,6 +213,15 @@ def test_a_name_may_lead_into_objects_and_lists(book: Book) -> None:
     assert book.who(Attribute("home.city", "is_not", "Kyoto")) == {"bob"}
     assert book.who(Attribute("pets.kind", "is", "cat")) == {"ann"}
     assert book.who(Attribute("pets.kind", "known")) == {"ann", "bob"}
+
+
+def test_what_a_text_contains_is_found_whatever_its_capitals(book: Book) -> None:
+    book.person("ann")
+    book.event("ann", "order.placed", ago(days=1), facts={"items": [{"name": "Veste ÉTÉ Harbour"}]})
+    for wanted in ("harbour", "HARBOUR", "été", "veste É"):
+        rule = Did("order.placed", where=(Where("items.name", "contains", wanted),))
+        assert book.who(rule) == {"ann"}, wanted
+    assert not book.who(Did("order.placed", where=(Where("items.name", "is", "veste été harbour"),)))
 
 
 def test_locale_and_zone_are_attributes_too(book: Book) -> None:
