@@ -24,6 +24,10 @@ from signalpost.record.audience_select import members as compiled
 from signalpost.record.audience_sets import Scope
 from signalpost.record.customers import family, roots
 
+_AT_ONCE = (
+    500  #: people asked about by id: each clause names them, and a statement's values are limited
+)
+
 
 @dataclass(frozen=True)
 class ClauseResult:
@@ -90,10 +94,14 @@ def _set(session: Session, settings: Mapping[str, str]) -> None:
 
 def among(session: Session, rule: Rule, *, ids: Collection[str], now: datetime) -> set[str]:
     """Give those of these root customers to whom a rule applies, reading only their rows."""
-    families = family(session, ids)
-    scope = _scope(now, _dialect(session))
-    scope = replace(scope, roots=tuple(ids), family=tuple(chain(*families.values())))
-    return set(session.execute(compiled(rule, scope)).scalars()) if ids else set()
+    found: set[str] = set()
+    listed = list(ids)
+    for start in range(0, len(listed), _AT_ONCE):
+        some = listed[start : start + _AT_ONCE]
+        rows_of = tuple(chain(*family(session, some).values()))
+        scope = replace(_scope(now, _dialect(session)), roots=tuple(some), family=rows_of)
+        found.update(session.execute(compiled(rule, scope)).scalars())
+    return found
 
 
 def holds(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, and_, exists, func, select
 from sqlmodel import Session
 
+from signalpost.record.audiences import for_many
 from signalpost.record.base import table_of
 from signalpost.record.campaigns import LIVE, CampaignPerson, CampaignRun, CampaignVersion
 from signalpost.record.customers import Customer
@@ -18,7 +19,8 @@ _c = table_of(Customer)
 
 def stream(session: Session, members: Select[Any], *, size: int) -> Iterator[list[str]]:
     """Give the ids of an audience, ``size`` at a time, without ever holding all of them."""
-    rows = session.execute(members, execution_options={"yield_per": size})
+    with for_many(session):
+        rows = session.execute(members, execution_options={"yield_per": size})
     for part in rows.scalars().partitions(size):
         yield list(part)
 
@@ -31,13 +33,6 @@ def open_among(session: Session, *, campaign_run_id: str, ids: Collection[str]) 
         _p.c.outcome.is_(None),
     )
     return set(session.execute(query).scalars())
-
-
-def among(session: Session, members: Select[Any], *, ids: Collection[str]) -> set[str]:
-    """Give those of these people who are in an audience that is not frozen yet."""
-    inner = members.subquery()
-    member = next(iter(inner.c))
-    return set(session.execute(select(member).where(member.in_(ids))).scalars())
 
 
 def live_runs(session: Session) -> list[RowMapping]:

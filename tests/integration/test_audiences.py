@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from signalpost.domain import assignment
 from signalpost.domain.audience import (
@@ -141,6 +141,9 @@ class Book:
         )
         assert len(found) == len(set(found)), "somebody is in twice"
         assert audiences.count(self.session, rule, now=NOW) == len(found)
+        roots = customers.Customer.id == customers.Customer.root_id
+        everybody = list(self.session.exec(select(customers.Customer.id).where(roots)))
+        assert audiences.among(self.session, rule, ids=everybody, now=NOW) == set(found)
         return set(found)
 
 

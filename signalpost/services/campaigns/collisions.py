@@ -100,10 +100,7 @@ class Collisions:
             return set()
         if other.frozen:
             return campaign_plans.open_among(session, campaign_run_id=other.id, ids=ids)
-        members = audiences.members(
-            other.campaign.audience, now=self.now, dialect=session.get_bind().dialect.name
-        )
-        return campaign_plans.among(session, members, ids=ids)
+        return audiences.among(session, other.campaign.audience, ids=ids, now=self.now)
 
     def would_send(self, other: Other, person: Judged) -> list[Planned]:
         """Give what it would send: by the first channel of each chain for which there is an address."""

@@ -27,7 +27,7 @@ def freeze(desk: Desk, *, run: Run, campaign: Campaign, claim_id: str, now: date
             with transaction(writes=True) as session:
                 _hold(desk, session, run, claim_id)
                 left = freezing.undo_shard(session, campaign_run_id=run.id)
-        with transaction(writes=False) as session:
+        with transaction(writes=False) as session, audiences.for_many(session):
             members = members_of(session, run, campaign, now)
             people = freezing.choose(
                 session, members=members, due=_due(session, run, members), limit=run.sample_of

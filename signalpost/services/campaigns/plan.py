@@ -132,7 +132,8 @@ class _Planner:
         local_at = self.launch.local_at
         if local_at is None:
             return Due(self.launch.scheduled_at or self.now)
-        names = campaign_people.zones_of(self.session, members=members)
+        with audiences.for_many(self.session):
+            names = campaign_people.zones_of(self.session, members=members)
         by_zone = {name: release_moment(local_at, tz) for name in names if (tz := zone(name))}
         return Due(release_moment(local_at, _FIRST_ZONE), by_zone)
 
