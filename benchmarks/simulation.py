@@ -5,7 +5,6 @@ until morning; whoever waits is decided on twice. What is measured is the whole 
 with one run in it: copying the record, launching, freezing, deciding and rendering, reading the result.
 """
 
-import hashlib
 import json
 import resource
 import sys
@@ -15,11 +14,10 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from signalpost import bootstrap, settings
 from signalpost.content.campaigns import from_definition
-from signalpost.record.base import UtcDateTime, metadata
+from signalpost.record.base import UtcDateTime, metadata, new_id
 from signalpost.record.database import Database, open_engine
 from signalpost.record.migrate import migrate
 from signalpost.simulation import Cast, Played, played
@@ -56,7 +54,7 @@ def fill(database: Database, people: int) -> None:
         "customers": [], "contact_points": [], "consents": [], "suppressions": [],
     }  # fmt: skip
     for number in range(people):
-        one = str(UUID(bytes=hashlib.sha256(b"%d" % number).digest()[:16]))
+        one = new_id()
         email = f"person{number}@example.com"
         tables["customers"].append(
             {

@@ -1,7 +1,6 @@
 """Simulating: what would have gone to whom and when, by the same code, with nothing that can leave."""
 
 import asyncio
-import gc
 import multiprocessing
 import os
 import tempfile
@@ -15,6 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
+from signalpost import bootstrap
 from signalpost.errors import TransientError
 from signalpost.record.base import table_of
 from signalpost.record.copying import Copy, scratch
@@ -108,7 +108,7 @@ def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, numb
 
 def _part(answer: Connection, desk: Desk, period: Period, policy: SignalPolicy, part: Part) -> None:
     desk.database.engine.dispose(close=False)  # its connections are the parent's
-    gc.freeze()  # what is compiled and read already need not be looked through again
+    bootstrap.spare_the_collector()
     took: dict[str, float] = {}
     found = _alone(desk, period, policy, took.__setitem__, part)
     answer.send((found, took))
