@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from signalpost.errors import NotFoundError
 from signalpost.record.campaigns import CampaignPerson
+from signalpost.record.messages import Message
 from signalpost.services.campaigns import launching, results, runs
 from signalpost.services.campaigns.plan import Plan
 from signalpost.services.campaigns.reported import Figures
@@ -66,6 +67,12 @@ class Marketing:
             run = runs.find(session, which=CAMPAIGN)
             query = select(CampaignPerson).where(col(CampaignPerson.campaign_run_id) == run.id)
             return session.scalars(query).all()
+
+    def flow_run(self) -> str | None:
+        """Give the id of the Prefect flow run that sent to the first of them."""
+        query = select(col(Message.run_id)).where(col(Message.campaign_run_id).is_not(None))
+        with self._desk.database.reading() as session:
+            return session.scalar(query.order_by(Message.id).limit(1))
 
     def report(self, *, now: datetime) -> Figures:
         """Say what the run brought about so far."""

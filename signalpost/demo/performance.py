@@ -107,7 +107,10 @@ def _pages(demo: Settings, scene: Scene) -> list[tuple[str, str]]:
     pages = [(f"{one.called}'s record", f"/customers/{id_}") for one, id_ in who if id_]
     if (sheet := scene.marketing.sheet(now=story.END)) is not None:
         pages.append((f"The run of {CAMPAIGN}", f"/campaigns/{sheet.run.id}"))
-    return [*((name, login_link(demo, page)) for name, page in pages), *_house(demo)]
+    found = [(name, login_link(demo, page)) for name, page in pages]
+    if flow_run := scene.marketing.flow_run():
+        found.append(("  its flow run in Prefect", f"{demo.prefect_url}/runs/flow-run/{flow_run}"))
+    return [*found, *_house(demo)]
 
 
 def _house(demo: Settings) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ def test_it_needs_approval_and_holds_some_people_out(catalogue):
     campaign = load(marketing.FILES, catalogue)[marketing.CAMPAIGN]
     assert campaign.approval.above == 0
     assert 0 < campaign.holdout < 0.5
+    assert campaign.promotion
     assert campaign.promotion.ends_at > LAUNCH
 
 
