@@ -1,5 +1,6 @@
 """What stops a run within a batch, and how it goes on: pauses, cancelling, faults of providers."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -317,3 +318,29 @@ def test_a_provider_that_forgets_one_of_a_batch_leaves_that_one_unknown(stage):
     assert message_states(stage, run_id) == {"handed_over": 2, "unknown": 1}
     [unknown] = [m for m in rows(stage, Message) if m.status == "unknown"]
     assert unknown.address == "u1@example.com"
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
+def test_a_run_cancelled_in_the_midst_of_a_batch_adds_up(on_both, wait):
+    """Somebody cancels while a sender decides: neither waits for the other, and nobody counts twice."""
+    stage = on_both
+    people(stage, 3_000)
+    run_id = launched(stage, notice(channels=BY_EMAIL))
+    raised = []
+
+    def sends():
+        try:
+            send(stage)
+        except Exception as error:
+            raised.append(error)
+
+    sending = threading.Thread(target=sends)
+    sending.start()
+    sending.join(wait)
+    if the_run(stage, run_id).status == "running":
+        launching.cancel(stage.desk, campaign_run_id=run_id, by="ann", now=stage.clock())
+    sending.join(60)
+    assert raised == []
+    assert len({one.to for one in stage.sent}) == len(stage.sent)
+    assert sum(outcomes(stage, run_id).values()) == 3_000
+    audit(stage, run_id)
