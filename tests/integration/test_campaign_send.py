@@ -91,11 +91,3 @@ def test_whoever_comes_into_the_audience_after_the_freeze_is_not_in_the_run(stag
     people(stage, 2, first=2)
     send(stage)
     assert the_run(stage, run_id).people == len(stage.sent) == 2
-
-
-def test_a_message_without_a_channel_of_the_campaign_is_a_visible_skip(stage):
-    """purchase_offer has no SMS: a campaign that was pinned before the words went says so."""
-    people(stage, 1)
-    run_id = go(stage, campaign(channels={"every": ["email"]}))
-    assert outcomes(stage, run_id) == {("sent", "email", "allowed"): 1}
-    audit(stage, run_id)
