@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = {
     "expires_before_morning": "it would be too late by the time it may be sent ({until})",
     "incident": "marketing waits while {incident} lasts",
     "expires_in_incident": "it would be too late once {incident} is over",
+    "merged": "the customer was found to be the same person as {into}, who is asked instead",
     "already_happened": "what it is about had happened already ({event})",
     "render_failed": "the template broke on this customer's values",
     "missing_fact": "a fact that it must show is missing: {subject}",

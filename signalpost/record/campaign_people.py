@@ -215,6 +215,21 @@ def due_people(
     return {customer: tries for customer, tries in rows}  # noqa: C416 - Row is not a tuple pair
 
 
+def give_place(session: Session, *, campaign_run_id: str, of: str, to: str) -> bool:
+    """Give a person's place in a run to another; false when that one has a place of their own."""
+    taken = select(_p.c.customer_id).where(
+        _p.c.campaign_run_id == campaign_run_id, _p.c.customer_id == to
+    )
+    if session.execute(taken).first() is not None:
+        return False
+    session.execute(
+        update(_p)
+        .where(_p.c.campaign_run_id == campaign_run_id, _p.c.customer_id == of)
+        .values(customer_id=to)
+    )
+    return True
+
+
 _DECIDE = (
     update(_p)
     .where(_p.c.campaign_run_id == bindparam("run"), among(_p.c.customer_id))

@@ -46,10 +46,10 @@ def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datet
         literal(campaign_run_id),
         literal(now, UtcDateTime),
     ).where(_p.c.campaign_run_id == campaign_run_id)
+    held = make(_h).from_select(["customer_id", "series", "campaign_run_id", "since"], people)
+    again = {"lifted_at": None, "since": now, "campaign_run_id": campaign_run_id}
     session.execute(
-        make(_h)
-        .from_select(["customer_id", "series", "campaign_run_id", "since"], people)
-        .on_conflict_do_nothing()
+        held.on_conflict_do_update(index_elements=["customer_id", "series"], set_=again)
     )
 
 

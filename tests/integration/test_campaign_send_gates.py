@@ -193,9 +193,22 @@ def test_two_customers_who_turn_out_to_be_one_get_one_message(stage):
     merge(stage, one, other)
     send(stage)
     assert sorted(s.to for s in stage.sent) == ["u0@example.com", "u2@example.com"]
-    assert (decided(stage, run_id)[other].outcome, the_run(stage, run_id).status) == (
+    merged = decided(stage, run_id)[other]
+    assert (merged.outcome, merged.reason, the_run(stage, run_id).status) == (
         "skipped",
+        "merged",
         "done",
     )
     audit(stage, run_id)
     assert stage.clock.now >= EPOCH
+
+
+def test_whoever_is_merged_into_somebody_outside_of_the_run_gets_their_message_all_the_same(stage):
+    [one] = people(stage, 1)
+    run_id = launched(stage, campaign())
+    [late] = people(stage, 1, first=7)
+    merge(stage, late, one)
+    send(stage)
+    assert [s.to for s in stage.sent] == ["u7@example.com"]
+    assert list(decided(stage, run_id)) == [late]
+    audit(stage, run_id)

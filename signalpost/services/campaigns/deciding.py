@@ -65,6 +65,7 @@ def decide(
             return Ended("nobody due")
         customers.lock_customers(session, due)
         batch = Batch(load(session, job, due))
+        _follow_merges(session, job, batch)
         _decide_all(session, job, batch, now)
         write(session, job, batch, claim, now=now, flow_run=flow_run)
         _charge(session, job, batch, now)
@@ -97,10 +98,11 @@ def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
     nobody: dict[str, Any] = {"locale": None, "zone": None, "attributes": {}}
     people = []
     for root, tries in due.items():
-        profile = profiles.get(root, nobody)  # merged into somebody else meanwhile: no profile
+        profile = profiles.get(root, nobody)
         people.append(
             Recipient(
                 root_id=root,
+                is_merged=root not in profiles,
                 tries=tries,
                 locale=profile["locale"],
                 zone=profile["zone"],
@@ -116,6 +118,25 @@ def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
             again[row["customer_id"]].earlier.append(row)
     personal_facts(session, job, people)
     return people
+
+
+def _follow_merges(session: Session, job: Job, batch: Batch) -> None:
+    """Have the place of somebody merged since the freeze taken by whom they were merged into.
+
+    Who has taken a place is asked in a later batch; one who has a place of their own gets no second.
+    """
+    gone = [person for person in batch.people if person.is_merged and not person.tries]
+    roots = customers.roots(session, [person.root_id for person in gone]) if gone else {}
+    moved = set()
+    for person in gone:
+        root = roots.get(person.root_id, person.root_id)
+        if root != person.root_id and campaign_people.give_place(
+            session, campaign_run_id=job.run.id, of=person.root_id, to=root
+        ):
+            moved.add(person.root_id)
+        else:
+            person.verdicts.append(_verdict(None, "skip", "merged", into=root))
+    batch.people = [person for person in batch.people if person.root_id not in moved]
 
 
 def personal_facts(session: Session, job: Job, people: Sequence[Recipient]) -> None:
@@ -157,6 +178,8 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
         )
         for person in people:
             standing = standings[person.root_id]
+            if person.verdicts:  # merged: their place is taken
+                continue
             if person.root_id in over:
                 person.verdicts.append(_verdict(None, "skip", "already_redeemed"))
                 continue

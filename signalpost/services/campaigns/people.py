@@ -52,6 +52,7 @@ class Recipient:
     hold_until: datetime | None = None
     failure: str | None = None
     done: bool = False  #: a chain did its work in an earlier round
+    is_merged: bool = False  #: no root any more: merged into somebody since the freeze
 
 
 @dataclass(slots=True, eq=False)
