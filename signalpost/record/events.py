@@ -252,7 +252,8 @@ def of_people(
 ) -> dict[str, list[RowMapping]]:
     """Return, by root customer, the facts and times of these events, oldest first.
 
-    ``since``: only what occurred then or later. Parked ones are left out: they have not happened to anybody yet.
+    ``since``: only what occurred then or later. Parked ones are left out: they have not happened to
+    anybody yet.
     """
     customers = metadata.tables["customers"]
     query = (
