@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(480)]
 
 
 def free_ports(count):
@@ -42,7 +42,7 @@ def test_the_demo_plays_to_its_end_and_every_promise_holds(tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=290,
+        timeout=470,
         check=False,
     )
     told = done.stdout + done.stderr
