@@ -178,6 +178,18 @@ RULES: st.SearchStrategy[Rule] = st.recursive(
     ),
     max_leaves=5,
 )
+#: What is asked of those who did something: PostgreSQL answers it from the inside out.
+DOERS = st.builds(
+    lambda did, rules: All((did, *rules)),
+    st.builds(
+        Did,
+        event=EVENTS,
+        times=st.integers(1, 2),
+        sum_of=st.sampled_from([None, "total", "total.amount"]),
+        total_at_least=AMOUNTS,
+    ),
+    st.lists(st.one_of(SINGLE, SINGLE.map(Not), RULES), max_size=3),
+)
 
 _SAME = {
     "events": {"body_hash": "", "source": "", "payload": {}, "received_at": NOW},
@@ -218,7 +230,7 @@ def write(session: Session, record: Record) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(record=records(), rules=st.lists(RULES, min_size=1, max_size=5))
+@given(record=records(), rules=st.lists(st.one_of(RULES, DOERS), min_size=1, max_size=5))
 def test_a_statement_means_whom_plain_python_means(
     database: Database, record: Record, rules: list[Rule]
 ) -> None:
@@ -229,6 +241,9 @@ def test_a_statement_means_whom_plain_python_means(
             expected = members(record, rule)
             found = session.execute(audiences.members(rule, now=NOW, dialect=dialect)).scalars()
             assert sorted(found) == sorted(expected)
+            some = record.roots()[::2]
+            asked = audiences.among(session, rule, ids=some, now=NOW)
+            assert asked == {one for one in some if one in expected}
             assert audiences.narrowing(session, rule, now=NOW)[-1].remaining == len(expected)
             one = record.roots()[0]
             assert audiences.holds(session, rule, customer_id=one, now=NOW) == applies(
