@@ -36,10 +36,15 @@ RISK_LIMIT, LIMIT = 10, 500
 RISK_PATIENCE, PATIENCE = 1.0, 30.0
 RISK_MOMENT = 0.2  #: seconds that the next alert waits for Prefect to hear of the end of this one
 
+FILES_EVERY = 20.0
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
 PROGRESS_EVERY = 3.0
+
+
+#: Gives the deployments as the files describe them, and the campaigns whose file cannot be read.
+Reread = Callable[[], tuple[Collection[Deployment], Collection[str]]]
 
 
 class LaneWorker:
@@ -55,10 +60,11 @@ class LaneWorker:
         folder: Path,
         broken: Collection[str] = (),
         patience: float | None = None,
+        reread: Reread | None = None,
     ) -> None:
         """Prepare to serve ``lane``; ``patience`` is for slow machines, see ``RISK_PATIENCE``.
 
-        ``broken``: campaigns whose file cannot be read.
+        ``broken``: campaigns whose file cannot be read. ``reread`` gives what the files say by then.
         """
         self.wake = Wake(desk.database, lane=lane)
         self.view = PrefectView(
@@ -73,6 +79,7 @@ class LaneWorker:
         self._runs = Runs(client, patience=self._patience, moment=moment)
         self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
         self.artifacts = CampaignArtifacts(desk, client=client)
+        self._reread = reread
         self._claims: deque[Claim] = deque()
         self._claimed_at = 0.0
         self._waited_for: str | None = None
@@ -202,7 +209,13 @@ class LaneWorker:
             chores.append(_every(PARKED_EVERY, self._release_parked))
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
+            chores.append(_every(FILES_EVERY, self._read_files))
         return chores
+
+    async def _read_files(self) -> None:
+        """See campaign files that were written, or changed, while this worker goes on."""
+        if self._reread is not None:
+            self.view.declare(*await asyncio.to_thread(self._reread))
 
     async def _show_progress(self) -> None:
         if self.view.reachable:
@@ -261,10 +274,17 @@ async def serve_lane(
     folder: Path,
     stop: asyncio.Event,
     broken: Collection[str] = (),
+    reread: Reread | None = None,
 ) -> None:
-    """Serve a lane with the one client that its runs share; ``broken``: campaigns, see LaneWorker."""
+    """Serve a lane with the one client that its runs share; the rest is as for ``LaneWorker``."""
     async with shared_client() as client:
         worker = LaneWorker(
-            desk, lane=lane, client=client, declared=declared, folder=folder, broken=broken
+            desk,
+            lane=lane,
+            client=client,
+            declared=declared,
+            folder=folder,
+            broken=broken,
+            reread=reread,
         )
         await worker.serve(stop)

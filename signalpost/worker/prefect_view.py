@@ -54,6 +54,14 @@ class PrefectView:
         self._last_heartbeat = float("-inf")
         self._looked = asyncio.Event()
 
+    def declare(self, declared: Collection[Deployment], broken: Collection[str]) -> None:
+        """Take what the files say now; Prefect is told at the next look when they have changed."""
+        now = {one.name: one for one in declared}
+        if {n: one.version for n, one in now.items()} != {
+            n: one.version for n, one in self._declared.items()
+        }:
+            self._declared, self._broken, self._told = now, broken, False
+
     async def looked(self) -> None:
         """Wait until the first look is over, well or badly."""
         await self._looked.wait()

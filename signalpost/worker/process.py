@@ -5,11 +5,18 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.settings import Settings
+
 from signalpost.worker.environment import prefect_environment, worker_environment
+
+if TYPE_CHECKING:  # Prefect is imported only after its environment is set
+    from signalpost.content import Catalogue
+    from signalpost.worker.deployments import Deployment
 
 #: How far a campaign steps back when the machine is busy: alerts, signals and Prefect go first.
 _COURTESY = 10
@@ -82,6 +89,15 @@ def _prepare(settings: Settings, more: dict[str, str]) -> None:
         sys.path.insert(0, here)
 
 
+def _described(settings: Settings, catalogue: "Catalogue") -> tuple[list["Deployment"], set[str]]:
+    """Describe the deployments by the files as they are now."""
+    from signalpost.content.campaigns import load as load_campaigns
+    from signalpost.worker.campaign_deployments import everything, files_in
+
+    campaigns = load_campaigns(settings.campaigns, catalogue, broken="collect")
+    return everything(campaigns, catalogue), files_in(settings.campaigns)
+
+
 class _Loop:
     """Runs the loop of a lane in a thread, and keeps what went wrong."""
 
@@ -120,6 +136,7 @@ class _Loop:
                 folder=Path.cwd(),
                 stop=self._stop,
                 broken=files_in(self._settings.campaigns),
+                reread=partial(_described, self._settings, app.desk.catalogue),
             )
         finally:
             bootstrap.use(None)
