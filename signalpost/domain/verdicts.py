@@ -136,7 +136,7 @@ def _verdict(design: Design, control: Arm | None, seen: Comparison, waits: str |
     if control is None:
         return _not_yet("nobody was held out to compare with")
     if rates is None:
-        return _not_yet(f"{control.name} and {seen.arm} do not both have people")
+        return _not_yet(waits or f"{control.name} and {seen.arm} do not both have people")
     differs = rates.differs(alpha=design.alpha)
     if waits and not (differs and design.any_look_decides):
         return _not_yet(waits)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.settings import Settings
-
 from signalpost.worker.environment import prefect_environment, worker_environment
 
 if TYPE_CHECKING:  # Prefect is imported only after its environment is set
