@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlmodel import Session
 
 from signalpost.domain import assignment
@@ -25,9 +26,11 @@ from signalpost.domain.audience_words import (
     times_in_words,
     value_in_words,
 )
+from signalpost.record import audience_deeds as deeds
 from signalpost.record import audience_sets as sets
 from signalpost.record import consents, customers
-from signalpost.record.audience_sets import Scope
+from signalpost.record.audience_scope import Scope
+from signalpost.record.audience_scope import customers as customers_table
 
 _LONGEST = 200
 
@@ -68,11 +71,9 @@ def _attribute(session: Session, rule: Attribute, root: str) -> str:
 
 
 def _tenure(session: Session, scope: Scope) -> str:
-    row = sets.customers
+    row = customers_table
     ids: Sequence[str] = list(scope.family or ())
-    found = [
-        at for (at,) in session.execute(sets.select(row.c.created_at).where(row.c.id.in_(ids)))
-    ]
+    found = [at for (at,) in session.execute(select(row.c.created_at).where(row.c.id.in_(ids)))]
     since = min(found)
     return f"known since {_day(since)}, for {length_in_words(_whole_days(scope.now - since))}"
 
@@ -115,7 +116,7 @@ def _reachable(session: Session, rule: Reachable, root: str) -> str:
 
 
 def _did(session: Session, rule: Did, scope: Scope) -> str:
-    row = session.execute(sets.summed(rule, scope).source).mappings().first()
+    row = session.execute(deeds.summed(rule, scope).source).mappings().first()
     period = period_in_words(rule.within)
     if row is None:
         return f"did {rule.event} 0 times{period}"

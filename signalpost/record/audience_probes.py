@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, select
 
 from signalpost.domain.audience import Consent, Reachable
 from signalpost.record import audience_sets as sets
-from signalpost.record.audience_sets import customers
+from signalpost.record.audience_scope import Roots, customers, was_merged
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Person:
     family: ColumnElement[Any]  #: an array of ids, the root's own among them
 
 
-def families() -> sets.Roots:
+def families() -> Roots:
     """The customers merged into each root, as arrays: columns root_id and ids."""
     ids = func.array_agg(customers.c.id).label("ids")
-    merged = select(customers.c.root_id, ids).where(sets.was_merged(customers))
+    merged = select(customers.c.root_id, ids).where(was_merged(customers))
     return merged.group_by(customers.c.root_id)
 
 

@@ -2,7 +2,7 @@
 
 The rule is first brought to the form in which only single clauses are negated. A clause about the
 customer's own row is a plain condition. Every other clause is a set of root customers
-(``record.audience_sets``), and the person must be in it, or not:
+(``record.audience_sets``, ``record.audience_deeds``), and the person must be in it, or not:
 
 - SQLite: ``IN`` and ``NOT IN``; it makes a table of the set once and looks there.
 - PostgreSQL, where every clause must hold: ``IN`` and ``NOT EXISTS``, which it plans as joins.
@@ -45,16 +45,17 @@ from signalpost.domain.audience import (
     Tenure,
     clauses,
 )
+from signalpost.record import audience_deeds
 from signalpost.record import audience_probes as probes
 from signalpost.record import audience_sets as sets
-from signalpost.record.audience_sets import Scope, customers
+from signalpost.record.audience_scope import Roots, Scope, customers, merged, was_merged
 
 Truth = ColumnElement[bool]
 _COLUMNS = ("locale", "zone")  #: attributes that are columns
 _OWN = (Everyone, Tenure, Attribute, Sample)  #: from the quickest to look at to the slowest
 
 
-def members(rule: Rule, scope: Scope) -> sets.Roots:
+def members(rule: Rule, scope: Scope) -> Roots:
     """Compile a rule to one select of the ``id`` of every root customer it applies to.
 
     Raises:
@@ -64,11 +65,13 @@ def members(rule: Rule, scope: Scope) -> sets.Roots:
         return Compiler(scope).everybody([rule])
     musts = list(_musts(rule))
     own = [one for one in musts if _is_own(one)]
-    deeds = [one for one in musts if isinstance(one, Did) and not sets.nothing_is_enough(one)]
+    deeds = [
+        one for one in musts if isinstance(one, Did) and not audience_deeds.nothing_is_enough(one)
+    ]
     rest = [one for one in musts if one not in own and one not in deeds]
     people = Compiler(scope).everybody(own if deeds else [*own, *rest])
     for deed in deeds:
-        people = sets.of_whom_did(people, deed, scope)
+        people = audience_deeds.of_whom_did(people, deed, scope)
     return _among(people, rest, scope) if deeds and rest else people
 
 
@@ -91,14 +94,14 @@ def _cost(rule: Rule) -> int:
     return max((_OWN.index(type(one)) for one in clauses(rule) if isinstance(one, _OWN)), default=0)
 
 
-def _among(people: sets.Roots, rules: Sequence[Rule], scope: Scope) -> sets.Roots:
+def _among(people: Roots, rules: Sequence[Rule], scope: Scope) -> Roots:
     """Those of the people found so far to whom the other rules apply too."""
     found = people.subquery("found")
-    merged = probes.families().subquery("merged_into")
-    source: FromClause = found.outerjoin(merged, merged.c.root_id == found.c.id)
+    joined = probes.families().subquery("merged_into")
+    source: FromClause = found.outerjoin(joined, joined.c.root_id == found.c.id)
     if any(isinstance(one, _OWN) for rule in rules for one in clauses(rule)):
         source = source.join(customers, customers.c.id == found.c.id)
-    family = func.array_append(merged.c.ids, found.c.id)
+    family = func.array_append(joined.c.ids, found.c.id)
     return Compiler(scope, source, probes.Person(found.c.id, family)).select(rules)
 
 
@@ -116,7 +119,7 @@ class Compiler:
         self._person = person
         self._id = customers.c.id if person is None else person.id
 
-    def everybody(self, rules: Sequence[Rule]) -> sets.Roots:
+    def everybody(self, rules: Sequence[Rule]) -> Roots:
         """Give the root customers to whom all the rules apply."""
         is_root = customers.c.id == customers.c.root_id
         if not self._scope.is_postgres:
@@ -128,7 +131,7 @@ class Compiler:
         first = case((and_(is_root, *tests), true()), else_=false())
         return self.select([one for one in rules if one not in own], first)
 
-    def select(self, rules: Sequence[Rule], *more: Truth) -> sets.Roots:
+    def select(self, rules: Sequence[Rule], *more: Truth) -> Roots:
         """Give those in the source to whom all the rules apply."""
         tests = [self.condition(one, joined=True) for one in rules]
         whom = self._scope.only(self._id)
@@ -152,7 +155,7 @@ class Compiler:
     def _clause(self, rule: Rule, *, joined: bool, negative: bool) -> Truth:
         scope = self._scope
         if isinstance(rule, Did):
-            found, inside = sets.did(rule, scope)
+            found, inside = audience_deeds.did(rule, scope)
             return self._member(found, joined=joined, negative=negative == inside)
         looked_up = self._looked_up(rule)
         if looked_up is not None:
@@ -176,7 +179,7 @@ class Compiler:
             return probes.reachable(rule, self._person)
         return None
 
-    def _member(self, found: sets.Roots, *, joined: bool, negative: bool = False) -> Truth:
+    def _member(self, found: Roots, *, joined: bool, negative: bool = False) -> Truth:
         """Say that the person is in a set, or is not."""
         person = self._id
         if not self._scope.is_postgres or (joined and not negative):
@@ -209,13 +212,13 @@ class Compiler:
         return and_(*bounds)
 
     def _known_since(self, moment: datetime) -> Truth:
-        earlier = sets.merged(lambda other: other.c.created_at <= moment, self._scope)
+        earlier = merged(lambda other: other.c.created_at <= moment, self._scope)
         return or_(customers.c.created_at <= moment, customers.c.id.in_(earlier))
 
     def _attribute(self, rule: Attribute) -> Truth:
         """The root's own attribute counts; without one, that of the first customer merged into it."""
         own = self._has(customers, rule)
-        lent = sets.merged(
+        lent = merged(
             lambda other: and_(self._is_first(other, rule), self._applies(other, rule)), self._scope
         )
         return case((own, self._applies(customers, rule)), else_=customers.c.id.in_(lent))
@@ -224,7 +227,7 @@ class Compiler:
         before = customers.alias("before")
         earlier = select(before.c.id).where(
             before.c.root_id == other.c.root_id,
-            sets.was_merged(before),
+            was_merged(before),
             before.c.id < other.c.id,
             self._has(before, rule),
         )

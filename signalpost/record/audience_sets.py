@@ -1,286 +1,33 @@
 """Whom one clause of an audience is true of: selects of root customer ids, over whole families.
 
-Each gives one column, ``root``, and a root may come more than once. A person is a family: what was
-written for a customer who was merged away counts for the one who stands for them. Few are merged, so
-their rows are joined on from a small index instead of looking every row's root up.
+Each gives one column, ``root``, and a root may come more than once.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
-    Integer,
-    Numeric,
-    Select,
     and_,
     case,
-    cast,
-    column,
     exists,
-    func,
-    literal,
     literal_column,
-    not_,
     or_,
     select,
-    true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from signalpost.domain.audience import Consent, Did, InCampaign, Reachable
-from signalpost.record import audience_values as sql
-from signalpost.record import campaigns, consents, events
-from signalpost.record.base import UtcDateTime, table_of
-from signalpost.record.customers import ContactPoint, Customer
+from signalpost.domain.audience import Consent, InCampaign, Reachable
+from signalpost.record import campaigns, consents
+from signalpost.record.audience_scope import Rooted, Roots, Scope, rooted
+from signalpost.record.base import table_of
+from signalpost.record.customers import ContactPoint
 
-Roots = Select[*tuple[Any, ...]]
-
-customers = table_of(Customer)
-_events = table_of(events.Event)
 consents_table = table_of(consents.Consent)
 _suppressions = table_of(consents.Suppression)
 points_table = table_of(ContactPoint)
 _people = table_of(campaigns.CampaignPerson)
 _runs = table_of(campaigns.CampaignRun)
-
-#: Events that happened to somebody: not those that wait, nor those whose id was used twice. Said in
-#: the words of the index ``ix_events_did``, which holds no others.
-HAPPENED = _events.c.status.in_([literal_column("'accepted'"), literal_column("'historic'")])
 _ONE = literal_column("1")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a select is made for.
-
-    ``roots`` and ``family``: look at these people only, and at whose rows count for them.
-    """
-
-    now: datetime
-    sql: sql.Postgres | sql.Sqlite
-    roots: Collection[str] | None = None
-    family: Collection[str] | None = None
-
-    @property
-    def is_postgres(self) -> bool:
-        """Whether it is for PostgreSQL."""
-        return isinstance(self.sql, sql.Postgres)
-
-    def only(self, root: Any) -> ColumnElement[bool]:
-        """The person is one of those to look at."""
-        return true() if self.roots is None else root.in_(list(self.roots))
-
-    def ago(self, length: timedelta) -> datetime:
-        """Give the moment so long ago; the first there is when it would be before all of them."""
-        try:
-            return self.now - length
-        except OverflowError:
-            return datetime(1, 1, 2, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Rooted:
-    """Rows of a table with the root customer of each."""
-
-    source: FromClause
-    root: ColumnElement[Any]
-    only: ColumnElement[bool]
-
-
-def was_merged(customer: Any) -> ColumnElement[bool]:
-    """The customer was merged into another one.
-
-    In the words of the index ``ix_customers_merged``: PostgreSQL takes "id <> root_id" to be true of
-    nearly everybody, and this to be rare, as it is.
-    """
-    return cast(customer.c.id == customer.c.root_id, Integer) == literal_column("0")
-
-
-def _rooted(table: Any, scope: Scope, *, name: str = "merged") -> Rooted:
-    merged = customers.alias(name)
-    joined = table.outerjoin(merged, and_(merged.c.id == table.c.customer_id, was_merged(merged)))
-    root = func.coalesce(merged.c.root_id, table.c.customer_id)
-    only = true() if scope.family is None else table.c.customer_id.in_(list(scope.family))
-    return Rooted(joined, root, and_(only, table.c.customer_id.is_not(None)))
-
-
-def merged(condition: Callable[[Any], ColumnElement[bool]], scope: Scope) -> Roots:
-    """Those into whom a customer was merged of whose row the condition is true."""
-    other = customers.alias("other")
-    found = select(other.c.root_id.label("root")).where(was_merged(other), condition(other))
-    return found if scope.family is None else found.where(other.c.id.in_(list(scope.family)))
-
-
-# --- what they did -------------------------------------------------------------------------------
-
-
-def deeds(rule: Did, scope: Scope) -> Rooted:
-    """The events that a ``Did`` looks at."""
-    rooted = _rooted(_events, scope)
-    tests = [
-        rooted.only,
-        _events.c.name == rule.event,
-        HAPPENED,
-        _events.c.occurred_at <= scope.now,
-        *(scope.sql.holds(_events.c.facts, one.name, one.op, one.value) for one in rule.where),
-    ]
-    if rule.within is not None:
-        tests.append(_events.c.occurred_at > scope.ago(rule.within))
-    return Rooted(rooted.source, rooted.root, and_(*tests))
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """A person's events added up: a select's parts."""
-
-    source: Roots
-    count: ColumnElement[Any]
-    total: ColumnElement[Any] | None
-    last: ColumnElement[Any]
-
-
-def did(rule: Did, scope: Scope) -> tuple[Roots, bool]:
-    """Whom it is true of; or, with False, whom it is not true of, where nothing done is enough."""
-    found = deeds(rule, scope)
-    if _asks_for_one(rule):
-        return select(found.root.label("root")).select_from(found.source).where(found.only), True
-    sums = summed(rule, scope)
-    enough = and_(true(), *_bounds(rule, sums, scope))
-    roots = sums.source.with_only_columns(sums.source.selected_columns.root)
-    if nothing_is_enough(rule):
-        return roots.having(not_(enough)), False
-    return roots.having(enough), True
-
-
-def _asks_for_one(rule: Did) -> bool:
-    more = (rule.at_most, rule.total_at_least, rule.total_at_most, rule.last_before)
-    return rule.times == 1 and all(one is None for one in more)
-
-
-def nothing_is_enough(rule: Did) -> bool:
-    """It is true of somebody who never did it."""
-    return (
-        rule.times <= 0
-        and (rule.at_most is None or rule.at_most >= 0)
-        and (rule.total_at_least is None or rule.total_at_least <= 0)
-        and (rule.total_at_most is None or rule.total_at_most >= 0)
-        and rule.last_before is None
-    )
-
-
-def _bounds(rule: Did, sums: _Sums, scope: Scope) -> list[ColumnElement[bool]]:
-    bounds: list[ColumnElement[bool]] = []
-    if rule.times > 1:
-        bounds.append(sums.count >= rule.times)
-    if rule.at_most is not None:
-        bounds.append(sums.count <= rule.at_most)
-    if rule.last_before is not None:
-        bounds.append(sums.last <= literal(scope.ago(rule.last_before), UtcDateTime()))
-    return [*bounds, *_bounds_of_total(rule, sums.total, scope)]
-
-
-def _bounds_of_total(rule: Did, total: Any, scope: Scope) -> list[ColumnElement[bool]]:
-    bounds: list[ColumnElement[bool]] = []
-    if total is not None and rule.total_at_least is not None:
-        bounds.append(total >= _amount(rule.total_at_least, scope))
-    if total is not None and rule.total_at_most is not None:
-        bounds.append(total <= _amount(rule.total_at_most, scope))
-    return bounds
-
-
-def of_whom_did(people: Roots, rule: Did, scope: Scope) -> Roots:
-    """On PostgreSQL: those of these people of whom it is true; column ``id``, each once.
-
-    Their events alone are grouped, and once. Whoever paid in more than one currency, as few do, is
-    looked for among the totals by currency, which are made when the first of them comes.
-    """
-    who = people.subquery("who")
-    if rule.sum_of not in (None, "total"):
-        return select(who.c.id).where(who.c.id.in_(did(rule, scope)[0]))
-    found = deeds(rule, scope)
-    source = found.source.join(who, who.c.id == found.root)
-    theirs = select(who.c.id).select_from(source).where(found.only).group_by(who.c.id)
-    if _asks_for_one(rule):
-        return theirs
-    last = func.max(_events.c.occurred_at, type_=UtcDateTime())
-    bounds = _bounds(rule, _Sums(theirs, func.count(), None, last), scope)
-    totals = _bounds_of_total(rule, func.coalesce(func.sum(_events.c.total), _ZERO), scope)
-    if rule.sum_of is not None and totals:
-        money = func.coalesce(_events.c.currency, literal_column("''"))
-        mixed = who.c.id.in_(did(rule, scope)[0])
-        one_currency = func.min(money) == func.max(money)
-        bounds.append(case((one_currency, and_(*totals)), else_=mixed))
-    return theirs.having(and_(true(), *bounds))
-
-
-def _amount(value: float, scope: Scope) -> ColumnElement[Any]:
-    return literal(Decimal(str(value)), Numeric) if scope.is_postgres else literal(float(value))
-
-
-def summed(rule: Did, scope: Scope) -> _Sums:
-    """Each person's events counted and added up: columns root, and what it says."""
-    found = deeds(rule, scope)
-    if rule.sum_of is not None and scope.is_postgres:
-        return _sums_by_currency(rule.sum_of, found)
-    count, last = func.count(), func.max(_events.c.occurred_at, type_=UtcDateTime())
-    total = None if rule.sum_of is None else sql.largest_total(_events.c.facts, rule.sum_of)
-    columns = [found.root.label("root"), count.label("count"), last.label("last")]
-    if total is not None:
-        columns.append(total.label("total"))
-    source = select(*columns).select_from(found.source).where(found.only).group_by(found.root)
-    return _Sums(source, count, total, last)
-
-
-def _sums_by_currency(name: str, found: Rooted) -> _Sums:
-    """On PostgreSQL: add up by person and currency, then take each person's largest total.
-
-    The total of an event is kept in a column of its own (and in the index, so that no event is
-    fetched); other properties are read from its facts.
-    """
-    source, amount, money, first = found.source, _events.c.total, _events.c.currency, true()
-    if name != "total":
-        path = sql.path(name, opened=False)
-        item = (
-            func.jsonb_path_query(_events.c.facts, path, type_=JSONB)
-            .table_valued(column("value", JSONB), with_ordinality="place")
-            .render_derived()
-        )
-        source = source.outerjoin(item, true())
-        amount, money = sql.number(item.c.value), sql.currency(item.c.value)
-        first = or_(item.c.place.is_(None), item.c.place == 1)
-    count = func.count() if name == "total" else func.count().filter(first)
-    money = func.coalesce(money, literal_column("''"))
-    each = (
-        select(
-            found.root.label("root"),
-            count.label("count"),
-            func.sum(amount).label("total"),
-            func.max(_events.c.occurred_at).label("last"),
-        )
-        .select_from(source)
-        .where(found.only)
-        .group_by(found.root, money)
-        .subquery("each_currency")
-    )
-    counted = func.sum(each.c.count)
-    total = func.coalesce(func.max(each.c.total), _ZERO)
-    last = func.max(each.c.last, type_=UtcDateTime())
-    whole = select(
-        each.c.root, counted.label("count"), total.label("total"), last.label("last")
-    ).group_by(each.c.root)
-    return _Sums(whole, counted, total, last)
-
-
-_ZERO = literal_column("0")
-
-
-# --- what they agreed to, and where they are reached ------------------------------------------------
 
 
 def agreed(rule: Consent, scope: Scope) -> Roots:
@@ -291,7 +38,7 @@ def agreed(rule: Consent, scope: Scope) -> Roots:
     no that this is far less work than to put everybody's statements in order.
     """
     yes, no = consents_table.alias("yes"), consents_table.alias("no")
-    agreeing, refusing = _rooted(yes, scope), _rooted(no, scope, name="merged_no")
+    agreeing, refusing = rooted(yes, scope), rooted(no, scope, name="merged_no")
     later = or_(no.c.at > yes.c.at, and_(no.c.at == yes.c.at, _outranks(no, yes, rule)))
     taken_back = (
         select(_ONE)
@@ -343,14 +90,14 @@ def reachable(rule: Reachable, scope: Scope) -> Roots:
     one is used before it: bad ones are few.
     """
     good, bad = points_table.alias("good"), points_table.alias("bad")
-    of_good, of_bad = _rooted(good, scope), _rooted(bad, scope, name="merged_bad")
+    of_good, of_bad = rooted(good, scope), rooted(bad, scope, name="merged_bad")
     barred = blocked(rule.channel)
 
-    def own(point: Any, rooted: Rooted) -> ColumnElement[Any]:
-        return case((point.c.customer_id == rooted.root, 1), else_=0)
+    def own(point: Any, of: Rooted) -> ColumnElement[Any]:
+        return case((point.c.customer_id == of.root, 1), else_=0)
 
-    def place(point: Any, rooted: Rooted) -> Any:
-        return tuple_(own(point, rooted), point.c.created_at, point.c.id)
+    def place(point: Any, of: Rooted) -> Any:
+        return tuple_(own(point, of), point.c.created_at, point.c.id)
 
     used_before = (
         select(_ONE)
@@ -406,12 +153,9 @@ def blocked(channel: str) -> Roots:
     )
 
 
-# --- the rest ------------------------------------------------------------------------------------
-
-
 def decided(rule: InCampaign, scope: Scope) -> Roots:
     """Those on whom a campaign decided so."""
-    rooted = _rooted(_people, scope)
+    found = rooted(_people, scope)
     tests = [
         _people.c.outcome.is_not(None)
         if rule.outcome == "any"
@@ -425,15 +169,15 @@ def decided(rule: InCampaign, scope: Scope) -> Roots:
         ]
     if rule.series is not None:
         tests.append(_runs.c.series == rule.series)
-    runs = rooted.source.join(_runs, _runs.c.id == _people.c.campaign_run_id)
-    return select(rooted.root.label("root")).select_from(runs).where(rooted.only, *tests)
+    runs = found.source.join(_runs, _runs.c.id == _people.c.campaign_run_id)
+    return select(found.root.label("root")).select_from(runs).where(found.only, *tests)
 
 
 def decisions(rule: InCampaign, scope: Scope) -> Roots:
     """What a campaign decided on the people in scope, the latest first."""
-    rooted = _rooted(_people, scope)
-    runs = rooted.source.join(_runs, _runs.c.id == _people.c.campaign_run_id)
-    tests = [rooted.only, _runs.c.campaign == rule.campaign]
+    found = rooted(_people, scope)
+    runs = found.source.join(_runs, _runs.c.id == _people.c.campaign_run_id)
+    tests = [found.only, _runs.c.campaign == rule.campaign]
     if rule.series is not None:
         tests.append(_runs.c.series == rule.series)
     return (

@@ -16,12 +16,11 @@ from sqlmodel import Session
 from signalpost.domain.audience import All, AnyOf, Not, Rule
 from signalpost.domain.audience_words import clause_in_words
 from signalpost.errors import NotFoundError
-from signalpost.record import audience_sets as sets
 from signalpost.record import audience_values as sql
 from signalpost.record.audience_findings import finding
+from signalpost.record.audience_scope import Roots, Scope
 from signalpost.record.audience_select import Compiler
 from signalpost.record.audience_select import members as compiled
-from signalpost.record.audience_sets import Scope
 from signalpost.record.customers import family, roots
 
 _AT_ONCE = (
@@ -46,7 +45,7 @@ class Narrowing:
     remaining: int
 
 
-def members(rule: Rule, *, now: datetime, dialect: str) -> sets.Roots:
+def members(rule: Rule, *, now: datetime, dialect: str) -> Roots:
     """Compile a rule to one select of the ``id`` of every root customer it applies to.
 
     ``dialect``: ``sqlite`` or ``postgresql``.
