@@ -99,7 +99,8 @@ def among(session: Session, rule: Rule, *, ids: Collection[str], now: datetime) 
         some = listed[start : start + _AT_ONCE]
         rows_of = tuple(chain(*family(session, some).values()))
         scope = replace(_scope(now, _dialect(session)), roots=tuple(some), family=rows_of)
-        found.update(session.execute(compiled(rule, scope)).scalars())
+        with for_many(session):
+            found.update(session.execute(compiled(rule, scope)).scalars())
     return found
 
 
