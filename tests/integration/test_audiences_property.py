@@ -185,7 +185,7 @@ DOERS = st.builds(
         Did,
         event=EVENTS,
         times=st.integers(1, 2),
-        sum_of=st.sampled_from([None, "total", "total.amount"]),
+        sum_of=st.sampled_from(["total", "total.amount"]),
         total_at_least=AMOUNTS,
     ),
     st.lists(st.one_of(SINGLE, SINGLE.map(Not), RULES), max_size=3),
