@@ -22,7 +22,7 @@ from signalpost.errors import NotFoundError
 #: Without any letter that HTML writes otherwise (http: the embedded default runs on loopback).
 _LINK = re.compile(r"https?://[^\s<>\"'&]+")
 _UNSIGNED = {"home", "order"}  #: these lead to the brand's own pages
-_TOKEN = "sample".ljust(132, "-")  #: as long as `services.links` makes one for two ids and a time
+_TOKEN = "sample".ljust(131, "-")  #: as long as `services.links` makes one for two ids and a time
 _LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
 
 
