@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import orjson
 from python_http_client.client import Client
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
@@ -69,16 +70,28 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Client(Client):
-    """The SDK's HTTP client with an opener of ours, and headers that no two calls share."""
+    """The SDK's HTTP client with an opener of ours, and headers that no two calls share.
 
-    def __init__(self, *, opener: Any, **rest: Any) -> None:
+    ``body``: the JSON that a call carries. The SDK would write it with the standard library, which
+    takes a tenth of what a campaign's message costs.
+    """
+
+    def __init__(self, *, opener: Any, body: bytes = b"", **rest: Any) -> None:
         super().__init__(**rest)
         self._opener = opener
+        self._body = body
+
+    def carrying(self, body: bytes) -> "_Client":
+        """Give a client whose call carries this body."""
+        client = self._build_client()
+        client._body = body
+        return client
 
     def _build_client(self, name: str | None = None) -> "_Client":
         path: list[str] = list(self._url_path)  # pyright: ignore - the SDK has no types
         return _Client(
             opener=self._opener,
+            body=self._body,
             host=self.host,
             version=self._version,
             request_headers=dict(self.request_headers),
@@ -92,6 +105,7 @@ class _Client(Client):
         request: Any,
         timeout: float | None = None,
     ) -> Any:
+        request.data = self._body
         return super()._make_request(self._opener, request, timeout=timeout)  # pyright: ignore
 
 
@@ -121,7 +135,8 @@ class MailSend:
     def post(self, body: dict[str, Any]) -> Outcome:
         """Make one call. Never raises: what is not known is ``UNKNOWN``."""
         try:
-            response = self._sdk.send(body)
+            client = self._sdk.client.carrying(_written(body))
+            response = client.mail.send.post(request_body={})  # what ``SendGridAPIClient.send`` does
         except HTTPError as error:
             return _refused(error)
         except Exception as error:  # whatever broke, the bytes may have left
@@ -131,6 +146,13 @@ class MailSend:
         if response.status_code != 202 and not provider_id:
             return unknown(f"HTTP {response.status_code} without a message id")
         return Outcome(status=DeliveryStatus.ACCEPTED, provider_id=provider_id)
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half a character, which only the standard library writes
+        return json.dumps(body).encode()
 
 
 def unknown(why: str) -> Outcome:
