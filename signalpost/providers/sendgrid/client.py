@@ -123,11 +123,11 @@ class MailSend:
         # At DEBUG the SDK logs the key and every payload.
         logging.getLogger("python_http_client").setLevel(logging.WARNING)
         host = (settings.base_url or DEFAULT_HOST).rstrip("/")
-        self._sdk = SendGridAPIClient(settings.api_key, host=host)
-        self._sdk.client = _Client(
+        sdk = SendGridAPIClient(settings.api_key, host=host)
+        self._client = _Client(
             opener=_opener(host),
             host=host,
-            request_headers=self._sdk.client.request_headers,
+            request_headers=sdk.client.request_headers,
             version=3,
             timeout=settings.timeout.total_seconds(),
         )
@@ -135,7 +135,7 @@ class MailSend:
     def post(self, body: dict[str, Any]) -> Outcome:
         """Make one call. Never raises: what is not known is ``UNKNOWN``."""
         try:
-            client = self._sdk.client.carrying(_written(body))
+            client: Any = self._client.carrying(_written(body))
             response = client.mail.send.post(request_body={})  # what ``SendGridAPIClient.send`` does
         except HTTPError as error:
             return _refused(error)
