@@ -136,7 +136,8 @@ class MailSend:
         """Make one call. Never raises: what is not known is ``UNKNOWN``."""
         try:
             client: Any = self._client.carrying(_written(body))
-            response = client.mail.send.post(request_body={})  # what ``SendGridAPIClient.send`` does
+            # As ``SendGridAPIClient.send`` does it; the client brings the body.
+            response = client.mail.send.post(request_body={})
         except HTTPError as error:
             return _refused(error)
         except Exception as error:  # whatever broke, the bytes may have left
