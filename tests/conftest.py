@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+os.environ["COLUMNS"] = "200"  # sentences are looked for whole: no table of the terminal breaks them
+
 
 class PostgresHome:
     """A real PostgreSQL for this test process.

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    Select,
     and_,
     cast,
     func,
@@ -27,7 +26,7 @@ from signalpost.record import audience_values as sql
 from signalpost.record.base import table_of
 from signalpost.record.customers import Customer
 
-Roots = Select[Any]
+Roots = Any  #: a select of root ids; how its type is written differs between releases of SQLAlchemy
 
 customers = table_of(Customer)
 
