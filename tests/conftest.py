@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-os.environ["COLUMNS"] = "200"  # sentences are looked for whole: no table of the terminal breaks them
+os.environ["COLUMNS"] = (
+    "200"  # sentences are looked for whole: no table of the terminal breaks them
+)
 
 
 class PostgresHome:
