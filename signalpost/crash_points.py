@@ -130,5 +130,8 @@ def _wish(text: str) -> _Wish:
     )
 
 
+#: Whether this process may end at one of the places.
+is_armed = bool(os.environ.get(SWITCH))
+
 #: Called at each place with its name.
-reach: Callable[[str], None] = armed(os.environ[SWITCH]) if os.environ.get(SWITCH) else _pass_by
+reach: Callable[[str], None] = armed(os.environ[SWITCH]) if is_armed else _pass_by

@@ -15,6 +15,7 @@ from datetime import datetime
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from signalpost import bootstrap
+from signalpost.crash_points import reach
 from signalpost.record.database import Database
 from signalpost.services.intake import signals
 from signalpost.services.intake.signals import Accepted, Signal, SignalPolicy
@@ -169,6 +170,8 @@ class Committer:
                 react=self._react,
                 policy=self.policy,
             )
+            reach("intake.writing")
+        reach("intake.committed")
         self._on_commit()
         return answers
 

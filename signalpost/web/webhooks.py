@@ -19,6 +19,7 @@ from signalpost.bootstrap import (
     sendgrid_settings,
     twilio_settings,
 )
+from signalpost.crash_points import reach
 from signalpost.domain.delivery import Inbound, Receipt
 from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
@@ -90,6 +91,7 @@ class _Door:
         now = self._desk.clock()
         inbound = twilio.parse_inbound(form, now=now)
         taken = await edge.in_transaction(partial(self._take, inbound, now))
+        reach("reply.committed")
         log.info("reply.received", reply_id=taken.reply_id, meaning=taken.meaning)
         if taken.woke:
             self._on_commit()
@@ -106,13 +108,18 @@ class _Door:
     async def _record(self, given: list[Receipt], now: datetime) -> None:
         def work() -> receipts.Recorded:
             with self._database.writing() as session:
-                return receipts.record(session, given=given, now=now)
+                recorded = receipts.record(session, given=given, now=now)
+                reach("receipt.writing")
+            return recorded
 
         done = await edge.in_transaction(work)
+        reach("receipt.committed")
         log.info(
             "receipts.recorded", new=done.new, repeated=done.repeated, unmatched=done.unmatched
         )
 
     def _take(self, inbound: Inbound, now: datetime) -> replies.Taken:
         with self._database.writing() as session:
-            return replies.take(session, inbound=inbound, desk=self._desk, now=now)
+            taken = replies.take(session, inbound=inbound, desk=self._desk, now=now)
+            reach("reply.writing")
+        return taken

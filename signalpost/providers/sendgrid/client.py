@@ -1,6 +1,7 @@
 """One call of the official SDK, and what its outcome means for the messages in it."""
 
 import errno
+import http.client
 import json
 import logging
 import re
@@ -20,6 +21,7 @@ from python_http_client.client import Client
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
+from signalpost.crash_points import reach
 from signalpost.domain.vocabulary import DeliveryStatus, FaultClass
 from signalpost.providers.http import retry_after
 from signalpost.providers.sendgrid.settings import SendGridSettings
@@ -69,6 +71,28 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         raise urllib.error.HTTPError(req.full_url, code, msg, headers, fp)
 
 
+class _PlainConnection(http.client.HTTPConnection):
+    def getresponse(self) -> http.client.HTTPResponse:
+        reach("send.left")
+        return super().getresponse()
+
+
+class _EncryptedConnection(http.client.HTTPSConnection):
+    def getresponse(self) -> http.client.HTTPResponse:
+        reach("send.left")
+        return super().getresponse()
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PlainConnection, req)
+
+
+class _Encrypted(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_EncryptedConnection, req)
+
+
 class _Client(Client):
     """The SDK's HTTP client with an opener of ours, and headers that no two calls share.
 
@@ -113,7 +137,7 @@ def _opener(host: str) -> urllib.request.OpenerDirector:
     """Follows no redirect, and calls a post office on this machine without a proxy."""
     here = urlsplit(host).hostname in ("127.0.0.1", "::1", "localhost")
     proxies = [urllib.request.ProxyHandler({})] if here else []
-    return urllib.request.build_opener(_NoRedirects(), *proxies)
+    return urllib.request.build_opener(_NoRedirects(), _Plain(), _Encrypted(), *proxies)
 
 
 class MailSend:

@@ -12,6 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
+from signalpost import crash_points
 from signalpost.domain.delivery import Handover, Outgoing
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
@@ -47,6 +48,7 @@ class _HttpClient(AsyncTwilioHttpClient):
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_told_when_it_left()] if crash_points.is_armed else None,
         )
 
     async def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +56,15 @@ class _HttpClient(AsyncTwilioHttpClient):
         if response.status_code == 429:
             raise TooManyRequestsError(retry_after(response.headers or {}))
         return response
+
+
+def _told_when_it_left() -> aiohttp.TraceConfig:
+    async def left(*_: object) -> None:
+        crash_points.reach("send.left")
+
+    told = aiohttp.TraceConfig()
+    told.on_request_chunk_sent.append(left)
+    return told
 
 
 class Twilio:
