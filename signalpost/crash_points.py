@@ -94,23 +94,28 @@ class _Wish:
         return self.passed[self.name] == self.turn
 
 
-def armed(wishes: str) -> Callable[[str], None]:
-    """Make the function that ends this process as ``wishes`` say (the value of ``SWITCH``).
+class Executioner:
+    """Ends this process as its wishes say (the value of ``SWITCH``).
 
     Raises:
         ConfigurationError: a wish is malformed, or names no place that there is.
     """
-    wanted = [_wish(text.strip()) for text in wishes.split(",")]
-    lock = threading.Lock()
 
-    def reach(name: str) -> None:
-        with lock:  # one thread dies at a time, and the counts are exact
-            for wish in wanted:
+    def __init__(self, wishes: str) -> None:
+        self._lock = threading.Lock()
+        self.aim(wishes)
+
+    def aim(self, wishes: str) -> None:
+        """Forget the wishes so far for these; an empty text has none."""
+        self._wishes = [_wish(text.strip()) for text in wishes.split(",") if text.strip()]
+
+    def reach(self, name: str) -> None:
+        """Come to a place; whoever wished it dies here."""
+        with self._lock:  # one thread dies at a time, and the counts are exact
+            for wish in self._wishes:
                 if wish.comes_true(name):
                     os.write(2, f"signalpost: {wish.act.name} at {name}\n".encode())
                     os.kill(os.getpid(), wish.act)
-
-    return reach
 
 
 def _wish(text: str) -> _Wish:
@@ -130,8 +135,8 @@ def _wish(text: str) -> _Wish:
     )
 
 
-#: Whether this process may end at one of the places.
-is_armed = bool(os.environ.get(SWITCH))
+#: None, as long as nobody wants this process to die.
+executioner = Executioner(os.environ[SWITCH]) if os.environ.get(SWITCH) else None
 
 #: Called at each place with its name.
-reach: Callable[[str], None] = armed(os.environ[SWITCH]) if is_armed else _pass_by
+reach: Callable[[str], None] = executioner.reach if executioner else _pass_by

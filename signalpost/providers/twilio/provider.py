@@ -48,7 +48,7 @@ class _HttpClient(AsyncTwilioHttpClient):
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[_told_when_it_left()] if crash_points.is_armed else None,
+            trace_configs=[_told_when_it_left()] if crash_points.executioner else None,
         )
 
     async def request(self, *args: Any, **kwargs: Any) -> Any:
