@@ -49,6 +49,9 @@ class Handover:
     detail: str | None = None  #: a sentence without personal data
     retry_after: timedelta | None = None
     suppress: str | None = None  #: a suppression reason the provider told us: "stop", "bad_address"
+    whole_account: bool = False  #: every message on this account would end like this one
+    account: str | None = None  #: which account of the provider it was, when there are several
+    tried: bool = True  #: False: no request was made, so it costs the message none of its tries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from signalpost.providers.sendgrid.settings import SendGridSettings
 
 DEFAULT_HOST = "https://api.sendgrid.com"
 _SPLITTABLE = frozenset({400, 413})
+_OUR_ACCOUNT = frozenset({401, 403, 404})
 _SHARED_FIELDS = frozenset(
     {"from", "subject", "content", "asm", "categories", "tracking_settings", "mail_settings"}
 )
@@ -54,6 +55,7 @@ class Outcome:
     detail: str | None = None
     retry_after: timedelta | None = None
     suppress: str | None = None
+    whole_account: bool = False
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -223,13 +225,15 @@ def _refused(error: HTTPError) -> Outcome:
     field = _field(error.body) if http == 400 else ""
     ours = http not in _SPLITTABLE or field.split(".")[0] in _SHARED_FIELDS
     at = f" at {field}" if field else ""
+    detail = f"SendGrid refused the message with HTTP {http}{at}."
     return Outcome(
         status=DeliveryStatus.REJECTED,
         next=Next.SETTLE if ours else Next.SPLIT,
         fault=FaultClass.OURS if ours else FaultClass.PERMANENT,
         code=str(http),
-        detail=f"SendGrid refused the message with HTTP {http}{at}.",
+        detail="SendGrid did not accept our key (HTTP 401)." if http == 401 else detail,
         suppress="bad_address" if re.search(r"\.to\.\d+\.email$", field) else None,
+        whole_account=http in _OUR_ACCOUNT,
     )
 
 

@@ -111,6 +111,7 @@ class SendGrid:
             detail=outcome.detail,
             retry_after=outcome.retry_after,
             suppress=outcome.suppress,
+            whole_account=outcome.whole_account,
         )
 
 

@@ -17,6 +17,7 @@ class Fault:
     fault: FaultClass
     sentence: str
     suppress: str | None = None
+    whole_account: bool = False  #: every message on this account would fail alike
 
 
 def _retry(sentence: str) -> Fault:
@@ -35,6 +36,10 @@ def _ours(sentence: str) -> Fault:
     return Fault(DeliveryStatus.REJECTED, FaultClass.OURS, sentence)
 
 
+def _account(sentence: str) -> Fault:
+    return Fault(DeliveryStatus.REJECTED, FaultClass.OURS, sentence, whole_account=True)
+
+
 FAULTS: Mapping[int, Fault] = {
     # answers to our call: not processed, safe to repeat
     20429: _retry("Too many requests; Twilio did not process this one."),
@@ -50,9 +55,9 @@ FAULTS: Mapping[int, Fault] = {
     21612: _permanent("This sender cannot reach this number."),
     21614: _permanent("The number is not a mobile number.", "bad_address"),
     # our account or request: stop, tell the operator, do not burn the list
-    20003: _ours("Twilio did not accept our credentials."),
-    20404: _ours("Twilio does not know the account or address that we called."),
-    21601: _ours("The sender number cannot send SMS."),
+    20003: _account("Twilio did not accept our credentials."),
+    20404: _account("Twilio does not know the account or address that we called."),
+    21601: _account("The sender number cannot send SMS."),
     21602: _ours("The message had no body."),
     21606: _ours("The sender number is not ours or cannot send to this number."),
     21617: _ours("The body was longer than 1,600 characters."),
@@ -61,18 +66,18 @@ FAULTS: Mapping[int, Fault] = {
     21620: _ours("The media address was not valid."),
     21623: _ours("The media could not be sent."),
     21624: _ours("The validity period was out of range."),
-    21701: _ours("The messaging service does not exist."),
-    21703: _ours("The messaging service has no sender number."),
+    21701: _account("The messaging service does not exist."),
+    21703: _account("The messaging service has no sender number."),
     21704: _ours("The messaging service has no sender number for this message."),
-    21705: _ours("The messaging service is not valid."),
+    21705: _account("The messaging service is not valid."),
     90007: _ours("The validity period was out of range."),
     # later, in a callback, final
     30004: _permanent("The carrier or handset blocked the message."),
     30005: _permanent("The number is unknown or no longer in use.", "bad_address"),
     30006: _permanent("The number is a landline or out of reach of the carrier.", "bad_address"),
     30007: _permanent("The carrier filtered the message."),
-    30032: _ours("The toll-free sender is not verified."),
-    30034: _ours("The sender is not registered for A2P 10DLC."),
+    30032: _account("The toll-free sender is not verified."),
+    30034: _account("The sender is not registered for A2P 10DLC."),
     30450: _permanent("Twilio blocked the message as suspected SMS pumping."),
     30610: _permanent("Twilio's compliance toolkit blocked the message."),
     30640: _permanent("Twilio's compliance toolkit blocked the message."),

@@ -26,6 +26,7 @@ LONGEST_VALIDITY = 36_000
 _PHONE = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _PAGE_SCOPED_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _OUR_REQUEST = frozenset({401, 403, 404, 405, 406, 415})
+_OUR_ACCOUNT = frozenset({401, 404})
 _KEEP_ALIVE = 4.0  # seconds; below the 5 of common servers, so that they never hang up on a request
 
 
@@ -213,6 +214,7 @@ class Twilio:
                 detail=known.sentence,
                 retry_after=wait,
                 suppress=known.suppress,
+                whole_account=known.whole_account,
             )
         if http < 400 or http >= 500 or http == 408:
             return self._unknown(out, f"HTTP {http}", code=str(code or http))
@@ -223,6 +225,7 @@ class Twilio:
             fault=FaultClass.OURS if ours else FaultClass.PERMANENT,
             code=str(code or http),
             detail=f"Twilio refused the message with HTTP {http}.",
+            whole_account=http in _OUR_ACCOUNT,
         )
 
     def _unknown(self, out: Outgoing, why: str, *, code: str | None = None) -> Handover:
