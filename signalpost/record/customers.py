@@ -37,6 +37,7 @@ class Customer(Table, table=True):
     attributes: dict = document()
     created_at: datetime = moment()
     updated_at: datetime = moment()
+    erased_at: datetime | None = moment(default=None)  #: nothing but ids and times is left
 
 
 class Identity(Table, table=True):

@@ -17,7 +17,10 @@ _c = table_of(Customer)
 
 
 def message_behind(session: Session, *, message_id: str) -> RowMapping | None:
-    """Give the message a link came in, with its static wording and its customer's root id."""
+    """Give the message a link came in, with its static wording and its customer's root id.
+
+    None when there is no such message, or its customer was erased.
+    """
     query = (
         select(
             _m.c.id, _m.c.customer_id, _c.c.root_id, _m.c.enrolment_id, _m.c.message,
@@ -26,7 +29,7 @@ def message_behind(session: Session, *, message_id: str) -> RowMapping | None:
         )
         .join(_c, _c.c.id == _m.c.customer_id)
         .outerjoin(_v, _v.c.id == _m.c.variant_id)
-        .where(_m.c.id == message_id)
+        .where(_m.c.id == message_id, _c.c.erased_at.is_(None))
     )  # fmt: skip
     return session.execute(query).mappings().first()
 

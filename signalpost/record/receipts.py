@@ -190,9 +190,9 @@ def accept_deliveries(
 
 def lock_messages(session: Session, *, message_ids: Collection[str]) -> dict[str, RowMapping]:
     """Give, and lock, what receipts need to know of these messages, by id."""
-    query = select(_m.c.id, _c.c.root_id, _m.c.channel, _m.c.address, _m.c.status).join(
-        _c, _c.c.id == _m.c.customer_id
-    )
+    query = select(
+        _m.c.id, _c.c.root_id, _m.c.channel, _m.c.address, _m.c.status, _c.c.erased_at
+    ).join(_c, _c.c.id == _m.c.customer_id)
     return {
         row["id"]: row
         for some in chunks(sorted(message_ids))
