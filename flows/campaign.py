@@ -166,13 +166,12 @@ async def _decided(run: Run) -> Run:
     """Ask a person, with the plan in front of them; the flow run is suspended until they answer."""
     await _name(run, "approval")
     answer: Answer = await ask(run)
+    who = {"by": answer.by, "actor": _actor()}
     if answer.decision == "refuse":
         why = answer.why or "no reason was given"
-        return await decide(launching.refuse, campaign_run_id=run.id, by=answer.by, why=why)
+        return await decide(launching.refuse, campaign_run_id=run.id, why=why, **who)
     try:
-        return await decide(
-            launching.approve, campaign_run_id=run.id, by=answer.by, seen=answer.seen
-        )
+        return await decide(launching.approve, campaign_run_id=run.id, seen=answer.seen, **who)
     except NotAsItStandsError:
         now = _find(run.id)
         if now.status == "awaiting_approval" and now.plan.get("digest") != answer.seen:
@@ -189,7 +188,8 @@ async def _end(run: Run) -> State[None]:
     stopped = runs.halt()
     if stopped is Halt.CANCELLED and _find(run.id).status == "running":
         why = "its flow run was cancelled in Prefect"
-        await decide(launching.pause, campaign_run_id=run.id, by="prefect", why=why)
+        who = {"by": "prefect", "actor": _actor()}
+        await decide(launching.pause, campaign_run_id=run.id, why=why, **who)
     now = desk.clock()
     found = _find(run.id)
     with desk.database.reading() as session:
@@ -269,6 +269,11 @@ def _flow_run() -> FlowRun:
             "A campaign is launched by Prefect, or by `signalpost campaign launch`."
         )
     return context.flow_run
+
+
+def _actor() -> str:
+    """Who acts, for the audit log: Prefect's pages do not tell us who pressed the button."""
+    return f"prefect:{_flow_run().id}"
 
 
 async def _name(run: Run, what: str) -> None:

@@ -28,8 +28,14 @@ class NotAsItStandsError(UnitFailedError):
 @task(task_run_name="plan {title}", **_ONCE)
 async def plan(launch: Launch, by: str, title: str) -> Run:
     """Plan a launch and write it down; the same occurrence gives the same run."""
+    flow_run_id = str(flow_run.id)
     return await _do(
-        f"plan {title}", launching.launch, launch=launch, by=by, run_id=str(flow_run.id)
+        f"plan {title}",
+        launching.launch,
+        launch=launch,
+        by=by,
+        run_id=flow_run_id,
+        actor=f"prefect:{flow_run_id}",
     )
 
 

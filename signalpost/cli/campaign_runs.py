@@ -44,7 +44,8 @@ def launch(settings: Settings, wanted: Wanted, *, by: str | None, json: bool) ->
 
     with door.built(settings) as product:
         desk = product.desk
-        run = launching.launch(desk, launch=wanted.launch(desk), by=_who(by), now=desk.clock())
+        wish = wanted.launch(desk)
+        run = launching.launch(desk, launch=wish, by=_who(by), now=desk.clock(), actor=door.actor())
     if json:
         say.as_json(run_json(run) | {"digest": run.plan.get("digest")})
     elif run.status == "awaiting_approval":
@@ -90,7 +91,12 @@ def approve(settings: Settings, which: str, *, by: str | None, seen: str | None,
             say.out.print(Markdown(Plan.from_json(run.plan).markdown()))
             typer.confirm(f"Approve {run.title}, {_people(run)}, as {who}?", abort=True)
         run = launching.approve(
-            product.desk, campaign_run_id=run.id, by=who, seen=digest, now=product.desk.clock()
+            product.desk,
+            campaign_run_id=run.id,
+            by=who,
+            seen=digest,
+            now=product.desk.clock(),
+            actor=door.actor(),
         )
     say.out.print(
         f"[bold]{escape(run.title)}[/bold] is approved by {escape(who)}. [dim]A worker of lane "
@@ -116,6 +122,7 @@ def act(
             run = runs.find(session, which=which)
         reasons = {"why": why.strip()} if why is not None else {}
         now = product.desk.clock()
-        run = do(product.desk, campaign_run_id=run.id, by=_who(by), now=now, **reasons)
+        who = {"by": _who(by), "actor": door.actor()}
+        run = do(product.desk, campaign_run_id=run.id, now=now, **who, **reasons)
     line = f"[bold]{escape(run.title)}[/bold] {_DONE[what]}. [dim]{run.id}[/dim]"
     say.out.print(line, soft_wrap=True)

@@ -146,6 +146,40 @@ def why(
 
 
 @app.command(rich_help_panel=LOOK)
+def audit(
+    head_was: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="HEAD", help="With --verify: what --head printed earlier."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Look whether anybody changed it; ends with 1 if so.")
+    ] = False,
+    head: Annotated[
+        bool, typer.Option("--head", help="Print its newest number and hash, to keep elsewhere.")
+    ] = False,
+    since: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MOMENT", help="Such as 2026-03-02 or 2026-03-02T09:30."),
+    ] = None,
+    subject: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="ID", help="What was acted on: a run, a customer, an enrolment …"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show who did what; --verify [--head HEAD] proves that nobody has changed it since."""
+    from signalpost.cli import audit as log
+
+    settings = settings_.load()
+    if verify or head_was is not None:
+        log.verify(settings, against=head_was, json=json)
+    elif head:
+        log.head(settings)
+    else:
+        log.show(settings, since=since, subject=subject, json=json)
+
+
+@app.command(rich_help_panel=LOOK)
 def journeys(
     name: Annotated[Optional[str], typer.Argument(help="One journey only.")] = None,  # noqa: UP045
     mermaid: Annotated[bool, typer.Option(help="Print the Mermaid diagram.")] = False,

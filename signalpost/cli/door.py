@@ -1,5 +1,6 @@
 """The record, opened for one command."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,17 @@ def reading(settings: Settings) -> Iterator[Session]:
     """Open the record to look something up."""
     with opened(settings) as database, database.reading() as session:
         yield session
+
+
+def actor() -> str:
+    """Who acts, for the audit log: the operating system's user, whatever the environment says."""
+    try:
+        import pwd
+
+        return f"cli:{pwd.getpwuid(os.geteuid()).pw_name}"
+    except (ImportError, KeyError):  # not Unix, or a container's user without a name
+        uid = getattr(os, "geteuid", lambda: "unknown")()
+        return f"cli:{uid}"
 
 
 def find(session: Session, text: str) -> str:

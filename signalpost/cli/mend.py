@@ -11,6 +11,7 @@ from signalpost.cli import door, say
 from signalpost.cli.write import put
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
+from signalpost.record import audit, consents
 from signalpost.record.customers import Merge
 from signalpost.services.inbound import optouts
 from signalpost.services.intake import addresses, identity, signals
@@ -36,6 +37,18 @@ def _now(settings: Settings) -> datetime:
     return clock_of(settings)()
 
 
+def _log(session: Session, settings: Settings, action: str, subject: str, **detail: Any) -> None:
+    """Write what was done into the audit log, in the transaction that did it."""
+    audit.add(
+        session,
+        actor=door.actor(),
+        action=action,
+        subject=subject,
+        detail=detail,
+        now=_now(settings),
+    )
+
+
 # -- one person ----------------------------------------------------------------------------------
 
 
@@ -56,6 +69,8 @@ def merge(settings: Settings, kept: str, other: str, *, reason: str) -> None:
                 reason=reason.strip(),
                 now=_now(settings),
             )
+            if row is not None:
+                _log(session, settings, "merge", f"merge:{row.id}", kept=kept_id, other=joined.id)
         if row is None:
             raise ConflictError(f"They are one person already: customer {kept_id}.")
         with database.reading() as session:
@@ -78,6 +93,8 @@ def unmerge(settings: Settings, merge_id: str) -> None:
     with door.opened(settings) as database:
         with database.writing() as session:
             row = identity.unmerge(session, merge_id=merge_id, now=_now(settings))
+            ids = {"kept": row.kept_id, "other": row.merged_id}
+            _log(session, settings, "unmerge", f"merge:{row.id}", **ids)
         with database.reading() as session:
             kept = sheet.sheet(session, customer_id=row.kept_id)
             other = sheet.sheet(session, customer_id=row.merged_id)
@@ -120,7 +137,9 @@ def redrive(
         raise BadInputError("Give an id, or --all-set-aside with a journey, and not both.")
     if journey is not None:
         with door.opened(settings) as database:
-            count = resuming.resume_all(database, journey=journey, now=_now(settings))
+            count = resuming.resume_all(
+                database, journey=journey, now=_now(settings), actor=door.actor()
+            )
         people = "1 person is" if count == 1 else f"{count} people are"
         say.out.print(f"{people} resumed in {escape(journey)}.")
     elif found_id is None:
@@ -138,6 +157,8 @@ def _resume(settings: Settings, found_id: str, facts: dict[str, Any]) -> bool:
             done = resuming.resume(session, enrolment_id=found_id, now=_now(settings), facts=facts)
         except NotFoundError:
             return False
+        put_right = {"messages": done.messages, "facts": sorted(facts)}
+        _log(session, settings, "redrive", f"enrolment:{found_id}", **put_right)
     again = {0: "", 1: ", with the message that failed"}.get(
         done.messages, f", with the {done.messages} messages that failed"
     )
@@ -168,6 +189,7 @@ def _redrive_event(settings: Settings, event_id: str) -> None:
                 f"There is no event and no enrolment {event_id}. `signalpost redrive` lists what "
                 "waits for an operator."
             ) from None
+        _log(session, settings, "redrive", f"event:{event_id}", status=done.status)
     why = f" ({done.reason.replace('_', ' ')})" if done.reason else ""
     if done.status == "parked":
         raise ConflictError(f"Event {event_id} was tried and is still parked{why}.")
@@ -222,7 +244,17 @@ def suppress(
     with door.opened(settings) as database, database.writing() as session:
         change = optouts.lift if lift else optouts.block
         changed = change(session, blocks=[block], now=_now(settings))
+        about = {"channel": block.channel, "scope": scope, "reason": reason}
+        action = "lift" if lift else "suppress"
+        _log(session, settings, action, _block(session, block), changed=changed, **about)
         _say_blocked(session, block, lift=lift, changed=bool(changed))
+
+
+def _block(session: Session, block: optouts.Block) -> str:
+    """Name a block by its newest row: the log holds no address."""
+    rows = consents.suppressions(session, {block.address}).get(block.address, [])
+    ids = [row.id for row in rows if (row.channel, row.scope) == (block.channel, block.scope)]
+    return f"block:{ids[-1] if ids else 'none'}"
 
 
 def _in_one_spelling(channel: Channel, address: str) -> str:

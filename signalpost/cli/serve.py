@@ -5,7 +5,7 @@ import socket
 
 from rich.markup import escape
 
-from signalpost.cli import logs, say
+from signalpost.cli import audit, logs, say
 from signalpost.domain.vocabulary import Lane
 from signalpost.errors import ConfigurationError, TransientError
 from signalpost.settings import Settings
@@ -85,6 +85,8 @@ def migrate(settings: Settings) -> None:
     if not was_current:
         bring(engine)
     engine.dispose()
+    if not was_current:
+        audit.note(settings, "migrate", "project:record")
     say.out.print("The record was up to date." if was_current else "The record is up to date now.")
 
 
@@ -105,6 +107,7 @@ def deploy(settings: Settings) -> None:
             f"Prefect does not answer at {settings.prefect_url}. Start it with `signalpost up`, or set "
             "SIGNALPOST_PREFECT_PORT to where it listens."
         ) from error
+    audit.note(settings, "deploy", "project:prefect", notes=len(notes or ()))
     for note in notes or ():
         say.out.print(escape(note), soft_wrap=True)
     say.out.print(

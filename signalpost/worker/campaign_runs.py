@@ -112,7 +112,7 @@ class OpenRuns:
         if before is not None and (not _is_over(before) or _failed_just_now(before)):
             return
         if before is not None and before.state is not None and before.state.is_cancelled():
-            await asyncio.to_thread(self._take_for_a_no, row)
+            await asyncio.to_thread(self._take_for_a_no, row, f"prefect:{before.id}")
             return
         await create_run(
             self._client,
@@ -123,12 +123,13 @@ class OpenRuns:
             idempotency_key=f"{row['id']}:{row['status']}:{before.id if before else 'first'}",
         )
 
-    def _take_for_a_no(self, row: RowMapping) -> None:
+    def _take_for_a_no(self, row: RowMapping, actor: str) -> None:
         """Somebody cancelled the flow run that waited: nobody is to be asked again and again."""
         act = launching.refuse if row["status"] == _AWAITING else launching.cancel
         why = "its flow run was cancelled in Prefect"
         now = self._desk.clock()
-        act(self._desk, campaign_run_id=row["id"], by="prefect", why=why, now=now)
+        who = {"by": "prefect", "actor": actor}
+        act(self._desk, campaign_run_id=row["id"], why=why, now=now, **who)
 
     async def _last_of(self, row: RowMapping) -> FlowRun | None:
         """Give the newest flow run about a run: one that bears its tag, or that launched it."""

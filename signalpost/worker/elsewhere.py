@@ -125,6 +125,7 @@ class Elsewhere:
             self._desk,
             campaign_run_id=due.row["id"],
             by="prefect",
+            actor=f"prefect:{flow_run.id}",
             now=self._desk.clock(),
             why=f"The flow run of shard {due.number + 1} was cancelled in Prefect.",
         )

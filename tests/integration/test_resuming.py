@@ -224,9 +224,15 @@ def test_everybody_in_a_journey_is_resumed_at_once_and_only_there(stage, tmp_pat
         for one in session.exec(select(Enrolment)):
             one.context = {**one.context, "facts": {**one.context["facts"], "store": "Harbour"}}
     with pytest.raises(NotFoundError, match="'fragil'"):
-        resuming.resume_all(stage.database, journey="fragil", now=stage.clock())
-    assert resuming.resume_all(stage.database, journey="fragile", now=stage.clock()) == 3
-    assert resuming.resume_all(stage.database, journey="fragile", now=stage.clock()) == 0
+        resuming.resume_all(stage.database, journey="fragil", now=stage.clock(), actor="cli:ann")
+    assert (
+        resuming.resume_all(stage.database, journey="fragile", now=stage.clock(), actor="cli:ann")
+        == 3
+    )
+    assert (
+        resuming.resume_all(stage.database, journey="fragile", now=stage.clock(), actor="cli:ann")
+        == 0
+    )
     stage.run_for(timedelta(minutes=1))
     assert {status(stage, victim) for victim in victims} == {"waiting"}
     assert got(stage) == [(number, how) for number in "1234" for how in ("in_app", "sms")]

@@ -15,7 +15,7 @@ from sqlmodel import Session
 from signalpost.content.campaigns import from_definition
 from signalpost.domain.campaign import Campaign, release_moment
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.record import campaign_people, campaigns, enrolments, messages, restraint
+from signalpost.record import audit, campaign_people, campaigns, enrolments, messages, restraint
 from signalpost.record.base import new_id
 from signalpost.services.campaigns import freezing
 from signalpost.services.campaigns.plan import make_plan
@@ -24,12 +24,22 @@ from signalpost.services.desk import Desk
 
 #: The first place on earth to reach a wall-clock time: UTC+14.
 _FIRST_ZONE = ZoneInfo("Etc/GMT-14")
+HOUSE = "signalpost"  #: who acts when nobody does
 
 
-def launch(desk: Desk, *, launch: Launch, by: str, now: datetime, run_id: str | None = None) -> Run:
+def launch(
+    desk: Desk,
+    *,
+    launch: Launch,
+    by: str,
+    now: datetime,
+    run_id: str | None = None,
+    actor: str | None = None,
+) -> Run:
     """Keep a launch with its plan; who may launch unapproved is on its way at once.
 
     The same occurrence launched again gives the run that it has. ``run_id``: the Prefect flow run's.
+    ``by`` is who they say they are, here and below; ``actor`` how we know them, for the audit log.
 
     Raises:
         BadInputError: the plan says why it cannot go: nobody, an offer that is over, a fact missing.
@@ -68,7 +78,7 @@ def launch(desk: Desk, *, launch: Launch, by: str, now: datetime, run_id: str | 
     with desk.database.writing() as session:
         _keep_version(session, launch.campaign, now)
         if campaigns.add_run(session, row=row):
-            _note(session, row["id"], "launched", by, now, digest=plan.digest)
+            _note(session, row["id"], "launched", by, now, actor=actor, digest=plan.digest)
         kept = campaigns.run_of(session, campaign=launch.campaign.name, occurrence=occurrence)
     if kept is None:
         raise ConflictError("The run was not kept; launch it again.")
@@ -98,7 +108,15 @@ def _keep_version(session: Session, campaign: Campaign, now: datetime) -> None:
     )
 
 
-def approve(desk: Desk, *, campaign_run_id: str, by: str, seen: str, now: datetime) -> Run:
+def approve(
+    desk: Desk,
+    *,
+    campaign_run_id: str,
+    by: str,
+    seen: str,
+    now: datetime,
+    actor: str | None = None,
+) -> Run:
     """Let a run go. ``seen``: the digest of the plan that the person had in front of them.
 
     Raises:
@@ -112,13 +130,16 @@ def approve(desk: Desk, *, campaign_run_id: str, by: str, seen: str, now: dateti
             raise ConflictError(
                 f"The plan of {run.title} is not the one you saw ({seen}); look at it again."
             )
-        _note(session, run.id, "approved", by, now, digest=seen, people=run.plan.get("people"))
+        saw = {"digest": seen, "people": run.plan.get("people")}
+        _note(session, run.id, "approved", by, now, actor=actor, **saw)
         return {"status": "approved"}
 
     return _change(desk, campaign_run_id, change)
 
 
-def refuse(desk: Desk, *, campaign_run_id: str, by: str, why: str, now: datetime) -> Run:
+def refuse(
+    desk: Desk, *, campaign_run_id: str, by: str, why: str, now: datetime, actor: str | None = None
+) -> Run:
     """Say no to a run that waits for approval.
 
     Raises:
@@ -128,7 +149,7 @@ def refuse(desk: Desk, *, campaign_run_id: str, by: str, why: str, now: datetime
     def change(session: Session, run: Run) -> dict[str, Any]:
         if run.status != "awaiting_approval":
             raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
-        _note(session, run.id, "refused", by, now, why=why)
+        _note(session, run.id, "refused", by, now, actor=actor, why=why)
         return {"status": "refused", "reason": why, "ended_at": now}
 
     return _change(desk, campaign_run_id, change)
@@ -158,7 +179,7 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
             raise ConflictError(f"{run.title} is {_word(run)}; it was not started a second time.")
         _alone(session, run)
         _open_series(session, run, campaign, now)
-        _note(session, run.id, "froze", "signalpost", now, people=people)
+        _note(session, run.id, "froze", HOUSE, now, people=people)
         enrolments.announce(session)
         over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
         free = {"claim_id": None, "lease_until": None}
@@ -216,7 +237,15 @@ def _open_series(session: Session, run: Run, campaign: Campaign, now: datetime) 
         restraint.let_go(session, series=run.series, now=now)
 
 
-def pause(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str = "") -> Run:
+def pause(
+    desk: Desk,
+    *,
+    campaign_run_id: str,
+    by: str,
+    now: datetime,
+    why: str = "",
+    actor: str | None = None,
+) -> Run:
     """Stop a run within a batch; its people keep their places.
 
     Raises:
@@ -228,13 +257,15 @@ def pause(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str 
             return {}
         if run.status != "running":
             raise ConflictError(f"{run.title} is {_word(run)}; only a running one can be paused.")
-        _note(session, run.id, "paused", by, now, why=why)
+        _note(session, run.id, "paused", by, now, actor=actor, why=why)
         return {"status": "paused", "reason": why or None}
 
     return _change(desk, campaign_run_id, change)
 
 
-def resume(desk: Desk, *, campaign_run_id: str, by: str, now: datetime) -> Run:
+def resume(
+    desk: Desk, *, campaign_run_id: str, by: str, now: datetime, actor: str | None = None
+) -> Run:
     """Go on with exactly the people who are left.
 
     Raises:
@@ -246,14 +277,22 @@ def resume(desk: Desk, *, campaign_run_id: str, by: str, now: datetime) -> Run:
             return {}
         if run.status != "paused":
             raise ConflictError(f"{run.title} is {_word(run)}; only a paused one can be resumed.")
-        _note(session, run.id, "resumed", by, now)
+        _note(session, run.id, "resumed", by, now, actor=actor)
         enrolments.announce(session)
         return {"status": "running", "reason": None}
 
     return _change(desk, campaign_run_id, change)
 
 
-def cancel(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str = "") -> Run:
+def cancel(
+    desk: Desk,
+    *,
+    campaign_run_id: str,
+    by: str,
+    now: datetime,
+    why: str = "",
+    actor: str | None = None,
+) -> Run:
     """End a run: nobody else is sent anything, and its offers leave the inboxes.
 
     Raises:
@@ -268,7 +307,7 @@ def cancel(desk: Desk, *, campaign_run_id: str, by: str, now: datetime, why: str
         )
         messages.close_campaign(session, campaign_run_id=run.id, now=now)
         messages.withdraw_campaign(session, campaign_run_id=run.id, now=now)
-        _note(session, run.id, "cancelled", by, now, why=why)
+        _note(session, run.id, "cancelled", by, now, actor=actor, why=why)
         return {"status": "cancelled", "reason": why or None, "ended_at": now}
 
     return _change(desk, campaign_run_id, change)
@@ -282,7 +321,7 @@ def pause_for_fault(session: Session, *, campaign_run_id: str, why: str, now: da
     row = campaigns.run(session, campaign_run_id=campaign_run_id, lock=True)
     if row is not None and row["status"] == "running":
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="paused", reason=why)
-        _note(session, campaign_run_id, "paused", "signalpost", now, why=why)
+        _note(session, campaign_run_id, "paused", HOUSE, now, why=why)
 
 
 def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> None:
@@ -294,7 +333,7 @@ def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> N
         and campaign_people.is_over(session, campaign_run_id=campaign_run_id)
     ):
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="done", ended_at=now)
-        _note(session, campaign_run_id, "ended", "signalpost", now)
+        _note(session, campaign_run_id, "ended", HOUSE, now)
 
 
 def go_on_after_all(session: Session, *, campaign_run_id: str, now: datetime) -> None:
@@ -302,9 +341,7 @@ def go_on_after_all(session: Session, *, campaign_run_id: str, now: datetime) ->
     row = campaigns.run(session, campaign_run_id=campaign_run_id)
     if row is not None and row["status"] == "done":
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="running", ended_at=None)
-        _note(
-            session, campaign_run_id, "resumed", "signalpost", now, why="somebody was not reached"
-        )
+        _note(session, campaign_run_id, "resumed", HOUSE, now, why="somebody was not reached")
 
 
 def _change(
@@ -325,8 +362,16 @@ def _change(
 
 
 def _note(
-    session: Session, campaign_run_id: str, act: str, who: str, now: datetime, **detail: Any
+    session: Session,
+    campaign_run_id: str,
+    act: str,
+    who: str,
+    now: datetime,
+    *,
+    actor: str | None = None,
+    **detail: Any,
 ) -> None:
+    """Write an act down on the run, and, when it was somebody's, in the audit log."""
     campaigns.act(
         session,
         row={
@@ -337,6 +382,17 @@ def _note(
             "detail": {key: value for key, value in detail.items() if value not in (None, "")},
             "at": now,
         },
+    )
+    if who == HOUSE:
+        return
+    seen = {key: detail[key] for key in ("digest", "people") if detail.get(key) is not None}
+    audit.add(
+        session,
+        actor=actor or f"stated:{who}",
+        action=f"campaign.{act}",
+        subject=f"run:{campaign_run_id}",
+        detail={"by": who, **seen},
+        now=now,
     )
 
 

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from signalpost.domain.vocabulary import MessageStatus, Purpose
 from signalpost.errors import ConflictError, NotFoundError
-from signalpost.record import decisions, enrolments, messages
+from signalpost.record import audit, decisions, enrolments, messages
 from signalpost.record.database import Database
 from signalpost.services.journeys import planning
 
@@ -63,8 +63,10 @@ def resume(
     )
 
 
-def resume_all(database: Database, *, journey: str, now: datetime) -> int:
+def resume_all(database: Database, *, journey: str, now: datetime, actor: str) -> int:
     """Resume everybody who is set aside in a journey, some at a time; gives how many.
+
+    ``actor``: who asks for it, for the audit log.
 
     Raises:
         NotFoundError: nobody ever entered a journey of this name.
@@ -78,6 +80,14 @@ def resume_all(database: Database, *, journey: str, now: datetime) -> int:
         with database.writing() as session:
             rows = enrolments.lock_set_aside(session, ids=ids[start : start + _TOGETHER])
             _resume(session, rows, now)
+            audit.add(
+                session,
+                actor=actor,
+                action="redrive",
+                subject=f"journey:{journey}",
+                detail={"people": len(rows)},
+                now=now,
+            )
             resumed += len(rows)
     return resumed
 
