@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from signalpost import settings as settings_
-from signalpost.cli import campaign_commands
+from signalpost.cli import campaign_commands, key_commands
 from signalpost.cli.options import Json, Person
 from signalpost.domain.vocabulary import Channel, Lane
 
@@ -43,6 +43,12 @@ app.add_typer(
     name="campaign",
     short_help="Plan, launch, approve, watch and stop campaigns: `signalpost campaign --help`.",
     rich_help_panel=RUN,
+)
+app.add_typer(
+    key_commands.app,
+    name="key",
+    short_help="Make, list, rotate and revoke keys with scopes: `signalpost key --help`.",
+    rich_help_panel=MEND,
 )
 
 

@@ -1,0 +1,1 @@
+"""API keys: making them, and knowing them again."""
