@@ -111,13 +111,17 @@ class Settings(BaseSettings):
     web_port: Port = 8000
     prefect_port: Port = 4200
     postoffice_port: Port = 8025
+    worker_port: Port | None = None  #: of a worker's probes and figures; `up` counts on from it
     postoffice_delay: float = Field(default=0.2, ge=0, le=60)  #: seconds a message takes a step
     public_url: Url | None = None  #: how customers and vendors reach the web, https in production
     database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
     templates: Path = Path("templates")
     journeys: str = "flows"  #: the module whose JOURNEYS are run
     campaigns: Path = Path("deployments/campaigns")  #: a file for each; none when it is missing
+    grace: float = Field(default=25, gt=0, le=3600)  #: seconds a worker told to stop takes at most
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["logfmt", "json"] = "logfmt"
+    otlp_url: Url | None = None  #: a collector of OpenTelemetry's spans; none: there are no spans
 
     write_key: SecretStr | None = None  #: for senders of signals
     api_key: SecretStr | None = None  #: for readers of the record
@@ -131,6 +135,9 @@ class Settings(BaseSettings):
     sendgrid_api_key: SecretStr | None = None
     sendgrid_webhook_public_keys: Texts = ()  #: base64, as SendGrid shows them
     sendgrid_asm_group: int | None = None
+    sendgrid_second_base_url: Url | None = None
+    sendgrid_second_api_key: SecretStr | None = None  #: used while the first account refuses mail
+    sendgrid_second_webhook_public_keys: Texts = ()
     email_from: Email = "hello@brand.example"
     email_from_security: Email | None = None
     email_from_marketing: Email | None = None
@@ -144,6 +151,14 @@ class Settings(BaseSettings):
     twilio_api_secret: SecretStr | None = None
     twilio_sender: Phone | None = None
     twilio_messaging_service_sid: str | None = Field(default=None, pattern=r"^MG[0-9a-fA-F]{32}$")
+    twilio_second_base_url: Url | None = None
+    twilio_second_account_sid: str | None = Field(default=None, pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_second_auth_token: SecretStr | None = None  #: used while the first account refuses SMS
+    twilio_second_sender: Phone | None = None
+    twilio_second_messaging_service_sid: str | None = Field(
+        default=None, pattern=r"^MG[0-9a-fA-F]{32}$"
+    )
+    quicker_account_first: bool = False  #: of two: the one that delivers slowly comes second
     whatsapp_sender: Phone | None = None
     messenger_sender: str | None = None
 
@@ -281,6 +296,10 @@ _SHAPES = {
     "twilio_account_sid": "is not an account sid; it starts with AC and has 34 characters",
     "twilio_api_key": "is not an API key sid; it starts with SK and has 34 characters",
     "twilio_messaging_service_sid": "is not a service sid; it starts with MG and has 34 characters",
+    "twilio_second_account_sid": "is not an account sid; it starts with AC and has 34 characters",
+    "twilio_second_messaging_service_sid": (
+        "is not a service sid; it starts with MG and has 34 characters"
+    ),
 }
 
 

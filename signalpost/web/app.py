@@ -19,7 +19,7 @@ from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record.migrate import is_current
 from signalpost.services.intake.signals import SignalPolicy
 from signalpost.services.journeys.enrolling import Journeys
-from signalpost.web import api, campaigns, edge, inbox, intake, links, pages, webhooks
+from signalpost.web import api, campaigns, edge, inbox, intake, links, metrics, pages, webhooks
 from signalpost.web.committer import Committer
 from signalpost.web.errors import Problem, problem
 from signalpost.web.guard import Guard
@@ -63,6 +63,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
     app.include_router(inbox.router(signalpost, on_commit=on_commit))
     app.include_router(links.router(signalpost, on_commit=on_commit))
     app.include_router(api.router(signalpost))
+    app.include_router(metrics.router(signalpost))
     app.include_router(pages.router(signalpost))
     app.include_router(campaigns.json_router(signalpost))
     app.include_router(campaigns.router(signalpost))

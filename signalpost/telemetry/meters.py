@@ -1,0 +1,42 @@
+"""What only this process knows: how long its providers took, and how hand-overs ended.
+
+Written once a call of a provider, never once a message. Everything else is read from the record when
+somebody asks (``services.watching.figures``), since a counter dies with its process.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from signalpost.domain.delivery import Handover
+
+registry = CollectorRegistry()
+
+PROVIDER_SECONDS = Histogram(
+    "signalpost_provider_call_seconds",
+    "How long a provider took to answer one call; a call may carry a whole batch.",
+    ("provider", "channel"),
+    registry=registry,
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+HANDOVERS = Counter(
+    "signalpost_handovers",
+    "Messages handed to a provider, by how the attempt ended; code is the provider's own.",
+    ("provider", "channel", "status", "fault", "code"),
+    registry=registry,
+)
+
+
+def tally(handovers: Iterable[Handover]) -> Tally[tuple[str, str, str]]:
+    """Count how hand-overs ended: (status, whose fault, code) → how many."""
+    return Tally((one.status.value, one.fault or "", one.code or "") for one in handovers)
+
+
+def called(
+    *, provider: str, channel: str, seconds: float, ended: Tally[tuple[str, str, str]]
+) -> None:
+    """Note one call of a provider and how what it carried ended."""
+    PROVIDER_SECONDS.labels(provider, channel).observe(seconds)
+    for labels, number in ended.items():
+        HANDOVERS.labels(provider, channel, *labels).inc(number)
