@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
+from signalpost.record import audit
 from tests.flows.campaign_house import press_run, take_up
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+
+
+def waiting_id(campaigns: Any) -> str:
+    """The flow run that launched, asked, and went on."""
+    [run] = campaigns.runs()
+    return run.run_id
 
 
 async def plan_shown(client: Any, flow_run: Any) -> str:
@@ -42,6 +49,13 @@ def test_a_person_approves_in_the_pages_with_the_plan_in_front_of_them(campaigns
     [run] = campaigns.runs()
     assert ("approved", "Maria") in campaigns.acts(run.id)
     assert len(campaigns.stage.sent) == 2
+    with campaigns.stage.database.reading() as session:
+        logged = audit.entries(session, subject=f"run:{run.id}")
+    known = [(one.action, one.actor, json.loads(one.detail)["by"]) for one in logged[::-1]]
+    assert known == [
+        ("campaign.launched", f"prefect:{waiting_id(campaigns)}", "prefect"),
+        ("campaign.approved", f"prefect:{waiting_id(campaigns)}", "Maria"),
+    ], "Prefect does not tell who pressed the button: the name is what they said"
 
 
 def test_the_plan_stands_above_the_form_and_beside_the_run(campaigns):
