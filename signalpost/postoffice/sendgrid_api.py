@@ -89,7 +89,7 @@ async def send_mail(request: Request) -> Response:
         mail = None
     fault = office.faults.take("sendgrid", _addresses(mail)) if office.faults else None
     if fault and not fault.processed:
-        return await _go_wrong(request, office, fault)
+        return await _go_wrong(request, office, fault, mail)
     found = check_mail(mail, now=time.time())
     if found:
         await office.record(
@@ -99,9 +99,8 @@ async def send_mail(request: Request) -> Response:
     if is_sandboxed(mail):
         return Response(status_code=200)
     message_id = await _accept(office, mail)
-    if fault:
-        return await _go_wrong(request, office, fault)
-    return Response(status_code=202, headers={"X-Message-Id": message_id})
+    right = Response(status_code=202, headers={"X-Message-Id": message_id})
+    return await _go_wrong(request, office, fault, mail, right) if fault else right
 
 
 async def _accept(office: Office, mail: dict[str, Any]) -> str:
@@ -112,9 +111,15 @@ async def _accept(office: Office, mail: dict[str, Any]) -> str:
     return message_id
 
 
-async def _go_wrong(request: Request, office: Office, fault: faults.Fault) -> Response:
-    await office.record("fault.hit", provider="sendgrid", fault=fault.fault)
-    match fault.fault:
+async def _go_wrong(
+    request: Request, office: Office, fault: faults.Fault, mail: Any, right: Response | None = None
+) -> Response:
+    about = _custom_args(mail)
+    await office.record("fault.hit", provider="sendgrid", fault=fault.fault, about=about)
+    answer = await faults.go_wrong(request, fault, right)
+    if answer is not None:
+        return answer
+    match fault.kind:
         case "429":
             headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 1)}
             if fault.retry_after is not None:
@@ -122,12 +127,18 @@ async def _go_wrong(request: Request, office: Office, fault: faults.Fault) -> Re
             return errors([refusal("too many requests")], 429, **headers)
         case "400":
             return errors([refusal("Bad Request")])
-        case "timeout" | "timeout_processed":
-            return await faults.hang(request)
-        case "reset":
-            return await faults.reset(request)
+        case "401":
+            problem = "The provided authorization grant is invalid, expired, or revoked"
+            return errors([refusal(problem)], 401)
         case _:
             return errors([refusal("Internal Server Error")], 500)
+
+
+def _custom_args(mail: Any) -> list[Any]:
+    """Return what a request says of each person to its sender, whatever shape it has."""
+    people = mail.get("personalizations") if isinstance(mail, dict) else None
+    listed = people if isinstance(people, list) else []
+    return [one.get("custom_args") for one in listed if isinstance(one, dict)]
 
 
 def _addresses(mail: Any) -> set[str]:

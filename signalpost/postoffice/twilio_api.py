@@ -82,16 +82,15 @@ async def send_sms(request: Request) -> Response:
     fields, media = dict(pairs), [value for name, value in pairs if name == "MediaUrl" and value]
     fault = _fault_for(office, fields)
     if fault and not fault.processed:
-        return await _go_wrong(request, office, fault)
+        return await _go_wrong(request, office, fault, fields)
     refused = check_sms(fields, media, now=datetime.now(UTC)) or _opted_out(office, fields)
     if refused:
         known = {"to": refused.to, "from": refused.sender, "code": refused.code}
         await office.record("sms.refused", status=refused.status, **known)
         return refuse(refused)
     sms = await _accept(office, fields, media)
-    if fault:
-        return await _go_wrong(request, office, fault)
-    return json_response(resource(sms, office.config.twilio_account_sid), 201)
+    right = json_response(resource(sms, office.config.twilio_account_sid), 201)
+    return await _go_wrong(request, office, fault, fields, right) if fault else right
 
 
 def number_of_service(service_sid: str) -> str:
@@ -163,18 +162,26 @@ def _content_note(fields: dict[str, str]) -> str:
     return f"[content {fields['ContentSid']}] {fields.get('ContentVariables', '')}".strip()
 
 
-async def _go_wrong(request: Request, office: Office, fault: faults.Fault) -> Response:
-    await office.record("fault.hit", provider="twilio", fault=fault.fault)
-    match fault.fault:
+async def _go_wrong(
+    request: Request,
+    office: Office,
+    fault: faults.Fault,
+    fields: dict[str, str],
+    right: Response | None = None,
+) -> Response:
+    about = fields.get("StatusCallback", "")
+    await office.record("fault.hit", provider="twilio", fault=fault.fault, about=[about])
+    answer = await faults.go_wrong(request, fault, right)
+    if answer is not None:
+        return answer
+    match fault.kind:
         case "429":
             after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             return refuse(SmsRefusal(20429), **after)
         case "400":
             return refuse(SmsRefusal(fault.code or 21211))
-        case "timeout" | "timeout_processed":
-            return await faults.hang(request)
-        case "reset":
-            return await faults.reset(request)
+        case "401":
+            return refuse(SmsRefusal(20003))
         case _:
             return refuse(SmsRefusal(20500))
 
