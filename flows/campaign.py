@@ -29,11 +29,11 @@ from signalpost.services.campaigns.standing import counted, in_words
 from signalpost.worker import runs
 from signalpost.worker.campaign_deployments import SHARD_FLOW
 from signalpost.worker.campaign_runs import campaign_run_of, run_tags
-from signalpost.worker.campaign_schedules import is_over, moment_of, wall_of
+from signalpost.worker.campaign_schedules import is_over, wall_of
 from signalpost.worker.elsewhere import pool_of
 from signalpost.worker.runs import Halt
 from tasks.campaign_artifacts import show_outcomes, show_plan
-from tasks.campaigns import NotAsItStandsError, decide, freeze, plan, send
+from tasks.campaigns import NotAsItStandsError, decide, freeze, occur, plan, send
 from tasks.quiet import UnitFailedError
 
 SIDE_BY_SIDE = 2  #: shards that one flow run sends at once
@@ -87,14 +87,17 @@ def _find(campaign_run_id: str) -> Run:
 
 async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | None:
     """Launch the campaign as its file is now; None when its schedule is over."""
-    flow_run = _flow_run()
-    wanted = _wanted(_read(name), flow_run, at, asked)
-    if wanted is None:
-        return None
-    by = "schedule" if flow_run.auto_scheduled else "prefect"
-    run = await plan(wanted, by, name)
+    campaign, flow_run = _read(name), _flow_run()
+    if flow_run.auto_scheduled and at is None and flow_run.expected_start_time:
+        wall = wall_of(campaign.schedule, flow_run.expected_start_time)
+        if is_over(campaign.schedule, wall):
+            return None
+        run = await occur(campaign, files.at_wall(campaign.schedule, wall), name)
+    else:
+        run = await plan(_wanted(campaign, flow_run, at, asked), "prefect", name)
     await _name(run, "launch")
-    await show_plan(run)
+    if run.plan:
+        await show_plan(run)
     return run
 
 
@@ -110,20 +113,19 @@ def _read(name: str) -> Campaign:
 
 def _wanted(
     campaign: Campaign, flow_run: FlowRun, at: str | None, asked: Mapping[str, Any]
-) -> Launch | None:
-    """Say what is to be launched; the same flow run, and the same occurrence, say the same."""
+) -> Launch:
+    """Say what is to be launched; the same flow run says the same.
+
+    Who gives a time at which the campaign comes anyway launches that occurrence, ahead.
+    """
     schedule = campaign.schedule
-    occurrence: str | None = f"run-{flow_run.id}"
     wall = _wall(at) if at else None
-    if flow_run.auto_scheduled and wall is None and flow_run.expected_start_time:
-        wall = wall_of(schedule, flow_run.expected_start_time)
-        occurrence = wall.isoformat(timespec="minutes")
-        if is_over(schedule, wall):
-            return None
+    comes = wall is not None and asked["sample_of"] is None and files.comes_at(schedule, wall)
+    one = files.at_wall(schedule, wall) if wall else None
     return Launch(
         campaign=campaign,
-        occurrence=occurrence,
-        scheduled_at=moment_of(schedule, wall) if wall else None,
+        occurrence=one.key if one and comes else f"run-{flow_run.id}",
+        scheduled_at=one.begins_at if one else None,
         local_at=wall if schedule.is_local else None,
         **asked,
     )
@@ -197,6 +199,8 @@ async def _end(run: Run) -> State[None]:
     said = in_words(found, progress, now=now)
     if stopped is Halt.CANCELLED:
         return Cancelled(message=said)
+    if found.status == "refused" and not found.plan:
+        return Failed(message=found.reason)
     return Completed(message=f"{said} ({stopped})" if stopped else said)
 
 

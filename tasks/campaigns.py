@@ -9,8 +9,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from signalpost import bootstrap
+from signalpost.content.campaigns import Occurrence
+from signalpost.domain.campaign import Campaign
 from signalpost.errors import BadInputError, ConfigurationError, ConflictError, NotFoundError
-from signalpost.services.campaigns import launching, sending
+from signalpost.services.campaigns import following, launching, sending
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.campaigns.sending import ShardClaim, ShardReport
 from tasks.quiet import UnitFailedError, quiet
@@ -36,6 +38,14 @@ async def plan(launch: Launch, by: str, title: str) -> Run:
         by=by,
         run_id=flow_run_id,
         actor=f"prefect:{flow_run_id}",
+    )
+
+
+@task(task_run_name="launch {title} by its schedule", **_ONCE)
+async def occur(campaign: Campaign, at: Occurrence, title: str) -> Run:
+    """Launch one time of a schedule, which the marketing worker does too: it gives the same run."""
+    return await _do(
+        f"launch {title}", following.occur, campaign=campaign, at=at, run_id=str(flow_run.id)
     )
 
 

@@ -22,7 +22,7 @@ _WIDTH = 30  #: letters of the bar
 
 STATUS_STYLE = {
     "running": "cyan", "done": "green", "paused": "yellow", "awaiting_approval": "yellow",
-    "cancelled": "red", "refused": "red",
+    "cancelled": "red", "refused": "red", "missed": "red",
 }  # fmt: skip
 _OUTCOME_STYLE = {"sent": "green", "set_aside": "red", "cancelled": "red", "skipped": "yellow"}
 

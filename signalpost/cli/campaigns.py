@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.markdown import Markdown
 from rich.markup import escape
@@ -14,8 +13,8 @@ from rich.table import Table
 from signalpost.cli import door, say
 from signalpost.cli.campaign_status import status_text
 from signalpost.cli.write import put
-from signalpost.content.campaigns import occurrences
-from signalpost.domain.campaign import Schedule, release_moment
+from signalpost.content.campaigns import Occurrence, at_wall, comes_at, occurrences
+from signalpost.domain.campaign import Schedule
 from signalpost.errors import BadInputError, ConflictError
 from signalpost.record import audiences
 from signalpost.services.campaigns.runs import Launch
@@ -58,7 +57,7 @@ class Wanted:
         if self.at is not None and self.at_once:
             raise BadInputError("Give --at or --now, and not both.")
         if self.at is not None:
-            return _moment(self.at, schedule)
+            return self._at(self.at, schedule)
         by_hand = not (schedule.at or schedule.cron or schedule.rrule)
         if self.at_once or by_hand or self.test_on is not None:
             return {}
@@ -68,27 +67,32 @@ class Wanted:
                 f"The schedule of {self.name} ({when(schedule)}) does not come again. Say when with "
                 "--at, or --now to send it at once."
             )
-        local_at = coming[0].local if schedule.is_local else None
-        return {
-            "occurrence": coming[0].key,
-            "scheduled_at": coming[0].at,
-            "local_at": local_at,
-        }
+        return _as_scheduled(coming[0])
+
+    def _at(self, text: str, schedule: Schedule) -> dict[str, Any]:
+        """Read a time; one at which the campaign comes anyway is that occurrence, ahead."""
+        moment = _moment(text)
+        if moment.tzinfo is not None:
+            return {"scheduled_at": moment.astimezone(UTC)}
+        found = _as_scheduled(at_wall(schedule, moment))
+        if self.test_on is not None or not comes_at(schedule, moment):
+            del found["occurrence"]
+        return found
 
 
-def _moment(text: str, schedule: Schedule) -> dict[str, Any]:
+def _as_scheduled(one: Occurrence) -> dict[str, Any]:
+    local_at = one.local if one.at is None else None
+    return {"occurrence": one.key, "scheduled_at": one.at, "local_at": local_at}
+
+
+def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         raise BadInputError(
             f"{text!r} is no time; write it like 2026-12-01T10:00, or with an offset: "
             "2026-12-01T10:00+01:00."
         ) from None
-    if moment.tzinfo is not None:
-        return {"scheduled_at": moment.astimezone(UTC)}
-    if schedule.is_local:
-        return {"local_at": moment}
-    return {"scheduled_at": release_moment(moment, ZoneInfo(schedule.zone))}
 
 
 # -- files ---------------------------------------------------------------------------------------

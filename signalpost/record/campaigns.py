@@ -45,7 +45,7 @@ class CampaignRun(Table, table=True):
     """One launch of a campaign.
 
     ``status``: planned (a plan is made), awaiting_approval, approved, running, paused, done,
-    cancelled, refused (``reason`` says why). ``occurrence`` makes a scheduled launch happen once.
+    cancelled, refused, missed (``reason`` says why). ``occurrence`` makes a scheduled launch happen once.
     """
 
     __tablename__ = "campaign_runs"
@@ -83,7 +83,7 @@ class CampaignAct(Table, table=True):
 
     id: str = pk()
     campaign_run_id: str = Field(index=True, sa_type=Id, foreign_key="campaign_runs.id")
-    act: str  #: launched | approved | refused | paused | resumed | cancelled | froze | ended
+    act: str  #: launched | missed | approved | refused | paused | resumed | cancelled | froze | ended
     who: str
     detail: dict = document()  #: for an approval: the hash of the plan that was seen
     at: datetime = moment()

@@ -1,14 +1,18 @@
 """The schedules of campaigns in Prefect, and back: which occurrence a flow run is."""
 
+import re
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.content.campaigns import occurrences
+from signalpost.content.campaigns import check_cron, check_rrule, occurrences
 from signalpost.domain.campaign import Schedule, release_moment
 
 #: Where a day begins first on earth; a campaign on customers' own clocks begins by this one.
 FIRST_ZONE = "Etc/GMT-14"  # UTC+14: in these names the sign is turned round
+
+_UNTIL = re.compile(r";UNTIL=(\d{8})[0-9TZ]*", re.IGNORECASE)
 
 #: In an hour that summer time skips, Prefect and we may start up to so far apart.
 _APART = timedelta(hours=2)
@@ -29,6 +33,28 @@ def prefect_schedule(schedule: Schedule) -> dict[str, Any] | None:
     if schedule.rrule is not None:
         return {"rrule": _until(schedule.rrule, schedule.until), "timezone": zone}
     return None
+
+
+def schedule_from(words: Mapping[str, Any], own: Schedule) -> Schedule | None:
+    """Read a schedule that somebody made in Prefect's pages; None: it cannot be followed.
+
+    ``own``: the schedule in the campaign's file, whose last day counts, and whether its times are each
+    customer's own.
+    """
+    zone, until = words.get("timezone") or "UTC", own.until
+    try:
+        if cron := words.get("cron"):
+            words = {"cron": check_cron(cron)}
+        elif rrule := words.get("rrule"):
+            words = {"rrule": check_rrule(_UNTIL.sub("", rrule))}
+            if last := _UNTIL.search(rrule):
+                until = date.fromisoformat(last[1])
+        else:
+            return None
+    except ValueError:
+        return None
+    local = own.is_local and zone == FIRST_ZONE
+    return Schedule(**words, zone="customer" if local else zone, until=until)
 
 
 def _once(at: datetime) -> str:

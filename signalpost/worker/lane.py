@@ -19,6 +19,8 @@ from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import Claim, claim_due, release
 from signalpost.services.journeys.enrolling import Journeys
 from signalpost.worker.campaign_artifacts import CampaignArtifacts
+from signalpost.worker.campaign_clock import LOOK_EVERY as CLOCK_EVERY
+from signalpost.worker.campaign_clock import CampaignClock
 from signalpost.worker.campaigns import Campaigns
 from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
@@ -210,6 +212,9 @@ class LaneWorker:
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
             chores.append(_every(FILES_EVERY, self._read_files))
+            folder = bootstrap.current().settings.campaigns
+            clock = CampaignClock(self._desk, view=self.view, folder=folder)
+            chores.append(_every(CLOCK_EVERY, clock.look))
         return chores
 
     async def _read_files(self) -> None:

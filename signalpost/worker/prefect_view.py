@@ -13,6 +13,7 @@ import structlog
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 
 from signalpost.worker.campaign_deployments import ENTRYPOINT as CAMPAIGN_FLOW
 from signalpost.worker.deployments import POOL, Deployment
@@ -42,7 +43,7 @@ class PrefectView:
         self.paused_journeys: frozenset[str] = frozenset()
         self.wanted: deque[FlowRun] = deque()
         self.wanted_campaigns: deque[FlowRun] = deque()
-        self._campaigns: frozenset[str] = frozenset()  #: names of deployments
+        self.campaigns: Mapping[str, DeploymentResponse] = {}
         self._ids: Mapping[str, UUID] = {}
         self._client = client
         self._lane = lane
@@ -84,7 +85,7 @@ class PrefectView:
 
     def is_known(self, campaign: str) -> bool:
         """Whether Prefect has a deployment of this campaign."""
-        return campaign in self._campaigns
+        return campaign in self.campaigns
 
     def is_declared(self, journey: str) -> bool:
         """Whether a journey has a deployment in our file."""
@@ -97,7 +98,7 @@ class PrefectView:
     def deployment_of(self, flow_run: FlowRun) -> str | None:
         """Name the deployment of ours that a run belongs to."""
         names = (name for name, id_ in self._ids.items() if id_ == flow_run.deployment_id)
-        ours = self._declared.keys() | self._campaigns
+        ours = self._declared.keys() | self.campaigns.keys()
         return next((name for name in names if name in ours), None)
 
     def lost(self) -> None:
@@ -132,7 +133,7 @@ class PrefectView:
         pool = await self._client.read_work_pool(POOL)
         queues = await self._client.read_work_queues(work_pool_name=POOL)
         self._ids = ids
-        self._campaigns = frozenset(one.name for one in known if is_campaign(one))
+        self.campaigns = {one.name: one for one in known if is_campaign(one)}
         self.lane_paused = pool.is_paused or any(
             queue.is_paused for queue in queues if queue.name == self._lane
         )
@@ -164,7 +165,7 @@ class PrefectView:
         self.wanted = deque(one for one in flow_runs if not self._is_campaigns(one))
 
     def _is_campaigns(self, flow_run: FlowRun) -> bool:
-        return self.deployment_of(flow_run) in self._campaigns
+        return self.deployment_of(flow_run) in self.campaigns
 
     async def _beat(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -177,10 +177,10 @@ def _schedules(
     before = list(there.schedules) if there else []
     mine = next((one for one in before if one.slug == OURS), None)
     kept = [_repeated(one) for one in before if one is not mine]
-    told = _schedule_told(there) if there else None
+    told = schedule_told(there) if there else None
     if told == digest(deployment.schedule):  # the file says what it said: whatever is there stays
         return kept + ([_repeated(mine)] if mine else []), []
-    if mine is not None and told != digest(_said(mine)):
+    if mine is not None and told != digest(said(mine)):
         note = (
             f"The schedule of {deployment.name!r} was changed in Prefect, so the new one of its file "
             "is not used. To use it, delete the schedule in Prefect and deploy again."
@@ -196,7 +196,7 @@ def _schedules(
     return [*kept, ours], []
 
 
-def _schedule_told(there: DeploymentResponse) -> str:
+def schedule_told(there: DeploymentResponse) -> str:
     """Give the digest of the schedule that its file had when Prefect was last told."""
     return (there.version or "").rpartition("-")[2]
 
@@ -207,11 +207,11 @@ def _repeated(one: DeploymentSchedule) -> DeploymentScheduleCreate:
     )
 
 
-def _schedule(said: Any) -> CronSchedule | RRuleSchedule:
-    return CronSchedule(**said) if "cron" in said else RRuleSchedule(**said)
+def _schedule(words: Any) -> CronSchedule | RRuleSchedule:
+    return CronSchedule(**words) if "cron" in words else RRuleSchedule(**words)
 
 
-def _said(one: DeploymentSchedule) -> dict[str, Any]:
+def said(one: DeploymentSchedule) -> dict[str, Any]:
     """Give a schedule of Prefect in the words of ``Deployment.schedule``."""
     names: Iterable[str] = ("cron", "rrule", "timezone")
     dumped = one.schedule.model_dump(mode="json")
@@ -221,7 +221,7 @@ def _said(one: DeploymentSchedule) -> dict[str, Any]:
 async def _retire(client: PrefectClient, gone: DeploymentResponse) -> list[str]:
     """Pause a campaign whose file is gone; its runs and their history stay."""
     words = "Paused: its file is gone from deployments/campaigns. Put it back and deploy to go on."
-    version = _REMOVED + _schedule_told(gone)
+    version = _REMOVED + schedule_told(gone)
     await client.update_deployment(
         gone.id, DeploymentUpdate(paused=True, version=version, description=words)
     )

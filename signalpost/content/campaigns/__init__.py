@@ -2,7 +2,16 @@
 
 from signalpost.content.campaigns.checking import asked, check, given_facts, is_warning
 from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, lint, load
-from signalpost.content.campaigns.recurrence import Occurrence, occurrences
+from signalpost.content.campaigns.moments import grace
+from signalpost.content.campaigns.recurrence import (
+    Occurrence,
+    at_wall,
+    check_cron,
+    check_rrule,
+    comes_at,
+    occurred,
+    occurrences,
+)
 from signalpost.content.campaigns.scaffold import scaffold
 from signalpost.content.campaigns.schema import from_definition, version_of
 
@@ -11,12 +20,18 @@ __all__ = [
     "NoSuchCampaign",
     "Occurrence",
     "asked",
+    "at_wall",
     "check",
+    "check_cron",
+    "check_rrule",
+    "comes_at",
     "from_definition",
     "given_facts",
+    "grace",
     "is_warning",
     "lint",
     "load",
+    "occurred",
     "occurrences",
     "scaffold",
     "version_of",

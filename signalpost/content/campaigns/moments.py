@@ -17,6 +17,11 @@ _NIGHT = range(5)  #: hours in which clocks are changed
 Found = tuple[Place, str, str, str]
 
 
+def grace(campaign: Campaign) -> timedelta:
+    """Give how late a launch may be: as long as its messages are worth sending, an hour at least."""
+    return max(LATE, campaign.expires_after or LATE)
+
+
 def timely(campaign: Campaign, now: datetime) -> Iterator[Found]:
     """Give what is wrong at ``now``: where, the rule, what is wrong, what to do."""
     now = now.astimezone(UTC)
@@ -42,7 +47,7 @@ def _promotion(campaign: Campaign, now: datetime) -> Iterator[Found]:
 
 
 def _once(campaign: Campaign, at: datetime, now: datetime) -> Iterator[Found]:
-    late = max(LATE, campaign.expires_after or LATE)
+    late = grace(campaign)
     place, schedule = ("schedule", "at"), campaign.schedule
     remedy = "give it a time to come, or remove schedule to launch by hand"
     if schedule.is_local:

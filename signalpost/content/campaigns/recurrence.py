@@ -40,6 +40,16 @@ class Occurrence:
         """The word by which a run of this occurrence is known: it runs once."""
         return self.local.isoformat(timespec="minutes")
 
+    @property
+    def begins_at(self) -> datetime:
+        """When somebody is due for the first time: on customers' own clocks, in the first zone."""
+        return self.at or self.local.replace(tzinfo=UTC) - EASTMOST
+
+    @property
+    def comes_last_at(self) -> datetime:
+        """When the last on earth reach it."""
+        return self.at or self.local.replace(tzinfo=UTC) - WESTMOST
+
 
 def check_cron(value: Any) -> str:
     """Read a cron line of five fields; raises when it is none, never comes, or comes too often."""
@@ -106,6 +116,32 @@ def occurrences(schedule: Schedule, *, after: datetime, count: int) -> list[Occu
     past: whoever launches has to do so before its first zone (UTC+14) is reached.
     """
     return list(islice(_coming(schedule, after.astimezone(UTC)), count))
+
+
+def occurred(schedule: Schedule, *, since: datetime, until: datetime) -> Iterator[Occurrence]:
+    """Give the times that began after ``since`` and not after ``until``, each moment once.
+
+    Where a change of clocks puts two of them on one moment, the first is taken.
+    """
+    last = since
+    for one in _coming(schedule, since.astimezone(UTC)):
+        if one.begins_at > until:
+            return
+        if one.begins_at > last:
+            last = one.begins_at
+            yield one
+
+
+def at_wall(schedule: Schedule, wall: datetime) -> Occurrence:
+    """Give the occurrence of a schedule at a wall-clock time, whether it comes by itself or not."""
+    tz = None if schedule.is_local else ZoneInfo(schedule.zone)
+    return Occurrence(wall, at_local(wall.date(), wall.time(), tz) if tz else None)
+
+
+def comes_at(schedule: Schedule, wall: datetime) -> bool:
+    """Whether a schedule comes by itself at a wall-clock time."""
+    before = at_wall(schedule, wall).begins_at - timedelta(hours=1)
+    return any(one.local == wall for one in occurrences(schedule, after=before, count=2))
 
 
 def _coming(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:

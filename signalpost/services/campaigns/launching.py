@@ -8,23 +8,19 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
 from signalpost.content.campaigns import from_definition
-from signalpost.domain.campaign import Campaign, release_moment
+from signalpost.domain.campaign import Campaign
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.record import audit, campaign_people, campaigns, enrolments, messages, restraint
+from signalpost.record import campaign_people, campaigns, enrolments, messages, restraint
 from signalpost.record.base import new_id
 from signalpost.services.campaigns import freezing
+from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
-
-#: The first place on earth to reach a wall-clock time: UTC+14.
-_FIRST_ZONE = ZoneInfo("Etc/GMT-14")
-HOUSE = "signalpost"  #: who acts when nobody does
 
 
 def launch(
@@ -44,68 +40,33 @@ def launch(
     Raises:
         BadInputError: the plan says why it cannot go: nobody, an offer that is over, a fact missing.
     """
-    occurrence = launch.occurrence or f"by hand {new_id()}"
-    with desk.database.reading() as session:
-        known = campaigns.run_of(session, campaign=launch.campaign.name, occurrence=occurrence)
-    if known is not None:
-        return Run.of(known)
+    if launch.occurrence is not None:
+        with desk.database.reading() as session:
+            known = campaigns.run_of(
+                session, campaign=launch.campaign.name, occurrence=launch.occurrence
+            )
+        if known is not None:
+            return Run.of(known)
     plan = make_plan(desk, launch=launch, now=now)
     if plan.refusals:
         raise BadInputError(
             f"{launch.campaign.name} cannot be launched. " + " ".join(plan.refusals)
         )
-    needs_approval = _needs_approval(launch.campaign, plan.people)
-    row = {
-        "id": new_id(),
-        "campaign": launch.campaign.name,
-        "version": launch.campaign.version,
-        "occurrence": occurrence,
-        "stage": launch.stage,
-        "series": launch.series,
-        "facts": dict(launch.facts),
-        "status": "awaiting_approval" if needs_approval else "approved",
-        "reason": None,
-        "scheduled_at": _first_moment(launch, now),
-        "local_at": launch.local_at.isoformat() if launch.local_at else None,
-        "sample_of": launch.sample_of,
-        "people": None,
-        "plan": {**plan.to_json(), "digest": plan.digest},
-        "created_at": now,
-        "started_at": None,
-        "ended_at": None,
-        "run_id": run_id,
-    }
-    with desk.database.writing() as session:
-        _keep_version(session, launch.campaign, now)
-        if campaigns.add_run(session, row=row):
-            _note(session, row["id"], "launched", by, now, actor=actor, digest=plan.digest)
-        kept = campaigns.run_of(session, campaign=launch.campaign.name, occurrence=occurrence)
-    if kept is None:
-        raise ConflictError("The run was not kept; launch it again.")
-    return Run.of(kept)
+    return keep(
+        desk,
+        launch=launch,
+        status="awaiting_approval" if _waits(launch.campaign, plan.people) else "approved",
+        plan={**plan.to_json(), "digest": plan.digest},
+        by=by,
+        actor=actor,
+        run_id=run_id,
+        now=now,
+    )
 
 
-def _needs_approval(campaign: Campaign, people: int) -> bool:
+def _waits(campaign: Campaign, people: int) -> bool:
     above = campaign.approval.above
     return above is not None and people > above
-
-
-def _first_moment(launch: Launch, now: datetime) -> datetime:
-    if launch.local_at is not None:
-        return release_moment(launch.local_at, _FIRST_ZONE)
-    return launch.scheduled_at or now
-
-
-def _keep_version(session: Session, campaign: Campaign, now: datetime) -> None:
-    campaigns.keep_version(
-        session,
-        row={
-            "version": campaign.version,
-            "campaign": campaign.name,
-            "definition": dict(campaign.definition),
-            "first_seen_at": now,
-        },
-    )
 
 
 def approve(
@@ -131,7 +92,7 @@ def approve(
                 f"The plan of {run.title} is not the one you saw ({seen}); look at it again."
             )
         saw = {"digest": seen, "people": run.plan.get("people")}
-        _note(session, run.id, "approved", by, now, actor=actor, **saw)
+        note(session, run.id, "approved", by, now, actor=actor, **saw)
         return {"status": "approved"}
 
     return _change(desk, campaign_run_id, change)
@@ -149,7 +110,7 @@ def refuse(
     def change(session: Session, run: Run) -> dict[str, Any]:
         if run.status != "awaiting_approval":
             raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
-        _note(session, run.id, "refused", by, now, actor=actor, why=why)
+        note(session, run.id, "refused", by, now, actor=actor, why=why)
         return {"status": "refused", "reason": why, "ended_at": now}
 
     return _change(desk, campaign_run_id, change)
@@ -179,7 +140,7 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
             raise ConflictError(f"{run.title} is {_word(run)}; it was not started a second time.")
         _alone(session, run)
         _open_series(session, run, campaign, now)
-        _note(session, run.id, "froze", HOUSE, now, people=people)
+        note(session, run.id, "froze", HOUSE, now, people=people)
         enrolments.announce(session)
         over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
         free = {"claim_id": None, "lease_until": None}
@@ -257,7 +218,7 @@ def pause(
             return {}
         if run.status != "running":
             raise ConflictError(f"{run.title} is {_word(run)}; only a running one can be paused.")
-        _note(session, run.id, "paused", by, now, actor=actor, why=why)
+        note(session, run.id, "paused", by, now, actor=actor, why=why)
         return {"status": "paused", "reason": why or None}
 
     return _change(desk, campaign_run_id, change)
@@ -277,7 +238,7 @@ def resume(
             return {}
         if run.status != "paused":
             raise ConflictError(f"{run.title} is {_word(run)}; only a paused one can be resumed.")
-        _note(session, run.id, "resumed", by, now, actor=actor)
+        note(session, run.id, "resumed", by, now, actor=actor)
         enrolments.announce(session)
         return {"status": "running", "reason": None}
 
@@ -307,7 +268,7 @@ def cancel(
         )
         messages.close_campaign(session, campaign_run_id=run.id, now=now)
         messages.withdraw_campaign(session, campaign_run_id=run.id, now=now)
-        _note(session, run.id, "cancelled", by, now, actor=actor, why=why)
+        note(session, run.id, "cancelled", by, now, actor=actor, why=why)
         return {"status": "cancelled", "reason": why or None, "ended_at": now}
 
     return _change(desk, campaign_run_id, change)
@@ -321,7 +282,7 @@ def pause_for_fault(session: Session, *, campaign_run_id: str, why: str, now: da
     row = campaigns.run(session, campaign_run_id=campaign_run_id, lock=True)
     if row is not None and row["status"] == "running":
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="paused", reason=why)
-        _note(session, campaign_run_id, "paused", HOUSE, now, why=why)
+        note(session, campaign_run_id, "paused", HOUSE, now, why=why)
 
 
 def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> None:
@@ -333,7 +294,7 @@ def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> N
         and campaign_people.is_over(session, campaign_run_id=campaign_run_id)
     ):
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="done", ended_at=now)
-        _note(session, campaign_run_id, "ended", HOUSE, now)
+        note(session, campaign_run_id, "ended", HOUSE, now)
 
 
 def go_on_after_all(session: Session, *, campaign_run_id: str, now: datetime) -> None:
@@ -341,7 +302,7 @@ def go_on_after_all(session: Session, *, campaign_run_id: str, now: datetime) ->
     row = campaigns.run(session, campaign_run_id=campaign_run_id)
     if row is not None and row["status"] == "done":
         campaigns.set_run(session, campaign_run_id=campaign_run_id, status="running", ended_at=None)
-        _note(session, campaign_run_id, "resumed", HOUSE, now, why="somebody was not reached")
+        note(session, campaign_run_id, "resumed", HOUSE, now, why="somebody was not reached")
 
 
 def _change(
@@ -359,41 +320,6 @@ def _change(
             campaigns.set_run(session, campaign_run_id=run.id, **values)
         row = campaigns.run(session, campaign_run_id=run.id)
         return Run.of(row) if row is not None else run
-
-
-def _note(
-    session: Session,
-    campaign_run_id: str,
-    act: str,
-    who: str,
-    now: datetime,
-    *,
-    actor: str | None = None,
-    **detail: Any,
-) -> None:
-    """Write an act down on the run, and, when it was somebody's, in the audit log."""
-    campaigns.act(
-        session,
-        row={
-            "id": new_id(),
-            "campaign_run_id": campaign_run_id,
-            "act": act,
-            "who": who,
-            "detail": {key: value for key, value in detail.items() if value not in (None, "")},
-            "at": now,
-        },
-    )
-    if who == HOUSE:
-        return
-    seen = {key: detail[key] for key in ("digest", "people") if detail.get(key) is not None}
-    audit.add(
-        session,
-        actor=actor or f"stated:{who}",
-        action=f"campaign.{act}",
-        subject=f"run:{campaign_run_id}",
-        detail={"by": who, **seen},
-        now=now,
-    )
 
 
 def _word(run: Run) -> str:

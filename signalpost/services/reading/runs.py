@@ -22,7 +22,7 @@ from signalpost.services.reading.campaigns import in_words, why
 #: People of a run in which examples are looked for: some milliseconds of reading.
 _AMONG = 20_000
 #: Statuses after which nothing happens in a run any more.
-ENDED = frozenset({"done", "cancelled", "refused"})
+ENDED = frozenset({"done", "cancelled", "refused", "missed"})
 
 
 #: Status → what somebody can do to a run in it.

@@ -1,0 +1,204 @@
+"""Following the schedules of campaigns: each time that comes is launched once, or kept as missed.
+
+The run of a campaign's occurrence is unique on the record. So several workers, a worker that was killed
+between two steps, and Prefect's own scheduler where it works, all come to the same run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlmodel import Session
+
+from signalpost.content.campaigns import Occurrence, grace, occurred
+from signalpost.domain.campaign import Campaign, Schedule
+from signalpost.errors import BadInputError, ConfigurationError, NotFoundError
+from signalpost.record import campaign_schedules, campaigns
+from signalpost.services.campaigns import launching
+from signalpost.services.campaigns.keeping import SCHEDULE, keep
+from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.desk import Desk
+
+#: Times that passed longer ago than this are not written down one by one.
+LOOK_BACK = timedelta(days=7)
+#: How often the record is told how far a schedule has been followed, when nothing is due.
+_NOTED_EVERY = timedelta(minutes=1)
+#: A changed schedule counts from where the old one ended, when that is no longer ago than this.
+_FRESH = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What Prefect's pages say of a campaign: whether it is paused, and which schedules count there.
+
+    ``changed``: those that somebody made or changed in the pages; None: the file's own counts.
+    """
+
+    paused: bool = False
+    changed: tuple[Schedule, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Standing:
+    schedules: Sequence[Schedule]
+    paused: bool
+    since: datetime | None  #: None: there was no such schedule before, as far as anybody knows
+    noted: datetime | None  #: how far the record says that it was followed
+
+
+def follow(desk: Desk, *, campaign: Campaign, told: Told | None, now: datetime) -> list[Run]:
+    """Launch what came due since the last look; gives its runs, those that were missed among them.
+
+    ``told`` None: Prefect has not been seen yet, and what it said last counts.
+    """
+    stands = _stands(desk, campaign, told, now)
+    due = _due(campaign, stands, now)
+    runs = []
+    for number, one in enumerate(due):
+        hindered = "it was paused in Prefect" if stands.paused else None
+        if number + 1 < len(due) and hindered is None:
+            hindered = f"the next time, {due[number + 1].key}, had come before anybody was there"
+        runs.append(occur(desk, campaign=campaign, at=one, hindered=hindered, now=now))
+    if due or (stands.noted is not None and now - stands.noted >= _NOTED_EVERY):
+        with desk.database.writing() as session:
+            campaign_schedules.followed(session, campaign=campaign.name, until=now)
+    return runs
+
+
+def occur(
+    desk: Desk,
+    *,
+    campaign: Campaign,
+    at: Occurrence,
+    now: datetime,
+    hindered: str | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Launch one time of a schedule, or keep it as ``missed`` or ``refused``, with why.
+
+    Done again it gives the run that there is. ``hindered``: why it may not be launched. ``run_id``: of
+    the Prefect flow run that asks for it.
+    """
+    launch = Launch(
+        campaign=campaign,
+        occurrence=at.key,
+        scheduled_at=at.begins_at,
+        local_at=at.local if at.at is None else None,
+    )
+    with desk.database.reading() as session:
+        known = campaigns.run_of(session, campaign=campaign.name, occurrence=at.key)
+        why = hindered or _too_late(campaign, at, now) or _queued(session, campaign, now)
+    if known is not None:
+        return Run.of(known)
+    if why is not None:
+        return _over(desk, launch, "missed", why, now, run_id)
+    try:
+        return launching.launch(desk, launch=launch, by=SCHEDULE, now=now, run_id=run_id)
+    except (BadInputError, ConfigurationError, NotFoundError) as error:
+        return _over(desk, launch, "refused", str(error), now, run_id)
+
+
+def _over(
+    desk: Desk, launch: Launch, status: str, why: str, now: datetime, run_id: str | None
+) -> Run:
+    return keep(desk, launch=launch, status=status, reason=why, by=SCHEDULE, run_id=run_id, now=now)
+
+
+def forget(desk: Desk, *, except_for: Sequence[str]) -> None:
+    """Forget the schedules of campaigns whose file is gone: back again, they are new."""
+    with desk.database.reading() as session:
+        gone = campaign_schedules.names(session) - set(except_for)
+    if gone:
+        with desk.database.writing() as session:
+            campaign_schedules.forget(session, campaigns=gone)
+
+
+# -- what counts -----------------------------------------------------------------------------------
+
+
+def _stands(desk: Desk, campaign: Campaign, told: Told | None, now: datetime) -> _Standing:
+    """Say by which schedules a campaign comes, and since when; written down where that is news."""
+    with desk.database.reading() as session:
+        row = campaign_schedules.schedule_of(session, campaign=campaign.name)
+    told = told or _told_last(row)
+    schedules = _scheduled(campaign) if told.changed is None else told.changed
+    now_said = {
+        "says": [_said(one) for one in schedules],
+        "from_prefect": told.changed is not None,
+        "paused": told.paused,
+    }
+    if row is None and not schedules:
+        return _Standing((), paused=told.paused, since=None, noted=None)
+    if row is None or any(row[name] != value for name, value in now_said.items()):
+        with desk.database.writing() as session:
+            campaign_schedules.keep(session, campaign=campaign.name, followed_until=now, **now_said)
+    noted = row["followed_until"] if row is not None else None
+    same = row is not None and row["says"] == now_said["says"]
+    fresh = noted is not None and now - noted <= _FRESH
+    since = noted if same or fresh else None
+    return _Standing(schedules, paused=told.paused, since=since, noted=noted)
+
+
+def _told_last(row: RowMapping | None) -> Told:
+    if row is None:
+        return Told()
+    changed = tuple(_read(one) for one in row["says"]) if row["from_prefect"] else None
+    return Told(paused=row["paused"], changed=changed)
+
+
+def _scheduled(campaign: Campaign) -> tuple[Schedule, ...]:
+    own = campaign.schedule
+    return (own,) if own.at or own.cron or own.rrule else ()
+
+
+def _said(schedule: Schedule) -> dict[str, str]:
+    """Give a schedule as JSON."""
+    return {name: str(value) for name, value in asdict(schedule).items() if value is not None}
+
+
+def _read(said: Mapping[str, str]) -> Schedule:
+    values: dict[str, Any] = dict(said)
+    if "at" in values:
+        values["at"] = datetime.fromisoformat(values["at"])
+    if "until" in values:
+        values["until"] = date.fromisoformat(values["until"])
+    return Schedule(**values)
+
+
+# -- what is due -----------------------------------------------------------------------------------
+
+
+def _due(campaign: Campaign, stands: _Standing, now: datetime) -> list[Occurrence]:
+    """Give the times that came since, each once, the earliest first.
+
+    What is scheduled for one day only is looked for although its schedule is new: whoever wrote it
+    wants it. What comes again begins with its next time.
+    """
+    back = now - max(LOOK_BACK, grace(campaign))
+    found: dict[str, Occurrence] = {}
+    for schedule in stands.schedules:
+        since = stands.since or (back if schedule.at is not None else now)
+        for one in occurred(schedule, since=max(since, back), until=now):
+            found.setdefault(one.key, one)
+    return sorted(found.values(), key=lambda one: one.begins_at)
+
+
+def _too_late(campaign: Campaign, at: Occurrence, now: datetime) -> str | None:
+    allowed = grace(campaign)
+    if now <= at.comes_last_at + allowed:
+        return None
+    hours = allowed / timedelta(hours=1)
+    return f"nobody was there to launch it within {hours:g} hour{'' if hours == 1 else 's'}"
+
+
+def _queued(session: Session, campaign: Campaign, now: datetime) -> str | None:
+    """Say when an earlier run has not even begun: one may wait for another's end, not many."""
+    waiting = campaigns.runs(
+        session, campaign=campaign.name, statuses=("awaiting_approval", "approved")
+    )
+    for row in waiting:
+        if row["scheduled_at"] <= now and row["sample_of"] is None:
+            return f"the run of {row['scheduled_at']:%d %b %H:%M} UTC still waits to begin"
+    return None
