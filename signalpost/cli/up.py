@@ -180,8 +180,20 @@ def _worker(settings: Settings, lane: Lane, prefect: dict[str, str]) -> Child:
         ready=ready,
         patience=90,
         # the line that says that it is ready must not be silenced
-        environment={**prefect, **_importable(), "SIGNALPOST_LOG_LEVEL": _loud(settings)},
+        environment={
+            **prefect,
+            **_importable(),
+            **_probed(settings, lane),
+            "SIGNALPOST_LOG_LEVEL": _loud(settings),
+        },
     )
+
+
+def _probed(settings: Settings, lane: Lane) -> dict[str, str]:
+    """Each worker gets a port of its own for its probes, counted on from the one that is set."""
+    if settings.worker_port is None:
+        return {}
+    return {"SIGNALPOST_WORKER_PORT": str(settings.worker_port + [*Lane].index(lane))}
 
 
 def _loud(settings: Settings) -> str:

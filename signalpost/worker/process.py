@@ -123,20 +123,22 @@ class _Loop:
         from signalpost import bootstrap
         from signalpost.worker.campaign_deployments import everything, files_in
         from signalpost.worker.lane import serve_lane
+        from signalpost.worker.probes import probed
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = bootstrap.build(self._settings)
         bootstrap.use(app)
         try:
-            await serve_lane(
-                app.desk,
-                lane=self._lane,
-                declared=everything(app.desk.campaigns, app.desk.catalogue),
-                folder=Path.cwd(),
-                stop=self._stop,
-                broken=files_in(self._settings.campaigns),
-                reread=partial(_described, self._settings, app.desk.catalogue),
-            )
+            async with probed(app, lane=self._lane):
+                await serve_lane(
+                    app.desk,
+                    lane=self._lane,
+                    declared=everything(app.desk.campaigns, app.desk.catalogue),
+                    folder=Path.cwd(),
+                    stop=self._stop,
+                    broken=files_in(self._settings.campaigns),
+                    reread=partial(_described, self._settings, app.desk.catalogue),
+                )
         finally:
             bootstrap.use(None)
             await app.aclose()
