@@ -5,7 +5,7 @@ import gc
 import importlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import holidays
@@ -22,12 +22,16 @@ from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import ConfigurationError
 from signalpost.providers.hooks import Webhooks
 from signalpost.providers.in_app import InApp
+from signalpost.providers.measured import Measured
 from signalpost.providers.sendgrid import SendGrid
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
 from signalpost.providers.twilio import Twilio, TwilioSettings
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
 from signalpost.services.links import Links
+from signalpost.services.ways_out.accounts import Account, WayOut
+from signalpost.services.ways_out.circuits import Circuits
+from signalpost.services.ways_out.stopping import Stopping
 from signalpost.settings import Settings, load
 
 SENDGRID_EVENTS = "/webhooks/sendgrid/events"
@@ -48,6 +52,7 @@ class Signalpost:
     desk: Desk
     catalogue: Catalogue
     programs: Mapping[str, Program]
+    stopping: Stopping = field(default_factory=Stopping)  #: tells the ways out to come to an end
 
     def close(self) -> None:
         """Let go of every connection; wherever it is called, it has a loop of its own."""
@@ -95,6 +100,8 @@ def build(
     if campaigns is None:
         campaigns = load_campaigns(settings.campaigns, catalogue, broken="collect")
     database = Database(open_engine(settings.database_address))
+    stopping = Stopping()
+    ways = _WaysOut(Circuits(database, clock=clock), clock, stopping, settings)
     hooks = Webhooks(
         urls=settings.hook_urls,
         secret=settings.keys["hook_secret"],
@@ -105,7 +112,7 @@ def build(
         catalogue=catalogue,
         programs=programs,
         campaigns=campaigns,
-        providers=_providers(settings, catalogue),
+        providers=_providers(ways, catalogue),
         hooks=hooks,
         links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),
         policy=policy(settings),
@@ -116,7 +123,12 @@ def build(
         holidays=_holidays(settings, clock().year),
     )
     return Signalpost(
-        settings=settings, database=database, desk=desk, catalogue=catalogue, programs=programs
+        settings=settings,
+        database=database,
+        desk=desk,
+        catalogue=catalogue,
+        programs=programs,
+        stopping=stopping,
     )
 
 
@@ -210,11 +222,41 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def _providers(settings: Settings, catalogue: Catalogue) -> dict[Channel, Provider]:
-    mail: Provider = SendGrid(sendgrid_settings(settings, brand=catalogue.brand.get("name", "")))
-    phone: Provider = Twilio(twilio_settings(settings))
-    inbox: Provider = InApp()
-    return {channel: one for one in (mail, phone, inbox) for channel in one.channels}
+@dataclass(frozen=True)
+class _WaysOut:
+    """Joins the accounts of a provider behind their circuits."""
+
+    circuits: Circuits
+    clock: Clock
+    stopping: Stopping
+    settings: Settings
+
+    def of(self, first: Provider, second: Provider | None, *, at_risk: int) -> Provider:
+        """Make one provider of an account, and of a second one when there is one."""
+        named = {first.name: first} | ({f"{first.name}-second": second} if second else {})
+        accounts = [
+            Account(name=name, provider=Measured(one), channels=one.channels, at_risk=at_risk)
+            for name, one in named.items()
+        ]
+        return WayOut(
+            accounts,
+            circuits=self.circuits,
+            clock=self.clock,
+            stopping=self.stopping,
+            quicker_first=self.settings.quicker_account_first,
+        )
+
+
+def _providers(ways: _WaysOut, catalogue: Catalogue) -> dict[Channel, Provider]:
+    mail = sendgrid_settings(ways.settings, brand=catalogue.brand.get("name", ""))
+    phone = twilio_settings(ways.settings)
+    mail2, phone2 = second_sendgrid(ways.settings, mail), second_twilio(ways.settings, phone)
+    all_: tuple[Provider, ...] = (
+        ways.of(SendGrid(mail), SendGrid(mail2) if mail2 else None, at_risk=1000),
+        ways.of(Twilio(phone), Twilio(phone2) if phone2 else None, at_risk=100),
+        Measured(InApp()),
+    )
+    return {channel: one for one in all_ for channel in one.channels}
 
 
 def sendgrid_settings(settings: Settings, *, brand: str) -> SendGridSettings:
@@ -230,8 +272,50 @@ def sendgrid_settings(settings: Settings, *, brand: str) -> SendGridSettings:
         api_key=settings.keys["sendgrid_api_key"],
         senders={k: From(email=v or settings.email_from, name=name) for k, v in senders.items()},
         base_url=settings.postoffice_url if settings.local_sendgrid else settings.sendgrid_base_url,
-        webhook_public_keys=keys or (settings.keys["sendgrid_webhook_public_key"],),
+        webhook_public_keys=(
+            *(keys or (settings.keys["sendgrid_webhook_public_key"],)),
+            *settings.sendgrid_second_webhook_public_keys,
+        ),
         asm_group=settings.sendgrid_asm_group,
+    )
+
+
+def second_sendgrid(settings: Settings, first: SendGridSettings) -> SendGridSettings | None:
+    """What the adapter of the second SendGrid account is told; None: there is none."""
+    key = settings.sendgrid_second_api_key
+    if key is None:
+        return None
+    return replace(
+        first, api_key=key.get_secret_value(), base_url=settings.sendgrid_second_base_url
+    )
+
+
+def second_twilio(settings: Settings, first: TwilioSettings) -> TwilioSettings | None:
+    """What the adapter of the second Twilio account is told; None: there is none.
+
+    Raises:
+        ConfigurationError: it lacks its token or its sender.
+    """
+    sid, token = settings.twilio_second_account_sid, settings.twilio_second_auth_token
+    if sid is None:
+        return None
+    sender = settings.twilio_second_sender
+    service = settings.twilio_second_messaging_service_sid
+    if token is None or (sender is None and service is None):
+        raise ConfigurationError(
+            "SIGNALPOST_TWILIO_SECOND_ACCOUNT_SID needs SIGNALPOST_TWILIO_SECOND_AUTH_TOKEN, and "
+            "SIGNALPOST_TWILIO_SECOND_SENDER or SIGNALPOST_TWILIO_SECOND_MESSAGING_SERVICE_SID."
+        )
+    return replace(
+        first,
+        account_sid=sid,
+        api_key=sid,
+        api_secret=token.get_secret_value(),
+        base_url=settings.twilio_second_base_url,
+        sender=sender,
+        messaging_service_sid=service,
+        whatsapp_sender=None,
+        messenger_sender=None,
     )
 
 
@@ -245,7 +329,9 @@ def twilio_settings(settings: Settings) -> TwilioSettings:
     keys = settings.keys
     sid, token = keys["twilio_account_sid"], keys["twilio_auth_token"]
     secret = settings.twilio_api_secret
-    old = tuple(one.get_secret_value() for one in settings.twilio_old_auth_tokens)
+    second = settings.twilio_second_auth_token
+    old = [one.get_secret_value() for one in settings.twilio_old_auth_tokens]
+    old += [second.get_secret_value()] if second else []  # its callbacks come to the same address
     by_service = settings.twilio_messaging_service_sid is not None
     return TwilioSettings(
         account_sid=sid,

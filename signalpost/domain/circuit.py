@@ -61,6 +61,8 @@ class Row:
     def look_at(self, handovers: Iterable[Handover]) -> Trouble | None:
         """Take in how messages ended; say why the circuit has to open, None: it need not."""
         for one in handovers:
+            if not one.tried:
+                continue  # it was held back by us: that says nothing about the account
             kind = class_of(one.status, one.fault)
             if kind is RetryClass.OURS and one.whole_account:
                 self._failed.clear()

@@ -1,4 +1,7 @@
-"""What providers' troubles leave."""
+"""What providers' troubles leave: where each account stands, and which account took a message."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0009"
 down_revision = "0008"
@@ -7,4 +10,22 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    op.create_table(
+        "provider_accounts",
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failed_probes", sa.Integer(), nullable=False),
+        sa.Column("ours", sa.Boolean(), nullable=False),
+        sa.Column("marketing_only", sa.Boolean(), nullable=False),
+        sa.Column("code", sa.String(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("slow_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("slow_share", sa.Float(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_provider_accounts")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("provider_accounts")
