@@ -111,6 +111,11 @@ class Database:
         """Whether the record is kept in SQLite."""
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def in_company(self) -> bool:
+        """Whether bulk work keeps others from writing: they are there, and there is one writer."""
+        return self._turns is not None and self._turns.in_company
+
     @contextmanager
     def writing(self, *, courteous: bool = False) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises.

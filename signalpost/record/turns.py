@@ -22,6 +22,8 @@ except ImportError:  # not on Windows: there a campaign takes turns with its own
 #: Seconds that a campaign waits at most: under a steady stream of signals it would never go otherwise.
 _PATIENCE = 0.25
 _LOOK = 0.002
+#: Seconds for which somebody who was seen waiting or writing is expected to come again.
+_COMPANY = 2.0
 
 
 class Turns:
@@ -30,6 +32,7 @@ class Turns:
     def __init__(self, record: str | None) -> None:
         self._threads = Lock()
         self._ours = self._looking = None
+        self._last_seen = -_COMPANY  #: when another one waited or wrote, by the monotonic clock
         if record is not None and fcntl is not None:
             # Two openings, so that who looks also sees the other threads of this process.
             self._ours, self._looking = _opened(self, record), _opened(self, record)
@@ -49,11 +52,17 @@ class Turns:
             finally:
                 fcntl.flock(self._ours, fcntl.LOCK_UN)
 
+    @property
+    def in_company(self) -> bool:
+        """Whether somebody else wrote a moment ago, so that one's own turns had better be short."""
+        return time.monotonic() - self._last_seen < _COMPANY
+
     def _let_others_go(self) -> None:
         if self._looking is None:
             return
         until = time.monotonic() + _PATIENCE
         while not self._nobody_there() and time.monotonic() < until:
+            self._last_seen = time.monotonic()
             time.sleep(_LOOK)
 
     def _nobody_there(self) -> bool:

@@ -1,7 +1,6 @@
 """The loop of a lane: claim who is due, run their flow, look again."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
@@ -32,11 +31,11 @@ from signalpost.worker.wake import Wake
 
 log = structlog.get_logger()
 
-#: People claimed at once, in lane risk (a run each, so that leases outlast the queue) and elsewhere.
-RISK_LIMIT, LIMIT = 10, 500
+#: People claimed at once. In lane risk each has a run of their own, and as many go on side by side: most
+#: of an alert's time is waiting, for Prefect, the record and the provider.
+RISK_AT_ONCE, LIMIT = 8, 500
 #: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
-RISK_PATIENCE, PATIENCE = 1.0, 30.0
-RISK_MOMENT = 0.2  #: seconds that the next alert waits for Prefect to hear of the end of this one
+RISK_PATIENCE, PATIENCE = 0.6, 30.0
 
 FILES_EVERY = 20.0
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
@@ -77,13 +76,12 @@ class LaneWorker:
         self._is_risk = lane == Lane.RISK
         self._client = client
         self._patience = patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
-        moment = RISK_MOMENT if self._is_risk else None
-        self._runs = Runs(client, patience=self._patience, moment=moment)
+        self._runs = Runs(client, patience=self._patience)
         self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
         self.artifacts = CampaignArtifacts(desk, client=client)
         self._reread = reread
         self._claims: deque[Claim] = deque()
-        self._claimed_at = 0.0
+        self._serving: set[asyncio.Task[Any]] = set()
         self._waited_for: str | None = None
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -97,6 +95,7 @@ class LaneWorker:
             async with self._beside(*self._chores()):
                 while not stop.is_set():
                     await self._round_or_rest(stop)
+                await self.served()
                 await campaigns
             await self._runs.finished()
         self.wake.close()
@@ -119,9 +118,10 @@ class LaneWorker:
         worked = False
         while self.view.wanted and self.view.reachable:
             worked |= await self.run_wanted()
+        if self._is_risk:
+            return await self._serve_side_by_side() or worked
         if not self._claims:
-            self._claims.extend(await asyncio.to_thread(self._claim))
-            self._claimed_at = time.monotonic()
+            self._claims.extend(await asyncio.to_thread(self._claim, LIMIT))
         while self._claims and not (stop and stop.is_set()):
             if not await self._serve_claim(self._claims[0]):
                 break  # Prefect is away and this lane waits for it; the claim is kept meanwhile
@@ -129,7 +129,35 @@ class LaneWorker:
             worked = True
         return worked
 
-    def _claim(self) -> list[Claim]:
+    async def _serve_side_by_side(self) -> bool:
+        """Begin with whoever is due, as many as there is room for; False when nobody is."""
+        if len(self._serving) >= RISK_AT_ONCE:
+            await asyncio.wait(self._serving, return_when=asyncio.FIRST_COMPLETED)
+        room = RISK_AT_ONCE - len(self._serving)
+        claims = await asyncio.to_thread(self._claim, room)
+        for claim in claims:
+            task = asyncio.create_task(self._serve_surely(claim))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        return bool(claims)
+
+    async def served(self) -> None:
+        """Wait until those whom the rounds began with are through."""
+        if self._serving:
+            await asyncio.wait(set(self._serving))
+
+    async def _serve_surely(self, claim: Claim) -> None:
+        """Serve a claim, trying again while the record is away; after that its lease runs out."""
+        for _ in range(int(self._desk.lease.total_seconds() / RECORD_AWAY)):
+            try:
+                await self._serve_claim(claim)
+            except Exception as error:
+                log.warning("worker.claim_failed", lane=self._lane, error=type(error).__name__)
+                await asyncio.sleep(RECORD_AWAY)
+            else:
+                return
+
+    def _claim(self, limit: int) -> list[Claim]:
         """Claim who is due, but nobody whose lane or journey an operator paused."""
         if self.view.lane_paused or not (self.view.reachable or self._is_risk):
             return []
@@ -137,7 +165,7 @@ class LaneWorker:
             self._desk,
             lane=self._lane,
             now=self._desk.clock(),
-            limit=RISK_LIMIT if self._is_risk else LIMIT,
+            limit=limit,
             except_journeys=self.view.paused_journeys,
         )
 
@@ -146,8 +174,6 @@ class LaneWorker:
         if not self.view.is_declared(claim.journey):
             log.error("worker.no_deployment", journey=claim.journey, add_it_to="prefect.yaml")
             await self._without_prefect(claim)
-        elif self._is_risk and self._patience_left() <= 0:
-            await self._without_prefect(claim)  # those before it took all the time there is
         elif self.view.reachable:
             return await self._with_prefect(claim)
         elif self._is_risk:
@@ -156,17 +182,11 @@ class LaneWorker:
             return False
         return True
 
-    def _patience_left(self) -> float:
-        """Give how long Prefect may take: in lane risk all who were claimed together share it."""
-        waited = time.monotonic() - self._claimed_at if self._is_risk else 0.0
-        return self._patience - waited
-
     async def _with_prefect(self, claim: Claim) -> bool:
         outcome = await self._runs.of_claim(
             claim,
             flow=self.view.flow_of(claim.journey),
             deployment_id=self.view.deployment_id(claim.journey),
-            patience=self._patience_left(),
         )
         if outcome is not Outcome.NOT_BEGUN:
             return True

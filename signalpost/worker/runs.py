@@ -106,15 +106,9 @@ def is_about(campaign_run_id: str) -> None:
 
 
 class Runs:
-    """Runs flows. ``patience``: seconds until a run must have begun.
+    """Runs flows. ``patience``: seconds until a run must have begun."""
 
-    ``moment``: seconds that who comes next waits for Prefect to hear of a run's end; None: as long.
-    """
-
-    def __init__(
-        self, client: PrefectClient, *, patience: float, moment: float | None = None
-    ) -> None:
-        self._moment = patience if moment is None else moment
+    def __init__(self, client: PrefectClient, *, patience: float) -> None:
         self._going: dict[UUID, _Progress] = {}
         self._client = client
         self._patience = patience
@@ -136,19 +130,9 @@ class Runs:
         if progress is not None and progress.halt is None:
             progress.halt = why
 
-    async def of_claim(
-        self,
-        claim: Claim,
-        *,
-        flow: Flow[..., Any],
-        deployment_id: UUID,
-        patience: float | None = None,
-    ) -> Outcome:
-        """Run the flow for a claim, under its deployment; the same claim never makes two runs.
-
-        ``patience``: seconds until it must have begun, when that is less than for others.
-        """
-        return await self._watched(self._of_claim(claim, flow, deployment_id), patience)
+    async def of_claim(self, claim: Claim, *, flow: Flow[..., Any], deployment_id: UUID) -> Outcome:
+        """Run the flow for a claim, under its deployment; the same claim never makes two runs."""
+        return await self._watched(self._of_claim(claim, flow, deployment_id))
 
     async def _of_claim(self, claim: Claim, flow: Flow[..., Any], deployment_id: UUID) -> None:
         flow_run = await self._client.create_flow_run_from_deployment(
@@ -203,21 +187,19 @@ class Runs:
         finally:
             del self._going[flow_run.id]
 
-    async def _watched(
-        self, running: Coroutine[Any, Any, None], patience: float | None = None
-    ) -> Outcome:
+    async def _watched(self, running: Coroutine[Any, Any, None]) -> Outcome:
         progress = _Progress()
         token = _progress.set(progress)
         task = asyncio.create_task(running)
         _progress.reset(token)
-        if not await _either(task, progress.begun, within=patience or self._patience):
+        if not await _either(task, progress.begun, within=self._patience):
             progress.given_up = True
             self._leave_behind(task)
             return Outcome.NOT_BEGUN
         if progress.begun.is_set():
             await _either(task, progress.ended, within=None)
             # The people are served; Prefect gets a moment to hear of it.
-            await asyncio.wait({task}, timeout=self._moment)
+            await asyncio.wait({task}, timeout=self._patience)
         if not task.done():
             self._let_finish(task)
         elif not task.cancelled() and (error := task.exception()) is not None:

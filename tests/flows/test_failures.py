@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from signalpost.domain.vocabulary import Channel
+
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
 
@@ -71,6 +73,7 @@ def test_fraud_goes_out_while_prefect_is_away_and_the_record_says_so(house):
             watching = asyncio.create_task(worker.view.watch())
             await worker.view.looked()
             await worker.round()
+            await worker.served()
             watching.cancel()
 
         house.work("risk", then)
@@ -86,6 +89,7 @@ def test_prefect_lost_between_two_looks_delays_no_fraud(house):
         await worker.view.look()
         client._client.base_url = f"http://127.0.0.1:{closed_port()}/api/"
         assert await worker.round()
+        await worker.served()
         assert not worker.view.reachable
 
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -93,6 +97,41 @@ def test_prefect_lost_between_two_looks_delays_no_fraud(house):
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         house.work("risk", then)
     assert {one.message for one in house.stage.sent} == {"fraud_alert"}
+
+
+class OneWaitsForTheOther:
+    """A provider that answers nobody before two calls are there at once."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider, self._both = provider, asyncio.Barrier(2)
+        self.name, self.channels = provider.name, provider.channels
+        self.max_batch = provider.max_batch
+
+    async def hand_over(self, batch: Any) -> Any:
+        async with asyncio.timeout(20):
+            await self._both.wait()
+        return await self._provider.hand_over(batch)
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+
+def test_no_alert_waits_for_the_one_before_it(house):
+    """However slow the provider is with one, the next is on its way."""
+    house.fraud("T-slow", phone="+12065550101")
+    house.fraud("T-next", phone="+12065550102")
+    providers = house.stage.desk.providers
+    providers[Channel.SMS] = OneWaitsForTheOther(providers[Channel.SMS])
+
+    async def then(worker: Any, client: Any) -> None:
+        del client
+        await worker.view.look()
+        assert await worker.round()
+        await worker.served()
+
+    house.work("risk", then)
+    texts = [one for one in house.stage.sent if one.channel == Channel.SMS]
+    assert len(texts) == 2
 
 
 def test_the_other_lanes_wait_for_prefect_and_lose_nobody(house):

@@ -30,6 +30,7 @@ def test_prefect_never_sees_whose_data_it_moves(house):
     async def then(worker: Any, client: Any) -> list[Any]:
         await worker.view.look()
         await worker.round()
+        await worker.served()
         with house.stage.database.writing() as session:
             session.execute(
                 text(
@@ -39,6 +40,7 @@ def test_prefect_never_sees_whose_data_it_moves(house):
             )
         house.fraud("T-canary-3", merchant=merchant, phone=phone)
         await worker.round()
+        await worker.served()
         await APILogHandler.aflush()
         return [
             await client.read_flow_runs(),

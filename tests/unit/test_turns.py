@@ -49,3 +49,13 @@ def test_two_who_are_not_courteous_never_wait_for_each_others_file(tmp_path):
     here, there = Turns(str(tmp_path / "record")), Turns(str(tmp_path / "record"))
     with here.taken(courteous=False), there.taken(courteous=False):
         pass  # SQLite's own lock decides between them
+
+
+def test_bulk_work_knows_for_a_while_that_it_is_in_company(tmp_path):
+    here, there = Turns(str(tmp_path / "record")), Turns(str(tmp_path / "record"))
+    enter(here, alone := threading.Event()).join()
+    assert alone.is_set()
+    assert not here.in_company
+    with there.taken(courteous=False):
+        enter(here, threading.Event()).join()
+    assert here.in_company

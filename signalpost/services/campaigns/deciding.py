@@ -28,6 +28,8 @@ from signalpost.services.journeys.planning import went_wrong
 
 #: People decided together: what SendGrid takes in one request.
 TOGETHER = 1_000
+#: The same while others wait for SQLite's one writer, as fraud alerts do: turns that are soon over.
+TOGETHER_IN_COMPANY = 200
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def decide(
         )
         if status != "running":
             return Ended("lost" if status is None else "paused")
-        limit, wait_until = _room(session, job, now)
+        most = TOGETHER_IN_COMPANY if desk.database.in_company else TOGETHER
+        limit, wait_until = _room(session, job, now, most=most)
         if not limit:
             return Batch([], wait_until=wait_until)
         due = campaign_people.due_people(
@@ -72,9 +75,9 @@ def decide(
         return batch
 
 
-def _room(session: Session, job: Job, now: datetime) -> tuple[int, datetime | None]:
+def _room(session: Session, job: Job, now: datetime, *, most: int) -> tuple[int, datetime | None]:
     """Say how many may go now at the campaign's pace, a second's worth at most; else, when."""
-    limit = TOGETHER
+    limit = most
     for channel, per_second in sorted(job.campaign.pace.items()):
         free = restraint.free_at(session, channel=channel, now=now)
         if free > now:
