@@ -15,6 +15,8 @@ from signalpost.content import Catalogue
 from signalpost.content.campaigns import load as load_campaigns
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import Provider
+from signalpost.domain.erasure import Forgetting
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.gate import Policy
 from signalpost.domain.journey import Journey, compile_journey
 from signalpost.domain.program import Program
@@ -23,9 +25,9 @@ from signalpost.errors import ConfigurationError
 from signalpost.providers.hooks import Webhooks
 from signalpost.providers.in_app import InApp
 from signalpost.providers.measured import Measured
-from signalpost.providers.sendgrid import SendGrid
+from signalpost.providers.sendgrid import SendGrid, SendGridEraser
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
-from signalpost.providers.twilio import Twilio, TwilioSettings
+from signalpost.providers.twilio import Twilio, TwilioEraser, TwilioSettings
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
 from signalpost.services.links import Links
@@ -104,7 +106,8 @@ def build(
     ways = _WaysOut(Circuits(database, clock=clock), clock, stopping, settings)
     hooks = Webhooks(
         urls=settings.hook_urls,
-        secret=settings.keys["hook_secret"],
+        secrets=(*settings.hooks_old_signed_with, settings.keys["hook_secret"]),
+        private=settings.hook_networks,
         timeout=timedelta(seconds=settings.hook_timeout),
     )
     desk = Desk(
@@ -117,6 +120,7 @@ def build(
         links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),
         policy=policy(settings),
         clock=clock,
+        forgetting=forgetting(settings),
         default_zone=settings.default_zone,
         sms_prices=settings.sms_prices,
         on_call=settings.on_call,
@@ -215,6 +219,19 @@ def check_messages(programs: Mapping[str, Program], catalogue: Catalogue) -> Non
                 )
 
 
+def forgetting(settings: Settings) -> Forgetting:
+    """What an erasure works with: who else must forget, and the keys of what remains."""
+    return Forgetting(
+        fingerprints=Fingerprints(settings.keys["suppression_secret"]),
+        erasers=(
+            SendGridEraser(sendgrid_settings(settings, brand="")),
+            TwilioEraser(twilio_settings(settings)),
+        ),
+        signing_key=settings.keys["erasure_key"],
+        folder=settings.home / "erasures",
+    )
+
+
 def policy(settings: Settings) -> Policy:
     """The house rules of sending, as set."""
     return Policy(
@@ -235,7 +252,12 @@ class _WaysOut:
         """Make one provider of an account, and of a second one when there is one."""
         named = {first.name: first} | ({f"{first.name}-second": second} if second else {})
         accounts = [
-            Account(name=name, provider=Measured(one), channels=one.channels, at_risk=at_risk)
+            Account(
+                name=name,
+                provider=Measured(one, account=name),
+                channels=one.channels,
+                at_risk=at_risk,
+            )
             for name, one in named.items()
         ]
         return WayOut(

@@ -16,8 +16,9 @@ log = structlog.get_logger(__name__)
 class Measured:
     """Hands everything on to a provider, and keeps the time; else it is that provider."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, *, account: str | None = None) -> None:
         self._provider = provider
+        self._account = account or provider.name
         self.name = provider.name
         self.channels = provider.channels
         self.max_batch = provider.max_batch
@@ -32,7 +33,7 @@ class Measured:
         began = time.perf_counter()
         with traces.span(
             "provider.request",
-            provider=self.name,
+            account=self._account,
             channel=channel,
             messages=len(batch),
             message=batch[0].message_id if len(batch) == 1 else None,
@@ -40,12 +41,12 @@ class Measured:
             handovers = await self._provider.hand_over(batch)
         ended = meters.tally(handovers)
         seconds = time.perf_counter() - began
-        meters.called(provider=self.name, channel=channel, seconds=seconds, ended=ended)
+        meters.called(account=self._account, channel=channel, seconds=seconds, ended=ended)
         for (status, fault, code), number in ended.items():
             if status != DeliveryStatus.ACCEPTED:
                 log.warning(
                     "delivery.not_accepted",
-                    provider=self.name,
+                    account=self._account,
                     channel=channel,
                     status=status,
                     fault=fault or None,

@@ -16,14 +16,14 @@ registry = CollectorRegistry()
 PROVIDER_SECONDS = Histogram(
     "signalpost_provider_call_seconds",
     "How long a provider took to answer one call; a call may carry a whole batch.",
-    ("provider", "channel"),
+    ("account", "channel"),
     registry=registry,
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 HANDOVERS = Counter(
     "signalpost_handovers",
     "Messages handed to a provider, by how the attempt ended; code is the provider's own.",
-    ("provider", "channel", "status", "fault", "code"),
+    ("account", "channel", "status", "fault", "code"),
     registry=registry,
 )
 
@@ -34,9 +34,9 @@ def tally(handovers: Iterable[Handover]) -> Tally[tuple[str, str, str]]:
 
 
 def called(
-    *, provider: str, channel: str, seconds: float, ended: Tally[tuple[str, str, str]]
+    *, account: str, channel: str, seconds: float, ended: Tally[tuple[str, str, str]]
 ) -> None:
-    """Note one call of a provider and how what it carried ended."""
-    PROVIDER_SECONDS.labels(provider, channel).observe(seconds)
+    """Note one call of an account and how what it carried ended."""
+    PROVIDER_SECONDS.labels(account, channel).observe(seconds)
     for labels, number in ended.items():
-        HANDOVERS.labels(provider, channel, *labels).inc(number)
+        HANDOVERS.labels(account, channel, *labels).inc(number)
