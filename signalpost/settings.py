@@ -128,8 +128,19 @@ class Settings(BaseSettings):
     link_secrets: Secrets = ()  #: sign links and sessions; the newest last
     event_secrets: Secrets = ()  #: whsec_…, of signed events that come in; any is accepted
     hook_secret: SecretStr | None = None  #: whsec_…, signs the webhooks that go out
+    suppression_secret: SecretStr | None = None  #: of fingerprints; lost, the erased may be written to
+    erasure_key: SecretStr | None = None  #: signs receipts of erasures: 32 bytes in base64
+    hook_old_secrets: Secrets = ()  #: signed with as well, while a receiver changes over
+    hooks_private: Texts = ()  #: networks that hooks may go to though they are not public
     hooks: Mapping[str, Url] = Field(default_factory=dict)  #: JSON: {"block_card": "https://…"}
     hook_timeout: float = Field(default=10, gt=0, le=120)  #: seconds
+
+    hosts: Texts = ()  #: names the web answers to besides public_url's and this machine's: "web"
+    proxies: Texts = ()  #: addresses of proxies whose X-Forwarded-For is believed: "10.0.0.0/8"
+    signal_rate: float = Field(default=20_000, gt=0)  #: signals a second of one key, per process
+    request_rate: float = Field(default=200, gt=0)  #: other requests a second of one key
+    address_rate: float = Field(default=50, gt=0)
+    """Wrong keys, and forms behind links, a second from one address"""
 
     sendgrid_base_url: Url | None = None
     sendgrid_api_key: SecretStr | None = None
@@ -239,12 +250,29 @@ class Settings(BaseSettings):
             return {"block_card": f"{self.postoffice_url}/hooks/block-card", **self.hooks}
         return dict(self.hooks)
 
+    @property
+    def hook_networks(self) -> tuple[str, ...]:
+        """Networks that hooks may go to though they are not public; the post office's own port."""
+        if not (self.local_sendgrid or self.local_twilio):
+            return self.hooks_private
+        hosts = {"127.0.0.1", "[::1]"} | ({self.host} if _is_ipv4(self.host) else set())
+        return (*(f"{one}:{self.postoffice_port}" for one in sorted(hosts)), *self.hooks_private)
+
+    @property
+    def hooks_signed_with(self) -> tuple[str, ...]:
+        """The secrets that webhooks out are signed with, the newest last."""
+        return (*_plain(self.hook_old_secrets), self.keys["hook_secret"])
+
 
 def _reachable(host: str) -> str:
     """The name under which something that listens on ``host`` is reached from this machine."""
     if host in ("0.0.0.0", ""):  # noqa: S104 - not bound here, only recognised
         return "127.0.0.1"
     return "[::1]" if host in ("::", "::1") else host
+
+
+def _is_ipv4(host: str) -> bool:
+    return re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}", host, re.ASCII) is not None
 
 
 def _plain(secrets: tuple[SecretStr, ...]) -> tuple[str, ...]:

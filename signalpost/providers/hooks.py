@@ -1,11 +1,12 @@
 """Webhooks out, signed by the Standard Webhooks specification: how other systems of ours are told.
 
 The id is the same on every attempt, so the receiver can tell a repeat from a second call
-(standardwebhooks.com, "webhook-id").
+(standardwebhooks.com, "webhook-id"). Addresses come from the settings alone, never from an event; where
+they lead is judged when the connection is made (``addresses``). Redirects are not followed.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,20 +17,30 @@ from standardwebhooks import Webhook
 
 from signalpost.domain.delivery import HookOutcome
 from signalpost.errors import ConfigurationError
+from signalpost.providers.addresses import Exempt, ForbiddenAddressError, guarded_sockets
+
+_FORBIDDEN = (
+    "its address is not public, or not on a port of the web; "
+    "SIGNALPOST_HOOKS_PRIVATE allows networks"
+)
 
 
 class Webhooks:
     """Calls the addresses that the settings name, and no others.
 
+    ``secrets``: the newest last; every call is signed with each, so that the receiver may change over
+    when it likes. ``private``: networks that may be called although they are not public.
+
     Raises:
-        ConfigurationError: an address is not http(s), or the secret is not base64.
+        ConfigurationError: an address is not http(s), a secret is not base64, a network is none.
     """
 
     def __init__(
         self,
         *,
         urls: Mapping[str, str],
-        secret: str,
+        secrets: Sequence[str],
+        private: Sequence[str] = (),
         timeout: timedelta = timedelta(seconds=10),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -38,11 +49,13 @@ class Webhooks:
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ConfigurationError(f"The address of the hook {name!r} is not http or https.")
         try:
-            self._signer = Webhook(secret)
+            self._signers = [Webhook(secret) for secret in reversed(secrets)]
         except Exception as error:
             raise ConfigurationError(
-                "SIGNALPOST_HOOK_SECRET is not a webhook secret; it is whsec_ and base64."
+                "SIGNALPOST_HOOK_SECRET or SIGNALPOST_HOOK_OLD_SECRETS is not a webhook secret; it "
+                "is whsec_ and base64."
             ) from error
+        self._exempt = [Exempt.parse(one) for one in private]
         self._urls = dict(urls)
         self._timeout = timeout
         self._clock = clock
@@ -61,7 +74,13 @@ class Webhooks:
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 return await self._post(url, call_id, data)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        except aiohttp.InvalidURL:
+            return HookOutcome(status="failed", detail="its address is not one that can be called")
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, ForbiddenAddressError):
+                return HookOutcome(status="failed", detail=_FORBIDDEN)
+            return HookOutcome(status="retry", detail="no connection")
+        except aiohttp.ConnectionTimeoutError:
             return HookOutcome(status="retry", detail="no connection")
         except TimeoutError:
             return HookOutcome(status="unknown", detail="no answer in time")
@@ -75,7 +94,9 @@ class Webhooks:
             "user-agent": "signalpost",
             "webhook-id": call_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signer.sign(call_id, now, data.decode()),
+            "webhook-signature": " ".join(
+                signer.sign(call_id, now, data.decode()) for signer in self._signers
+            ),
         }
         session = self._connected()
         async with session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
@@ -85,7 +106,10 @@ class Webhooks:
         """One session for the running event loop."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            connector = aiohttp.TCPConnector(socket_factory=guarded_sockets(self._exempt))
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
             self._loop = loop
         return self._session
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -19,10 +19,18 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = {"card": "card-1", "reason": "fraud"}
 
 
-def call(url: str, *, times: int = 1, seconds: float = 5) -> list[HookOutcome]:
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def call(
+    url: str, *, times: int = 1, seconds: float = 5, private: Sequence[str] = LOOPBACK
+) -> list[HookOutcome]:
     async def whole() -> list[HookOutcome]:
         hooks = Webhooks(
-            urls={"block_card": url}, secret=SECRET, timeout=timedelta(seconds=seconds)
+            urls={"block_card": url},
+            secrets=[SECRET],
+            private=private,
+            timeout=timedelta(seconds=seconds),
         )
         try:
             return [
@@ -96,7 +104,7 @@ def until_released():
 
 def test_a_hook_without_an_address_says_which_setting_to_set() -> None:
     async def whole() -> HookOutcome:
-        return await Webhooks(urls={}, secret=SECRET).call(hook="ring", call_id="1", body={})
+        return await Webhooks(urls={}, secrets=[SECRET]).call(hook="ring", call_id="1", body={})
 
     answer = asyncio.run(whole())
     assert answer.status == "failed"
@@ -106,7 +114,7 @@ def test_a_hook_without_an_address_says_which_setting_to_set() -> None:
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "http://"])
 def test_only_web_addresses_are_called(url: str) -> None:
     with pytest.raises(ConfigurationError, match="not http"):
-        Webhooks(urls={"x": url}, secret=SECRET)
+        Webhooks(urls={"x": url}, secrets=[SECRET])
 
 
 def test_what_is_told_about_an_answer_holds_nothing_of_the_body(httpserver: HTTPServer) -> None:
