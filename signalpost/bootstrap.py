@@ -106,7 +106,7 @@ def build(
     ways = _WaysOut(Circuits(database, clock=clock), clock, stopping, settings)
     hooks = Webhooks(
         urls=settings.hook_urls,
-        secrets=(*settings.hooks_old_signed_with, settings.keys["hook_secret"]),
+        secrets=settings.hooks_signed_with,
         private=settings.hook_networks,
         timeout=timedelta(seconds=settings.hook_timeout),
     )
