@@ -58,7 +58,7 @@ async def campaign(
         try:
             known = run or campaign_run_of(_flow_run())  # the tag: this flow run was here before
             found = _find(known) if known else await _launch(campaign, at, asked)
-            return await _go_on(found) if found else Completed(message="The schedule is over.")
+            return await _go_on(found) if isinstance(found, Run) else Completed(message=found)
         except UnitFailedError as error:
             return Failed(message=str(error))
 
@@ -85,14 +85,16 @@ def _find(campaign_run_id: str) -> Run:
         return record.find(session, which=campaign_run_id)
 
 
-async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | None:
-    """Launch the campaign as its file is now; None when its schedule is over."""
+async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | str:
+    """Launch the campaign as its file is now, or say why nothing is to be done here."""
     campaign, flow_run = _read(name), _flow_run()
     if flow_run.auto_scheduled and at is None and flow_run.expected_start_time:
         wall = wall_of(campaign.schedule, flow_run.expected_start_time)
         if is_over(campaign.schedule, wall):
-            return None
+            return "The schedule is over."
         run = await occur(campaign, files.at_wall(campaign.schedule, wall), name)
+        if run is None:
+            return "Another run of it goes on; the marketing worker launches this one after it."
     else:
         run = await plan(_wanted(campaign, flow_run, at, asked), "prefect", name)
     await _name(run, "launch")

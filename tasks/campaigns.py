@@ -42,8 +42,8 @@ async def plan(launch: Launch, by: str, title: str) -> Run:
 
 
 @task(task_run_name="launch {title} by its schedule", **_ONCE)
-async def occur(campaign: Campaign, at: Occurrence, title: str) -> Run:
-    """Launch one time of a schedule, which the marketing worker does too: it gives the same run."""
+async def occur(campaign: Campaign, at: Occurrence, title: str) -> Run | None:
+    """Launch one time of a schedule, as the marketing worker does: whoever is first, it is one run."""
     return await _do(
         f"launch {title}", following.occur, campaign=campaign, at=at, run_id=str(flow_run.id)
     )
@@ -64,7 +64,7 @@ async def send(claim: ShardClaim, about: str, stop: Callable[[], bool]) -> Shard
         )
 
 
-async def _do(what: str, act: Callable[..., Run], **given: Any) -> Run:
+async def _do[Result](what: str, act: Callable[..., Result], **given: Any) -> Result:
     """Do one act beside the event loop: it may take seconds."""
     desk = bootstrap.current().desk
     with quiet(what):

@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 from sqlmodel import Session
 
 from signalpost.content import Catalogue, Problem, lint
-from signalpost.content.campaigns import asked, given_facts, moments
+from signalpost.content.campaigns import asked, given_facts, grace, moments
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import campaign_plans
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.forecast import Forecast
 from signalpost.services.campaigns.runs import Launch
 
-GRACE = timedelta(hours=1)  #: so late a scheduled launch may come, after an outage for instance
+_SOON = timedelta(hours=1)  #: a run that goes on now will hardly be over by then
 
 _found: WeakKeyDictionary[Catalogue, list[Problem]] = WeakKeyDictionary()
 
@@ -96,7 +96,7 @@ def refusals(
         for channel, pace in campaign.pace.items()
         if pace <= 0
     )
-    if due[-1] < now - GRACE:
+    if due[-1] < now - grace(campaign):
         yield f"It was to go at {_say(due[-1])}, which is over; give a time still to come."
     promotion = campaign.promotion
     if promotion is not None and promotion.ends_at <= max(due[0], now):
@@ -134,7 +134,7 @@ def overlapping(
     rows: Sequence[Any], launch: Launch, begins: datetime, *, now: datetime
 ) -> Iterator[str]:
     """Say that another run of this campaign still goes on; the stages of a series may overlap."""
-    if launch.stage is not None or begins > now + GRACE:  # until then it may be done; `start` looks
+    if launch.stage is not None or begins > now + _SOON:  # until then it may be done; `start` looks
         return
     for row in rows:
         same = row["campaign"] == launch.campaign.name and row["series"] == launch.series

@@ -27,6 +27,7 @@ LOOK_BACK = timedelta(days=7)
 _NOTED_EVERY = timedelta(minutes=1)
 #: A changed schedule counts from where the old one ended, when that is no longer ago than this.
 _FRESH = timedelta(minutes=5)
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +56,19 @@ def follow(desk: Desk, *, campaign: Campaign, told: Told | None, now: datetime) 
     """
     stands = _stands(desk, campaign, told, now)
     due = _due(campaign, stands, now)
-    runs = []
+    runs, until = [], now
     for number, one in enumerate(due):
         hindered = "it was paused in Prefect" if stands.paused else None
         if number + 1 < len(due) and hindered is None:
             hindered = f"the next time, {due[number + 1].key}, had come before anybody was there"
-        runs.append(occur(desk, campaign=campaign, at=one, hindered=hindered, now=now))
-    if due or (stands.noted is not None and now - stands.noted >= _NOTED_EVERY):
+        run = occur(desk, campaign=campaign, at=one, hindered=hindered, now=now)
+        if run is None:
+            until = one.begins_at - _INSTANT
+        else:
+            runs.append(run)
+    if runs or (stands.noted is not None and now - stands.noted >= _NOTED_EVERY):
         with desk.database.writing() as session:
-            campaign_schedules.followed(session, campaign=campaign.name, until=now)
+            campaign_schedules.followed(session, campaign=campaign.name, until=until)
     return runs
 
 
@@ -75,10 +80,11 @@ def occur(
     now: datetime,
     hindered: str | None = None,
     run_id: str | None = None,
-) -> Run:
+) -> Run | None:
     """Launch one time of a schedule, or keep it as ``missed`` or ``refused``, with why.
 
-    Done again it gives the run that there is. ``hindered``: why it may not be launched. ``run_id``: of
+    None: another run of the campaign is in the way; it is worth asking again as long as this one is not
+    too late. Done again it gives the run that there is. ``hindered``: why it may not be launched. ``run_id``: of
     the Prefect flow run that asks for it.
     """
     launch = Launch(
@@ -89,11 +95,13 @@ def occur(
     )
     with desk.database.reading() as session:
         known = campaigns.run_of(session, campaign=campaign.name, occurrence=at.key)
-        why = hindered or _too_late(campaign, at, now) or _queued(session, campaign, now)
+        first = _in_the_way(session, campaign, now)
     if known is not None:
         return Run.of(known)
-    if why is not None:
+    if why := hindered or _too_late(campaign, at, first, now):
         return _over(desk, launch, "missed", why, now, run_id)
+    if first is not None:
+        return None
     try:
         return launching.launch(desk, launch=launch, by=SCHEDULE, now=now, run_id=run_id)
     except (BadInputError, ConfigurationError, NotFoundError) as error:
@@ -185,20 +193,20 @@ def _due(campaign: Campaign, stands: _Standing, now: datetime) -> list[Occurrenc
     return sorted(found.values(), key=lambda one: one.begins_at)
 
 
-def _too_late(campaign: Campaign, at: Occurrence, now: datetime) -> str | None:
+def _in_the_way(session: Session, campaign: Campaign, now: datetime) -> str | None:
+    """Say which run of the campaign has to end first: two of them never overlap, nor queue."""
+    for row in campaigns.runs(session, campaign=campaign.name, statuses=campaigns.LIVE):
+        begun = row["status"] in ("running", "paused")
+        if row["stage"] is None and (begun or row["scheduled_at"] <= now):
+            waits = "was not over" if begun else "had not begun"
+            return f"the run of {row['scheduled_at']:%d %b %H:%M} UTC {waits}"
+    return None
+
+
+def _too_late(campaign: Campaign, at: Occurrence, first: str | None, now: datetime) -> str | None:
     allowed = grace(campaign)
     if now <= at.comes_last_at + allowed:
         return None
     hours = allowed / timedelta(hours=1)
-    return f"nobody was there to launch it within {hours:g} hour{'' if hours == 1 else 's'}"
-
-
-def _queued(session: Session, campaign: Campaign, now: datetime) -> str | None:
-    """Say when an earlier run has not even begun: one may wait for another's end, not many."""
-    waiting = campaigns.runs(
-        session, campaign=campaign.name, statuses=("awaiting_approval", "approved")
-    )
-    for row in waiting:
-        if row["scheduled_at"] <= now and row["sample_of"] is None:
-            return f"the run of {row['scheduled_at']:%d %b %H:%M} UTC still waits to begin"
-    return None
+    within = f"within {hours:g} hour{'' if hours == 1 else 's'}"
+    return f"{first} {within}" if first else f"nobody was there to launch it {within}"
