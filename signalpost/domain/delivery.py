@@ -5,12 +5,18 @@ called with ``Outgoing`` values, then each ``Handover`` is settled. What the pro
 back as a ``Receipt`` or an ``Inbound`` reply.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose, ReceiptKind
+
+FENCED = "fenced"  #: the code of an attempt whose sender held the person no more
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,8 @@ class Outgoing:
     sender: str  #: the stream: security | transactional | marketing
     valid_for: timedelta | None = None  #: how long the provider may keep trying
     unsubscribe_url: str | None = None  #: set on marketing email: RFC 8058 one-click
+    may_leave: Callable[[], bool] = _always
+    """Asked by the adapter right before each request leaves; false: it ends as ``withheld``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,18 @@ class Handover:
     whole_account: bool = False  #: every message on this account would end like this one
     account: str | None = None  #: which account of the provider it was, when there are several
     tried: bool = True  #: False: no request was made, so it costs the message none of its tries
+
+
+def withheld(delivery_id: str, provider: str) -> Handover:
+    """Say of an attempt that it was not made: its sender's claim was over before the request left."""
+    return Handover(
+        delivery_id=delivery_id,
+        status=DeliveryStatus.RETRY,
+        provider=provider,
+        code=FENCED,
+        detail="The sender's claim was over, so nothing was sent; whoever holds them now goes on.",
+        tried=False,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,16 @@ def still_held(
     return session.execute(select(_r.c.status).where(_r.c.id == campaign_run_id)).scalar()
 
 
+def held(
+    session: Session, *, campaign_run_id: str, number: int, claim_id: str, now: datetime
+) -> bool:
+    """Say whether the claim holds the shard at this moment; locks and changes nothing."""
+    query = select(_s.c.number).where(
+        _of(campaign_run_id, number), _s.c.claim_id == claim_id, _s.c.lease_until > now
+    )
+    return session.execute(query).first() is not None
+
+
 def lock_shards(session: Session, *, campaign_run_id: str, number: int | None = None) -> None:
     """Hold a run's shards, or one of them, until the transaction ends."""
     query = select(_s.c.number).where(_s.c.campaign_run_id == campaign_run_id)

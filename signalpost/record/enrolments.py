@@ -147,6 +147,12 @@ def still_held(session: Session, *, claim_id: str, until: datetime) -> set[str]:
     return held
 
 
+def held(session: Session, *, claim_id: str, now: datetime) -> set[str]:
+    """Give the ids of those whom the claim holds at this moment; locks and changes nothing."""
+    query = select(_e.c.id).where(_e.c.claim_id == claim_id, _e.c.lease_until > now)
+    return set(session.execute(query).scalars())
+
+
 def save(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write back where each enrolment stands; ``rows`` carry every key named here."""
     if not rows:

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import Index, RowMapping, bindparam, func, or_, select, update
 from sqlmodel import Field, Session
@@ -14,7 +15,6 @@ from signalpost.record.base import (
     UtcDateTime,
     document,
     insert_new,
-    insert_rows,
     moment,
     partial_index,
     pk,
@@ -184,118 +184,105 @@ def keep_variants(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> Non
     insert_new(session, table_of(MessageVariant), rows, conflict=("id",))
 
 
-def intend(
-    session: Session,
-    *,
-    messages: Sequence[Mapping[str, Any]],
-    deliveries: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write the intent to hand messages over, before any provider is called."""
-    if not messages:
-        return
-    session.connection().execute(
-        update(_m)
-        .where(_m.c.id == bindparam("row_id"))
-        .values(
-            status=MessageStatus.SENDING.value,
-            version=bindparam("new_version"),
-            address=bindparam("new_address"),
-            variant_id=bindparam("new_variant"),
-            locale=bindparam("new_locale"),
-            slots=bindparam("new_slots"),
-            facts=bindparam("new_facts"),
-            run_id=bindparam("new_run"),
-            updated_at=bindparam("new_at"),
-        ),
-        list(messages),
-    )
-    insert_rows(session, _d, deliveries)
-
-
-def attempts(session: Session, *, message_ids: Collection[str]) -> dict[str, int]:
-    """Count the attempts made so far for each message."""
+def lock_queued(session: Session, *, message_ids: Sequence[str]) -> dict[str, int]:
+    """Lock those of the messages that are queued; gives how many attempts each has behind it."""
+    queued = session.execute(
+        select(_m.c.id)
+        .where(among(_m.c.id), _m.c.status == MessageStatus.QUEUED)
+        .order_by(_m.c.id)
+        .with_for_update(),
+        given(message_ids),
+    ).scalars()
+    made = dict.fromkeys(queued, 0)
     rows = session.execute(
         select(_d.c.message_id, func.count())
-        .where(_d.c.message_id.in_(message_ids))
-        .group_by(_d.c.message_id)
+        .where(among(_d.c.message_id))
+        .group_by(_d.c.message_id),
+        given([*made]),
     )
-    return {message: count for message, count in rows}  # noqa: C416
+    return made | {message: count for message, count in rows}  # noqa: C416 - Row is no tuple pair
+
+
+def mark_sending(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what locked messages are about to be sent as; their attempts are the caller's to write."""
+    if rows:
+        session.connection().execute(
+            update(_m)
+            .where(_m.c.id == bindparam("row_id"))
+            .values(
+                status=MessageStatus.SENDING.value,
+                version=bindparam("new_version"),
+                address=bindparam("new_address"),
+                variant_id=bindparam("new_variant"),
+                locale=bindparam("new_locale"),
+                slots=bindparam("new_slots"),
+                facts=bindparam("new_facts"),
+                run_id=bindparam("new_run"),
+                updated_at=bindparam("new_at"),
+            ),
+            list(rows),
+        )
+
+
+class Ending(NamedTuple):
+    """How a hand-over ended: what its delivery and its message become."""
+
+    status: str
+    provider_id: str | None
+    fault: str | None
+    code: str | None
+    detail: str | None
+    message_status: str
+    reason: str | None
+
+
+# From unknown too: a sender that comes back late knows what the one after it could not.
+_DELIVERY_OPEN = or_(_d.c.settled_at.is_(None), _d.c.status == DeliveryStatus.UNKNOWN)
+_MESSAGE_OPEN = or_(_m.c.status == MessageStatus.SENDING, _m.c.status == MessageStatus.UNKNOWN)
+_DELIVERY_ENDS = {
+    "status": bindparam("new_status"),
+    "provider_id": bindparam("new_provider_id"),
+    "fault": bindparam("new_fault"),
+    "code": bindparam("new_code"),
+    "detail": bindparam("new_detail"),
+    "settled_at": bindparam("new_at"),
+}
+_MESSAGE_ENDS = {
+    "status": bindparam("new_message_status"),
+    "reason": bindparam("new_reason"),
+    "updated_at": bindparam("new_at"),
+}
+#: (of many that ended alike, of one)
+_SETTLE_DELIVERIES = (
+    update(_d).where(among(_d.c.id), _DELIVERY_OPEN).values(_DELIVERY_ENDS),
+    update(_d).where(_d.c.id == bindparam("row_id"), _DELIVERY_OPEN).values(_DELIVERY_ENDS),
+)
+_SETTLE_MESSAGES = (
+    update(_m).where(among(_m.c.id), _MESSAGE_OPEN).values(_MESSAGE_ENDS),
+    update(_m).where(_m.c.id == bindparam("row_id"), _MESSAGE_OPEN).values(_MESSAGE_ENDS),
+)
 
 
 def settle(
-    session: Session,
-    *,
-    deliveries: Sequence[Mapping[str, Any]],
-    messages: Sequence[Mapping[str, Any]],
+    session: Session, *, endings: Mapping[Ending, Sequence[tuple[str, str]]], now: datetime
 ) -> None:
-    """Write how hand-overs ended. A receipt that came first is not overwritten."""
-    if deliveries:
-        session.connection().execute(
-            update(_d)
-            .where(_d.c.id == bindparam("row_id"), _d.c.settled_at.is_(None))
-            .values(
-                status=bindparam("new_status"),
-                provider_id=bindparam("new_provider_id"),
-                fault=bindparam("new_fault"),
-                code=bindparam("new_code"),
-                detail=bindparam("new_detail"),
-                settled_at=bindparam("new_at"),
-            ),
-            list(deliveries),
-        )
-    if messages:
-        session.connection().execute(
-            update(_m)
-            .where(_m.c.id == bindparam("row_id"), _m.c.status == bindparam("old_status"))
-            .values(
-                status=bindparam("new_status"),
-                reason=bindparam("new_reason"),
-                updated_at=bindparam("new_at"),
-            ),
-            list(messages),
-        )
+    """Write how hand-overs ended: ending → (delivery, message). What a receipt settled stays.
 
-
-_SETTLE_DELIVERIES = (
-    update(_d)
-    .where(among(_d.c.id), or_(_d.c.settled_at.is_(None), _d.c.status == "unknown"))
-    .values(
-        status=bindparam("new_status"),
-        provider_id=bindparam("new_provider_id"),
-        fault=bindparam("new_fault"),
-        code=bindparam("new_code"),
-        detail=bindparam("new_detail"),
-        settled_at=bindparam("new_at"),
-    )
-)
-_SETTLE_MESSAGES = (
-    update(_m)
-    # From unknown too: a sender that comes back late knows what the one after it could not.
-    .where(among(_m.c.id), _m.c.status.in_(("sending", "unknown")))
-    .values(
-        status=bindparam("new_status"),
-        reason=bindparam("new_reason"),
-        updated_at=bindparam("new_at"),
-    )
-)
-
-
-def settle_alike(
-    session: Session,
-    *,
-    delivery_ids: Collection[str],
-    delivery: Mapping[str, Any],
-    message_ids: Collection[str],
-    message: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    """Write how hand-overs ended that all ended alike. A receipt that came first is not overwritten."""
-    session.execute(_SETTLE_DELIVERIES, given(delivery_ids, **_new(delivery), new_at=now))
-    session.execute(_SETTLE_MESSAGES, given(message_ids, **_new(message), new_at=now))
-
-
-def _new(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"new_{name}": value for name, value in values.items()}
+    Those that ended alike go in one statement; those that did not, such as texts of which each has an
+    id of its own, in another. Deliveries before messages, as receipts lock them.
+    """
+    for which, (of_many, of_one) in enumerate((_SETTLE_DELIVERIES, _SETTLE_MESSAGES)):
+        names = Ending._fields[:5] if which == 0 else Ending._fields[5:]
+        alone = []
+        for ending, pairs in endings.items():
+            values = {f"new_{name}": getattr(ending, name) for name in names} | {"new_at": now}
+            if len(pairs) > 1:
+                session.execute(of_many, given([pair[which] for pair in pairs], **values))
+            else:
+                alone.append({"row_id": pairs[0][which], **values})
+        if alone:
+            alone.sort(key=itemgetter("row_id"))
+            session.connection().execute(of_one, alone)
 
 
 def give_up_lost(session: Session, *, message_ids: Sequence[str], now: datetime) -> None:

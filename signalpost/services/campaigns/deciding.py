@@ -1,6 +1,6 @@
 """One batch of a run: gate, words and intent in one transaction, with everybody's decision.
 
-Here the promises of the send protocol (``services.journeys.sending``) are kept for a thousand people at
+Here the promises of the send protocol (``services.protocol``) are kept for a thousand people at
 once: what this transaction commits is decided, counted by the caps and about to be handed over; what it
 does not commit has not happened.
 """
@@ -25,6 +25,7 @@ from signalpost.services.campaigns.writing import write
 from signalpost.services.desk import Desk
 from signalpost.services.journeys import gate
 from signalpost.services.journeys.planning import went_wrong
+from signalpost.services.protocol import transaction
 
 #: People decided together: what SendGrid takes in one request.
 TOGETHER = 1_000
@@ -43,7 +44,9 @@ def decide(
     desk: Desk, job: Job, claim: ShardClaim, *, now: datetime, flow_run: str | None
 ) -> Batch | Ended:
     """Decide the next people of a shard and write down what is about to be handed over."""
-    with desk.database.writing(courteous=True) as session:
+    with transaction(
+        desk, writing="send.intending", written="send.intended", courteous=True
+    ) as session:
         status = campaign_people.still_held(
             session,
             campaign_run_id=claim.campaign_run_id,

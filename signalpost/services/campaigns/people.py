@@ -73,6 +73,16 @@ class Draft:
     again: bool
     handover: Handover | None = None
 
+    @property
+    def customer_id(self) -> str:
+        """The customer it is for, as a root."""
+        return self.person.root_id
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts that are this person's own."""
+        return self.person.facts
+
 
 class Job:
     """What everybody of a run shares: the pinned campaign, its facts, rules and compiled messages."""

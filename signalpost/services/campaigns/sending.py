@@ -1,33 +1,28 @@
-"""Sending a run, shard by shard: decide and intend in one transaction, hand over, settle.
+"""Sending a run, shard by shard, by the send protocol (``services.protocol``).
 
-A shard belongs to whoever holds its claim; every transaction asks for the claim first. A sender that
-dies leaves its lease to run out: the next one marks what was on its way as unknown, and goes on with
-exactly the people who are left.
+What is a campaign's own: a thousand people are decided and intended in one transaction (``deciding``),
+and the claim is on a shard. A sender that dies leaves its lease to run out: the next one marks what was
+on its way as unknown, and goes on with exactly the people who are left.
 """
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-import structlog
 from sqlmodel import Session
 
-from signalpost.domain.delivery import Handover, Outgoing, Provider
-from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record import campaign_people, messages
 from signalpost.record.base import new_id
+from signalpost.services import protocol
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.deciding import Ended, decide
 from signalpost.services.campaigns.people import Batch, Draft, Job, ShardClaim
 from signalpost.services.campaigns.settling import settle
 from signalpost.services.desk import Desk
-from signalpost.services.journeys.claims import renewed
-from signalpost.services.journeys.sending import SMS_VALID
-
-log = structlog.get_logger(__name__)
+from signalpost.services.protocol import Fence
 
 __all__ = ["ShardClaim", "ShardReport", "claim_shards", "next_due", "send_shard"]
 
@@ -64,7 +59,9 @@ def claim_shards(
     with desk.database.reading() as session:
         if not find(session, limit=1):
             return []  # the common case takes no write lock
-    with desk.database.writing(courteous=True) as session:
+    with protocol.transaction(
+        desk, writing="campaign.claiming", written="campaign.claimed", courteous=True
+    ) as session:
         claims = []
         for row in find(session, limit=limit):
             claim = ShardClaim(new_id(), row["campaign_run_id"], row["campaign"], row["number"])
@@ -96,8 +93,10 @@ async def send_shard(
     ``run_id``: the Prefect flow run's, kept with each message. ``stop`` is asked between batches.
     """
     report = ShardReport(claim)
-    job = await asyncio.to_thread(_open, desk, claim)
-    async with renewed(desk.lease, partial(_hold, desk, claim)):
+    fence = Fence(clock=desk.clock, lease=desk.lease)
+    extend = partial(_extend, desk, claim)
+    job = await asyncio.to_thread(_open, desk, claim, fence)
+    async with protocol.kept_alive(fence, extend):
         while not report.ended:
             if stop():
                 report.ended = "stopped"
@@ -110,36 +109,40 @@ async def send_shard(
             elif batch.wait_until is not None:
                 await _pause(desk, batch.wait_until)
             else:
-                await _send(desk, job, claim, batch)
+                await _send(desk, job, claim, batch, fence)
                 report.batches += 1
                 report.counts.update(_named(batch.counts))
     report.next_due = await asyncio.to_thread(_release, desk, claim)
     return report
 
 
-def _open(desk: Desk, claim: ShardClaim) -> Job:
+def _open(desk: Desk, claim: ShardClaim, fence: Fence) -> Job:
     """Read the run; what its last sender left half-way becomes unknown, never a second try."""
-    with desk.database.writing(courteous=True) as session:
-        if _still_held(session, desk, claim):
+    with protocol.transaction(
+        desk, writing=None, written="campaign.taken_over", courteous=True
+    ) as session:
+        if _still_held(session, claim, until=desk.clock() + desk.lease):
             lost = campaign_people.lost_messages(
                 session, campaign_run_id=claim.campaign_run_id, number=claim.shard
             )
             messages.give_up_lost(session, message_ids=lost, now=desk.clock())
+        else:
+            fence.lose()
         return Job.load(desk, session, campaign_run_id=claim.campaign_run_id)
 
 
-def _hold(desk: Desk, claim: ShardClaim) -> None:
+def _extend(desk: Desk, claim: ShardClaim, until: datetime) -> bool:
     with desk.database.writing(courteous=True) as session:
-        _still_held(session, desk, claim)
+        return _still_held(session, claim, until=until)
 
 
-def _still_held(session: Session, desk: Desk, claim: ShardClaim) -> bool:
+def _still_held(session: Session, claim: ShardClaim, *, until: datetime) -> bool:
     status = campaign_people.still_held(
         session,
         campaign_run_id=claim.campaign_run_id,
         number=claim.shard,
         claim_id=claim.id,
-        until=desk.clock() + desk.lease,
+        until=until,
     )
     return status is not None
 
@@ -153,70 +156,33 @@ async def _pause(desk: Desk, until: datetime) -> None:
     await asyncio.sleep(min(max(left, 0.0), _LOOK))
 
 
-async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch) -> None:
+async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fence) -> None:
     job.kept_variants |= batch.kept  # committed now
-    await asyncio.gather(
-        *(_hand_over(desk.providers[channel], drafts) for channel, drafts in _loads(desk, batch))
+    await protocol.hand_over(
+        desk, batch.drafts, fence=fence, still_held=partial(_held_now, desk, claim)
     )
     await asyncio.to_thread(settle, desk, job, claim, batch, now=desk.clock())
     for person in batch.people:
         person.drafts = []  # a draft knows its person: left as a circle they would stay for long
 
 
-def _loads(desk: Desk, batch: Batch) -> Iterator[tuple[Channel, list[Draft]]]:
-    """Cut the messages into loads of one channel and wording that a provider takes in one call."""
-    alike: dict[tuple[Channel, str], list[Draft]] = defaultdict(list)
-    for draft in batch.drafts:
-        alike[draft.channel, draft.variant.id].append(draft)
-    for (channel, _), same in alike.items():
-        size = desk.providers[channel].max_batch
-        for start in range(0, len(same), size):
-            yield channel, same[start : start + size]
-
-
-async def _hand_over(provider: Provider, drafts: list[Draft]) -> None:
-    try:
-        handovers = await provider.hand_over([_outgoing(draft) for draft in drafts])
-    except Exception as error:
-        log.exception("delivery.provider_raised", provider=provider.name)
-        detail = f"the adapter raised {type(error).__name__}"
-        handovers = [_unknown(draft, provider.name, detail) for draft in drafts]
-    by_delivery = {handover.delivery_id: handover for handover in handovers}
-    for draft in drafts:
-        draft.handover = by_delivery.get(draft.delivery_id) or _unknown(
-            draft, provider.name, "the provider gave no answer for this one"
+def _held_now(desk: Desk, claim: ShardClaim, drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """Ask once more, since the run may have been cancelled, or taken over, after the intent."""
+    with desk.database.reading() as session:
+        held = campaign_people.held(
+            session,
+            campaign_run_id=claim.campaign_run_id,
+            number=claim.shard,
+            claim_id=claim.id,
+            now=desk.clock(),
         )
-
-
-def _unknown(draft: Draft, provider: str, detail: str) -> Handover:
-    return Handover(
-        delivery_id=draft.delivery_id,
-        status=DeliveryStatus.UNKNOWN,
-        provider=provider,
-        detail=detail,
-    )
-
-
-def _outgoing(draft: Draft) -> Outgoing:
-    return Outgoing(
-        delivery_id=draft.delivery_id,
-        message_id=draft.message_id,
-        customer_id=draft.person.root_id,
-        channel=draft.channel,
-        address=draft.address,
-        variant_id=draft.variant.id,
-        parts=draft.variant.parts,
-        slots=draft.slots,
-        message=draft.variant.message,
-        purpose=draft.purpose,
-        sender=draft.purpose.value,
-        valid_for=SMS_VALID.get(draft.purpose),
-        unsubscribe_url=draft.unsubscribe_url,
-    )
+    return drafts if held else ()
 
 
 def _release(desk: Desk, claim: ShardClaim) -> datetime | None:
-    with desk.database.writing(courteous=True) as session:
+    with protocol.transaction(
+        desk, writing="campaign.releasing", written="campaign.released", courteous=True
+    ) as session:
         due = campaign_people.release(
             session,
             campaign_run_id=claim.campaign_run_id,

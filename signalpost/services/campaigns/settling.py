@@ -1,4 +1,4 @@
-"""Settling a batch: how its hand-overs ended, those that ended alike in one statement."""
+"""Settling a batch: what the answers mean for its people, and for the run's counts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,23 @@ from typing import Any
 from sqlmodel import Session
 
 from signalpost.domain.delivery import Handover
-from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, MessageStatus
-from signalpost.record import campaign_people, campaigns, consents, messages
-from signalpost.record.base import new_id
+from signalpost.domain.vocabulary import DeliveryStatus, FaultClass
+from signalpost.record import campaign_people, campaigns, messages
 from signalpost.record.campaign_people import Later
+from signalpost.services import protocol
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
 from signalpost.services.desk import Desk
 from signalpost.services.journeys.claims import SET_ASIDE_AFTER, backoff
-from signalpost.services.journeys.sending import BECOMES
-
-_Ending = tuple[
-    DeliveryStatus, str | None, FaultClass | None, str | None, str | None, MessageStatus, str | None
-]
 
 
 def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: datetime) -> None:
     """Commit how the hand-overs of a batch ended, and who needs another round."""
     if not batch.drafts:
         return
-    with desk.database.writing(courteous=True) as session:
+    with protocol.transaction(
+        desk, writing="send.settling", written="send.settled", courteous=True
+    ) as session:
         held = campaign_people.still_held(
             session,
             campaign_run_id=claim.campaign_run_id,
@@ -41,10 +38,7 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
             if held
             else campaigns.run(session, campaign_run_id=claim.campaign_run_id, lock=True)
         )
-        for ending, drafts in _alike(batch.drafts).items():
-            _settle_alike(session, ending, drafts, now)
-        _fill_inboxes(session, batch.drafts, now)
-        _suppress(session, batch.drafts, now)
+        protocol.settle(session, batch.drafts, now=now)
         if held:
             _another_round(session, claim, batch, _failed(batch), job, now)
         elif run is not None:
@@ -85,52 +79,6 @@ def _our_fault(drafts: Sequence[Draft]) -> str | None:
         if draft.handover is not None and draft.handover.fault is FaultClass.OURS:
             return draft.handover.detail or "the provider refuses our request"
     return None
-
-
-def _alike(drafts: Sequence[Draft]) -> dict[_Ending, list[Draft]]:
-    found: dict[_Ending, list[Draft]] = defaultdict(list)
-    for draft in drafts:
-        took = draft.handover
-        if took is None:
-            raise RuntimeError("a batch was settled before it was handed over")
-        status = _status(draft, took)
-        reason = took.code or (took.status.value if status is MessageStatus.UNKNOWN else None)
-        ending = (took.status, took.provider_id, took.fault, took.code, took.detail, status, reason)
-        found[ending].append(draft)
-    return found
-
-
-def _status(draft: Draft, took: Handover) -> MessageStatus:
-    if _again_later(took):
-        return MessageStatus.QUEUED
-    if took.status is DeliveryStatus.ACCEPTED and draft.channel is Channel.IN_APP:
-        return MessageStatus.DELIVERED  # the inbox is ours: it is there
-    return BECOMES[took.status]
-
-
-def _again_later(took: Handover) -> bool:
-    """Whether the message surely was not processed, and nothing is wrong with it itself."""
-    return took.fault is FaultClass.OURS or took.status is DeliveryStatus.RETRY
-
-
-def _settle_alike(
-    session: Session, ending: _Ending, drafts: Sequence[Draft], now: datetime
-) -> None:
-    status, provider_id, fault, code, detail, message_status, reason = ending
-    messages.settle_alike(
-        session,
-        delivery_ids=[draft.delivery_id for draft in drafts],
-        delivery={
-            "status": status.value,
-            "provider_id": provider_id,
-            "fault": fault,
-            "code": code,
-            "detail": detail,
-        },
-        message_ids=[draft.message_id for draft in drafts],
-        message={"status": message_status.value, "reason": reason},
-        now=now,
-    )
 
 
 def _another_round(
@@ -195,13 +143,13 @@ def _answers(drafts: Sequence[Draft]) -> list[Handover]:
 
 
 def _not_taken(took: Handover) -> bool:
-    return took.status is DeliveryStatus.REJECTED or _again_later(took)
+    return took.status in (DeliveryStatus.REJECTED, DeliveryStatus.RETRY)
 
 
 def _given_up(job: Job, person: Recipient, took: Handover) -> str | None:
     """Say why a person gets no other round; None: they do."""
-    if took.fault is FaultClass.OURS:
-        return None  # the run is paused; nothing is wrong with this person
+    if took.fault is FaultClass.OURS or not took.tried:
+        return None  # nothing is wrong with this person
     if took.status is DeliveryStatus.RETRY:
         too_often = person.tries + 1 >= SET_ASIDE_AFTER
         return f"provider_refuses:{took.code or took.status.value}" if too_often else None
@@ -213,7 +161,7 @@ def _given_up(job: Job, person: Recipient, took: Handover) -> str | None:
 
 def _wait(person: Recipient, took: Handover) -> timedelta:
     """A channel that put it off is asked again after a while; another channel is tried at once."""
-    if took.status is DeliveryStatus.RETRY:
+    if took.status is DeliveryStatus.RETRY and (took.tried or took.retry_after):
         return took.retry_after or backoff(person.tries + 1)
     return timedelta()
 
@@ -243,37 +191,3 @@ def _set_aside(
             verdicts=[],
             now=now,
         )
-
-
-def _fill_inboxes(session: Session, drafts: Sequence[Draft], now: datetime) -> None:
-    messages.put_in_inbox(
-        session,
-        rows=[
-            {"message_id": d.message_id, "customer_id": d.person.root_id, "created_at": now}
-            for d in drafts
-            if d.channel is Channel.IN_APP
-            and d.handover
-            and d.handover.status is DeliveryStatus.ACCEPTED
-        ],
-    )
-
-
-def _suppress(session: Session, drafts: Sequence[Draft], now: datetime) -> None:
-    """Keep what a provider told us about an address: opted out there, or no such number."""
-    consents.add_suppressions(
-        session,
-        [
-            {
-                "id": new_id(),
-                "channel": d.channel.value,
-                "address": d.address,
-                "scope": "all",
-                "reason": d.handover.suppress,
-                "active": True,
-                "source": d.handover.provider,
-                "at": now,
-            }
-            for d in drafts
-            if d.handover and d.handover.suppress
-        ],
-    )

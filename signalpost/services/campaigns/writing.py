@@ -2,21 +2,15 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlmodel import Session
 
-from signalpost.domain.text import parts_to_json
-from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus
+from signalpost.domain.vocabulary import MessageStatus
 from signalpost.record import campaign_people, messages
-from signalpost.record.base import table_of
-from signalpost.record.bulk import insert_columns
 from signalpost.record.campaign_people import Later
-from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
-
-_MESSAGES = table_of(messages.Message)
-_DELIVERIES = table_of(messages.Delivery)
+from signalpost.services import protocol
+from signalpost.services.campaigns.people import Batch, Job, Recipient, ShardClaim
 
 
 def write(
@@ -29,9 +23,7 @@ def write(
     flow_run: str | None,
 ) -> None:
     """Write what was decided, in the transaction that decided it."""
-    _keep_variants(session, job, batch, now)
-    _intend_new(session, job, [d for d in batch.drafts if not d.again], now, flow_run)
-    _intend_again(session, job, [d for d in batch.drafts if d.again], now, flow_run)
+    _intend(session, job, batch, now, flow_run)
     _decide_people(session, job, batch, now)
     _close_put_off(session, batch, now)
     campaign_people.add_counts(
@@ -39,108 +31,28 @@ def write(
     )
 
 
-def _keep_variants(session: Session, job: Job, batch: Batch, now: datetime) -> None:
-    new = {d.variant.id: d.variant for d in batch.drafts if d.variant.id not in job.kept_variants}
-    messages.keep_variants(
-        session,
-        rows=[
-            {
-                "id": variant.id,
-                "message": variant.message,
-                "channel": variant.channel.value,
-                "locale": variant.locale,
-                "parts": parts_to_json(variant.parts),
-                "first_used_at": now,
-            }
-            for variant in new.values()
-        ],
-    )
+def _intend(session: Session, job: Job, batch: Batch, now: datetime, flow_run: str | None) -> None:
     # Kept only once this is committed; until then a rolled-back batch writes them again.
-    batch.kept = set(new)
-
-
-def _intend_new(
-    session: Session, job: Job, drafts: Sequence[Draft], now: datetime, flow_run: str | None
-) -> None:
-    if not drafts:
-        return
-    specs = [job.spec(d.variant.message) for d in drafts]
-    insert_columns(
+    batch.kept = protocol.keep_variants(session, batch.drafts, now=now, known=job.kept_variants)
+    new = [draft for draft in batch.drafts if not draft.again]
+    protocol.intend_new(
         session,
-        _MESSAGES,
-        rows=len(drafts),
+        job.desk,
+        new,
+        run_id=flow_run,
+        now=now,
         columns={
-            "id": [d.message_id for d in drafts],
-            "idempotency_key": [d.key for d in drafts],
-            "customer_id": [d.person.root_id for d in drafts],
+            "idempotency_key": [d.key for d in new],
             "campaign_run_id": job.run.id,
-            "message": [spec.name for spec in specs],
-            "version": [spec.version for spec in specs],
-            "channel": [d.channel.value for d in drafts],
-            "address": [d.address for d in drafts],
-            "purpose": [spec.purpose.value for spec in specs],
             "topic": job.campaign.topic,
-            "locale": [d.variant.locale for d in drafts],
-            "status": MessageStatus.SENDING.value,
-            "facts": [d.person.facts for d in drafts] if job.personal else "{}",
-            "variant_id": [d.variant.id for d in drafts],
-            "slots": [d.slots for d in drafts],
-            "run_id": flow_run,
-            "created_at": now,
-            "updated_at": now,
-            "expires_at": [d.expires_at for d in drafts],
+            "facts": [d.person.facts for d in new] if job.personal else "{}",
+            "expires_at": [d.expires_at for d in new],
         },
     )
-    insert_columns(
-        session,
-        _DELIVERIES,
-        rows=len(drafts),
-        columns={
-            "id": [d.delivery_id for d in drafts],
-            "message_id": [d.message_id for d in drafts],
-            "attempt": 1,
-            "provider": [job.desk.providers[d.channel].name for d in drafts],
-            "status": DeliveryStatus.SENDING.value,
-            "started_at": now,
-        },
-    )
-
-
-def _intend_again(
-    session: Session, job: Job, drafts: Sequence[Draft], now: datetime, flow_run: str | None
-) -> None:
-    """Write the next attempt of messages that no provider has taken yet."""
-    if not drafts:
-        return
-    made = messages.attempts(session, message_ids=[d.message_id for d in drafts])
-    messages.intend(
-        session,
-        messages=[
-            {
-                "row_id": d.message_id,
-                "new_version": job.spec(d.variant.message).version,
-                "new_address": d.address,
-                "new_variant": d.variant.id,
-                "new_locale": d.variant.locale,
-                "new_slots": d.slots,
-                "new_facts": d.person.facts,
-                "new_run": flow_run,
-                "new_at": now,
-            }
-            for d in drafts
-        ],
-        deliveries=[
-            {
-                "id": d.delivery_id,
-                "message_id": d.message_id,
-                "attempt": made.get(d.message_id, 0) + 1,
-                "provider": job.desk.providers[d.channel].name,
-                "status": DeliveryStatus.SENDING.value,
-                "started_at": now,
-            }
-            for d in drafts
-        ],
-    )
+    again = [draft for draft in batch.drafts if draft.again]
+    if again:  # no provider has taken them yet
+        going = protocol.intend(session, job.desk, again, run_id=flow_run, now=now)
+        batch.drafts = [*new, *going]
 
 
 def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from signalpost.record import cases, enrolments
@@ -15,7 +14,7 @@ from signalpost.services.journeys.people import Group, Person
 async def make(desk: Desk, group: Group, *, now: datetime) -> None:
     """Call the hook once for everybody in the group who was not called for yet."""
     rows = await asyncio.to_thread(_intend, desk, group, now)
-    async with claims.renewed(desk.lease, partial(claims.renew, desk, group.claim_id)):
+    async with claims.held(desk, group.claim_id):
         await asyncio.gather(*(_call(desk, row) for row in rows))
 
 

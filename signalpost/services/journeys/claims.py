@@ -1,18 +1,17 @@
 """Claims: a worker's hold, for a while, on people who are due."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from sqlalchemy.exc import SQLAlchemyError
+from functools import partial
 
 from signalpost.domain.vocabulary import Lane
 from signalpost.record import enrolments
 from signalpost.record.base import new_id
 from signalpost.services.desk import Desk
+from signalpost.services.protocol import Fence, kept_alive, transaction
 
 #: A batch that failed is tried in smaller and smaller parts, until whoever spoils it stands alone:
 #: failures so far → most people together; after more failures everybody is alone.
@@ -49,7 +48,7 @@ def claim_due(
             session, lane=lane, now=now, limit=1, except_journeys=except_journeys
         ):
             return []  # the common case takes no write lock
-    with desk.database.writing() as session:
+    with transaction(desk, writing="journey.claiming", written="journey.claimed") as session:
         rows = enrolments.due(
             session, lane=lane, now=now, limit=limit, except_journeys=except_journeys
         )
@@ -67,28 +66,16 @@ def claim_due(
         return claims
 
 
-@asynccontextmanager
-async def renewed(lease: timedelta, renew: Callable[[], object]) -> AsyncIterator[None]:
-    """Keep a lease alive while something slow is awaited: a short lease, yet never a lost one."""
-
-    async def keep_on() -> None:
-        while True:
-            await asyncio.sleep(lease.total_seconds() / 3)
-            await asyncio.to_thread(renew)
-
-    renewing = asyncio.create_task(keep_on())
-    try:
-        yield
-    finally:
-        renewing.cancel()
-        with suppress(asyncio.CancelledError, SQLAlchemyError):
-            await renewing  # a renewal that failed is found out when the claim is next asked for
+def held(desk: Desk, claim_id: str) -> AbstractAsyncContextManager[None]:
+    """Keep a claim while something slow is awaited."""
+    fence = Fence(clock=desk.clock, lease=desk.lease)
+    return kept_alive(fence, partial(extend, desk, claim_id))
 
 
-def renew(desk: Desk, claim_id: str) -> None:
-    """Extend the lease of what a claim still holds."""
+def extend(desk: Desk, claim_id: str, until: datetime) -> bool:
+    """Extend the lease of what a claim still holds; false when it holds nobody any more."""
     with desk.database.writing() as session:
-        enrolments.still_held(session, claim_id=claim_id, until=desk.clock() + desk.lease)
+        return bool(enrolments.still_held(session, claim_id=claim_id, until=until))
 
 
 def backoff(attempts: int) -> timedelta:

@@ -13,7 +13,7 @@ from signalpost.content import Variant
 from signalpost.domain.delivery import Handover
 from signalpost.domain.gate import Proposal, Standing
 from signalpost.domain.program import Node, Program
-from signalpost.domain.vocabulary import Channel
+from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import customers
 
 
@@ -112,7 +112,7 @@ class Draft:
     variant: Variant | None = None
     slots: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    delivery_id: str | None = None
+    delivery_id: str = ""  #: of the attempt that is about to be made
     unsubscribe_url: str | None = None  #: marketing email only
     failure: str | None = None  #: why it could not be rendered
     handover: Handover | None = None
@@ -121,6 +121,16 @@ class Draft:
     def channel(self) -> Channel:
         """The channel it goes by."""
         return self.proposal.channel
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it is for."""
+        return self.proposal.purpose
+
+    @property
+    def customer_id(self) -> str:
+        """The customer it is for, as a root."""
+        return self.person.root_id
 
 
 class Group:

@@ -16,6 +16,7 @@ from signalpost.record.base import new_id
 from signalpost.services.desk import Desk
 from signalpost.services.journeys import gate, questions
 from signalpost.services.journeys.people import Draft, Group, Person
+from signalpost.services.protocol import transaction
 
 #: Statuses after which the next channel of the chain is tried.
 _WENT_WRONG = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.BOUNCED)
@@ -29,7 +30,7 @@ def decide(desk: Desk, group: Group, *, now: datetime) -> None:
     """
     spec = desk.catalogue[group.node.args["message"]]
     group.drafts = []  # a try that failed half-way left its drafts, and its transaction was undone
-    with desk.database.writing() as session:
+    with transaction(desk, writing="send.deciding", written="send.decided") as session:
         customers.lock_customers(session, {person.root_id for person in group.people})
         group.keep(enrolments.still_held(session, claim_id=group.claim_id, until=now + desk.lease))
         if not group.people:
@@ -85,7 +86,7 @@ class Planner:
         self, person: Person, number: int, chain: Mapping[str, Any], earlier: Sequence[RowMapping]
     ) -> None:
         """Decide on the first channel of the chain that is allowed and has not been tried."""
-        tried = set()
+        tried, unknown = set(), False
         for row in earlier:
             status = MessageStatus(row["status"])
             if status is MessageStatus.SENDING:  # its sender died before it could settle
@@ -96,14 +97,28 @@ class Planner:
                 return
             if went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
+                unknown |= status is MessageStatus.UNKNOWN
                 continue
             return  # this chain has done its work
         for channel in _in_order(chain, person):
-            if channel not in tried and self.propose(person, number, channel, again=bool(tried)):
+            if channel not in tried and self.propose(
+                person, number, channel, again=bool(tried), unknown=unknown
+            ):
                 return
 
-    def propose(self, person: Person, number: int, channel: Channel, *, again: bool) -> bool:
-        """Put one channel to the gate; say whether the chain ends here."""
+    def propose(
+        self,
+        person: Person,
+        number: int,
+        channel: Channel,
+        *,
+        again: bool,
+        unknown: bool,
+    ) -> bool:
+        """Put one channel to the gate; say whether the chain ends here.
+
+        ``again``: another channel did not work; ``unknown``: nobody knows whether it did.
+        """
         standing = self.group.standings[person.root_id]
         if channel not in self.spec.channels:
             self.note(person, channel, Verdict(Decision.SKIP, "not_written_for_channel"))
@@ -118,7 +133,8 @@ class Planner:
             self.hold(person, verdict)
             return True
         if again:
-            verdict = Verdict(Decision.SEND, "next_channel", address=verdict.address)
+            perhaps_twice = {"possible_duplicate": True} if unknown else {}
+            verdict = Verdict(Decision.SEND, "next_channel", perhaps_twice, address=verdict.address)
         draft = Draft(
             message_id=new_id(),
             key=f"{person.id}:{self.group.node.id}:{number}:{channel}",

@@ -27,6 +27,7 @@ from signalpost.services.journeys import handoff
 from signalpost.services.journeys.claims import SET_ASIDE_AFTER
 from signalpost.services.journeys.gate import home_zone
 from signalpost.services.journeys.people import Group, Person
+from signalpost.services.protocol import transaction
 
 
 @dataclass
@@ -72,7 +73,7 @@ def move(desk: Desk, group: Group, *, now: datetime) -> None:
 
     Whoever the claim no longer holds is left alone; whoever comes to rest is let go of.
     """
-    with desk.database.writing() as session:
+    with transaction(desk, writing="journey.moving", written="journey.moved") as session:
         if group.node.kind in _HOLDS_CUSTOMERS:
             customers.lock_customers(session, {person.root_id for person in group.people})
         group.keep(enrolments.still_held(session, claim_id=group.claim_id, until=now + desk.lease))

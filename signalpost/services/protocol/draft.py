@@ -1,0 +1,48 @@
+"""What the protocol needs to know of a message on its way, whoever sends it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from signalpost.content import Variant
+from signalpost.domain.delivery import Handover
+from signalpost.domain.vocabulary import Channel, Purpose
+
+
+class Draft(Protocol):
+    """One message on its way: a journey's or a campaign's."""
+
+    message_id: str
+    delivery_id: str  #: of the attempt that is about to be made
+    address: str
+    unsubscribe_url: str | None  #: marketing email only
+    handover: Handover | None  #: how the attempt ended; None: it was not made yet
+
+    @property
+    def customer_id(self) -> str:
+        """The customer it is for, as a root."""
+        ...
+
+    @property
+    def channel(self) -> Channel:
+        """The channel it goes by."""
+        ...
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it is for."""
+        ...
+
+    @property
+    def variant(self) -> Variant | None:
+        """Its wording; None: not rendered yet, and so not to be sent."""
+        ...
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """This person's own words."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The facts that are this person's own, kept with the message."""
+        ...
