@@ -61,6 +61,9 @@ class Row:
     def look_at(self, handovers: Iterable[Handover]) -> Trouble | None:
         """Take in how messages ended; say why the circuit has to open, None: it need not."""
         for one in handovers:
+            if one.status is DeliveryStatus.ACCEPTED:
+                self._failed.clear()
+                continue
             if not one.tried:
                 continue  # it was held back by us: that says nothing about the account
             kind = class_of(one.status, one.fault)

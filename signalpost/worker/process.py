@@ -5,6 +5,9 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +17,21 @@ from signalpost.settings import Settings
 from signalpost.worker.environment import prefect_environment, worker_environment
 
 if TYPE_CHECKING:  # Prefect is imported only after its environment is set
+    from signalpost.bootstrap import Signalpost
     from signalpost.content import Catalogue
     from signalpost.worker.deployments import Deployment
 
 #: How far a campaign steps back when the machine is busy: alerts, signals and Prefect go first.
 _COURTESY = 10
+_GLANCE = 0.1  #: seconds between looks for a signal
+_LAST_MOMENT = 10.0  #: seconds to settle what was left behind
 
 
 def run(lane: str, settings: Settings) -> None:
-    """Serve a lane until SIGTERM or SIGINT; the batch that is going on is finished first.
+    """Serve a lane until SIGTERM or SIGINT.
+
+    Then nothing else is claimed or sent; requests that are under way are waited for, for the grace
+    time at most or until a second signal. What they came to by then is settled, as unknown if need be.
 
     Raises:
         ConfigurationError: a setting, a journey or a deployment is wrong.
@@ -33,16 +42,35 @@ def run(lane: str, settings: Settings) -> None:
     loop = _Loop(lane, settings)
     # Prefect's engine answers SIGTERM by crashing the run, but only in the main thread; so the
     # loop runs in another, and the main thread does nothing but wait for the signal.
-    told = threading.Event()
+    told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda number, _: told.append(number))
     loop.thread.start()
-    while loop.thread.is_alive() and not told.wait(0.2):
-        continue
+    _while(loop, lambda: not told)
     loop.stop()
-    loop.thread.join()
+    end = time.monotonic() + settings.grace
+    _while(loop, lambda: len(told) < 2 and time.monotonic() < end)
+    if loop.thread.is_alive():
+        loop.hasten()
+        _leave(loop)
     if loop.error is not None:
         raise loop.error
+
+
+def _while(loop: "_Loop", holds: Callable[[], bool]) -> None:
+    """Wait for the end of the loop, for as long as something holds."""
+    while loop.thread.is_alive() and holds():
+        loop.thread.join(_GLANCE)
+
+
+def _leave(loop: "_Loop") -> None:
+    """End the process when the loop has settled, without waiting for the threads of lost requests."""
+    end = time.monotonic() + _LAST_MOMENT
+    _while(loop, lambda: time.monotonic() < end)
+    unsettled = loop.thread.is_alive()  # the record is away: leases and the sweeper see to the rest
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if unsettled or loop.error is not None else 0)
 
 
 def register(settings: Settings) -> list[str]:
@@ -107,6 +135,7 @@ class _Loop:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._app: Signalpost | None = None
 
     def _run(self) -> None:
         try:
@@ -116,8 +145,20 @@ class _Loop:
 
     def stop(self) -> None:
         """Ask the loop to end after what it is doing."""
-        if self._loop is not None and self._stop is not None and self.thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._stop is not None:
+            self._tell(self._stop.set)
+        if self._app is not None:
+            self._tell(self._app.stopping.begin)
+
+    def hasten(self) -> None:
+        """Have the loop wait for no provider any more."""
+        if self._app is not None:
+            self._tell(self._app.stopping.hasten)
+
+    def _tell(self, act: Callable[[], None]) -> None:
+        if self._loop is not None and self.thread.is_alive():
+            with suppress(RuntimeError):  # it ended just now
+                self._loop.call_soon_threadsafe(act)
 
     async def _serve(self) -> None:
         from signalpost import bootstrap
@@ -126,7 +167,7 @@ class _Loop:
         from signalpost.worker.probes import probed
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        app = bootstrap.build(self._settings)
+        app = self._app = bootstrap.build(self._settings)
         bootstrap.use(app)
         try:
             async with probed(app, lane=self._lane):

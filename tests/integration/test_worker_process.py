@@ -74,8 +74,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 @contextmanager
-def worker(folder: Path, twilio: str) -> Iterator[subprocess.Popen[str]]:
-    """A risk worker whose Prefect does not exist."""
+def worker(folder: Path, twilio: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """A risk worker whose Prefect does not exist; ``more`` of its environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nowhere = probe.getsockname()[1]
@@ -84,6 +84,7 @@ def worker(folder: Path, twilio: str) -> Iterator[subprocess.Popen[str]]:
         "SIGNALPOST_HOME": str(folder),
         "SIGNALPOST_PREFECT_PORT": str(nowhere),
         "SIGNALPOST_TWILIO_BASE_URL": twilio,
+        **more,
     }
     process = subprocess.Popen(
         [sys.executable, "-c", RUN],

@@ -93,7 +93,7 @@ class WayOut:
         answers: list[Handover] = []
         while len(answers) < len(left):
             rest = left[len(answers) :]
-            if self._stopping.soon:
+            if self._stopping.holds(rest[0].purpose):
                 return answers + [_left_undone(account, one) for one in rest]
             circuit = (await self._circuits.of(account.name)).circuit
             if not _holds(circuit, rest[0].purpose) or rest[0].purpose is Purpose.SECURITY:
@@ -112,7 +112,8 @@ class WayOut:
         given = await self._stopping.answer(account.provider.hand_over(some))
         if given is None:
             return [_left_behind(account, one) for one in some]
-        answers = [replace(one, account=account.name) for one in given]
+        several = len(self.accounts) > 1
+        answers = [replace(one, account=account.name) for one in given] if several else given
         await self._learn(account, answers, circuit)
         return answers
 
@@ -144,6 +145,8 @@ def _says_nothing_good(answer: Handover) -> bool:
 
 
 def _may_go_on(answer: Handover) -> bool:
+    if answer.status is DeliveryStatus.ACCEPTED:
+        return False
     fenced = not answer.tried and answer.code != _CIRCUIT_OPEN  # its sender may not send it at all
     return class_of(answer.status, answer.fault) in _GOES_ON and not fenced
 
