@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from signalpost.domain.delivery import Handover, Outgoing
+from signalpost.domain.delivery import Handover, Outgoing, withheld
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.providers.sendgrid import payload
@@ -59,16 +59,22 @@ class SendGrid:
 
     async def _send(self, text: Mapping[str, str], people: Sequence[Person]) -> list[Handover]:
         """Send one request; halve it while SendGrid refuses all for the sake of one."""
-        outcome = await self._post(payload.mail(text, people, self._settings))
+        body = payload.mail(text, people, self._settings)
+        outcome = await self._post(body, may_leave=people[0].out.may_leave)
+        if outcome is None:
+            return [withheld(person.out.delivery_id, self.name) for person in people]
         if outcome.next is Next.SPLIT and len(people) > 1:
             middle = len(people) // 2
             left = await self._send(text, people[:middle])
             return left + await self._send(text, people[middle:])
         return [self._settle(person.out, outcome) for person in people]
 
-    async def _post(self, body: dict[str, Any]) -> Outcome:
-        """Make the call in a thread: the SDK waits, and its timeout restarts with every byte."""
-        call = self._threads.submit(self._mail_send.post, body)
+    async def _post(self, body: dict[str, Any], *, may_leave: Callable[[], bool]) -> Outcome | None:
+        """Make the call in a thread: the SDK waits, and its timeout restarts with every byte.
+
+        None: when its turn came it was not to leave any more.
+        """
+        call = self._threads.submit(lambda: self._mail_send.post(body) if may_leave() else None)
         try:
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 return await asyncio.wrap_future(call)
