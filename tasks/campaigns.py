@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,6 +16,8 @@ from signalpost.services.campaigns import following, launching, sending
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.campaigns.sending import ShardClaim, ShardReport
 from tasks.quiet import UnitFailedError, quiet
+
+Result = TypeVar("Result")
 
 _ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
@@ -64,7 +66,7 @@ async def send(claim: ShardClaim, about: str, stop: Callable[[], bool]) -> Shard
         )
 
 
-async def _do[Result](what: str, act: Callable[..., Result], **given: Any) -> Result:
+async def _do(what: str, act: Callable[..., Result], **given: Any) -> Result:
     """Do one act beside the event loop: it may take seconds."""
     desk = bootstrap.current().desk
     with quiet(what):

@@ -84,8 +84,8 @@ def occur(
     """Launch one time of a schedule, or keep it as ``missed`` or ``refused``, with why.
 
     None: another run of the campaign is in the way; it is worth asking again as long as this one is not
-    too late. Done again it gives the run that there is. ``hindered``: why it may not be launched. ``run_id``: of
-    the Prefect flow run that asks for it.
+    too late. Done again it gives the run that there is. ``hindered``: why it may not be launched.
+    ``run_id``: of the Prefect flow run that asks for it.
     """
     launch = Launch(
         campaign=campaign,
