@@ -273,17 +273,38 @@ class CloseCase(Step):
         return {"case": self.case, "outcome": self.outcome}
 
 
+#: Waits before a webhook out is called again, after Svix's schedule; with a try after half a minute,
+#: since somebody with a stolen card waits for the first of them.
+CALL_AGAIN = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=10),
+)
+
+
 @dataclass(frozen=True)
 class Call(Step):
-    """Call another system by a signed webhook, once; ``facts`` names what it is told."""
+    """Call another system by a signed webhook; ``facts`` names what it is told.
+
+    While it does not answer, it is called again under the same id (``CALL_AGAIN``) for ``within``; then
+    the journey goes on with what is known.
+    """
 
     kind = "call"
     hook: str
     facts: tuple[str, ...] = ()
+    within: timedelta = timedelta(minutes=7)
 
     def arguments(self) -> dict[str, Any]:
         """Give the step as JSON."""
-        return {"hook": self.hook, "facts": list(self.facts)}
+        longer = self.within != Call.within
+        within = {"within": int(self.within.total_seconds())} if longer else {}
+        return {"hook": self.hook, "facts": list(self.facts), **within}
 
 
 @dataclass(frozen=True)

@@ -306,6 +306,20 @@ def test_a_hook_that_was_surely_not_reached_is_called_again_under_the_same_id(st
     assert ("fraud_confirmed", "sms") in stage.messages()
 
 
+def test_a_hook_of_which_nobody_knows_is_called_again_too_and_the_team_is_told_in_minutes(stage):
+    """Calling again is safe, the id tells; but a stolen card does not wait for a receiver for hours."""
+    stage.hooks.outcomes = [HookOutcome(status="unknown")] * 50
+    stage.signal("fraud.signalled", **ANN, **FRAUD)
+    stage.run_due()
+    stage.reply(ANN["phone"], f"NO {code(stage)}")
+    stage.run_for(minutes=8)
+    assert len(stage.hooks.calls) == 4  # at once, then after 5 s, 30 s and 5 min
+    assert len({call_id for _, call_id, _ in stage.hooks.calls}) == 1
+    assert "fraud_confirmed" not in dict(stage.messages())
+    [case] = rows(stage, Case)
+    assert "could not be blocked" in case.reason
+
+
 def test_silence_is_answered_at_five_minutes_and_by_a_person_at_fifteen(stage):
     stage.signal("fraud.signalled", **ANN, **FRAUD)
     stage.run_for(minutes=6)

@@ -4,6 +4,7 @@ Each function moves one person on: to the next step, into a wait, or out. All of
 committed together, with a decision for each turn that somebody might ask about.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -15,6 +16,7 @@ from sqlmodel import Session
 
 from signalpost.domain import assignment
 from signalpost.domain.conditions import Condition
+from signalpost.domain.journey import CALL_AGAIN, Call
 from signalpost.domain.local_time import add_working_days, wait_until, zone
 from signalpost.domain.program import Node
 from signalpost.domain.recall import MEMORIES
@@ -24,7 +26,6 @@ from signalpost.record import cases, customers, decisions, enrolments, events, m
 from signalpost.record.base import new_id
 from signalpost.services.desk import Desk
 from signalpost.services.journeys import handoff
-from signalpost.services.journeys.claims import SET_ASIDE_AFTER
 from signalpost.services.journeys.gate import home_zone
 from signalpost.services.journeys.people import Group, Person
 from signalpost.services.protocol import transaction
@@ -318,16 +319,35 @@ def _book(turn: Turn) -> "handoff.CaseBook":
 
 
 def call(turn: Turn, person: Person, node: Node) -> None:
-    """Go on when the other system was told; try again later when it surely was not."""
+    """Go on when the other system was told, or said no; call it again while nobody knows.
+
+    Calling again is safe: the id stays the same, and tells the receiver (Standard Webhooks).
+    """
     row = turn.calls.get(person.id)
     status = row["status"] if row else "failed"
-    if status == "retry" and person.attempts + 1 < SET_ASIDE_AFTER:
-        person.attempts += 1
-        person.due_at = turn.now + timedelta(seconds=5 * 2**person.attempts)
-        return
+    if row is not None and status in ("retry", "unknown"):
+        again = _call_again(person, row["started_at"], node, turn.now)
+        if again is not None:
+            person.attempts += 1
+            person.due_at = again
+            return
     person.facts[node.args["hook"]] = status  # a later branch may ask whether it was done
     turn.note(person, node, status, "called", hook=node.args["hook"])
     person.go(node.next, turn.now)
+
+
+def _call_again(person: Person, began: datetime, node: Node, now: datetime) -> datetime | None:
+    """Say when a webhook out is called again; None when that would be too late, or often enough.
+
+    Up to a tenth later than the schedule, each their own: a receiver that comes back is not met by all
+    at once.
+    """
+    if person.attempts >= len(CALL_AGAIN):
+        return None
+    wait = CALL_AGAIN[person.attempts]
+    again = now + wait * (1 + zlib.crc32(person.id.encode()) % 100 / 1000)
+    within = timedelta(seconds=node.args.get("within", Call.within.total_seconds()))
+    return again if again <= began + within else None
 
 
 def leave(turn: Turn, person: Person, node: Node) -> None:
