@@ -16,6 +16,7 @@ from signalpost.domain.vocabulary import Lane, MessageStatus
 from signalpost.record.base import table_of
 from signalpost.record.campaigns import CampaignAct, CampaignRun, CampaignShard
 from signalpost.record.cases import Case
+from signalpost.record.customers import Customer
 from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
@@ -28,6 +29,7 @@ MOST = 10_000
 _e, _m, _d = table_of(Enrolment), table_of(Message), table_of(DecisionRow)
 _r, _s, _a = table_of(CampaignRun), table_of(CampaignShard), table_of(CampaignAct)
 _v, _t, _k = table_of(Event), table_of(ReceiptRow), table_of(Case)
+_c = table_of(Customer)
 
 #: Runs that an operator has an eye on.
 _OPEN_RUNS = ("awaiting_approval", "approved", "running", "paused")
@@ -185,8 +187,9 @@ def open_cases(session: Session) -> list[RowMapping]:
 def unanswered_alerts(session: Session, *, before: datetime, limit: int = 100) -> list[RowMapping]:
     """Give the open cases of lane risk in which the customer has said nothing since ``before``."""
     query = (
-        select(_k.c.id, _k.c.kind, _k.c.enrolment_id, _k.c.opened_at)
+        select(_k.c.id, _k.c.kind, _k.c.opened_at, _c.c.root_id)
         .join(_e, _e.c.id == _k.c.enrolment_id)
+        .join(_c, _c.c.id == _k.c.customer_id)
         .where(
             _k.c.status.in_(("open", "awaiting_customer")),
             _k.c.outcome.is_(None),

@@ -28,6 +28,7 @@ from signalpost.worker.prefect_view import PrefectView
 from signalpost.worker.runs import Outcome, Runs
 from signalpost.worker.sweep import close_lost_runs
 from signalpost.worker.wake import Wake
+from signalpost.worker.watcher import LOOK_EVERY, Watcher
 
 log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class LaneWorker:
         self._runs = Runs(client, patience=self._patience)
         self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
         self.artifacts = CampaignArtifacts(desk, client=client)
+        self.watcher = Watcher(desk, client=client, view=self.view)
         self._reread = reread
         self._claims: deque[Claim] = deque()
         self._serving: set[asyncio.Task[Any]] = set()
@@ -227,6 +229,8 @@ class LaneWorker:
             _every(SWEEP_EVERY, self.sweep),
             _every(SWEEP_EVERY, self.draw),
         ]
+        if self._lane != Lane.MARKETING:  # two lanes look at all: one of them may be the trouble
+            chores.append(_every(LOOK_EVERY, self.watcher.look))
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
         if self._lane == Lane.MARKETING:
@@ -255,7 +259,7 @@ class LaneWorker:
                 session,
                 now=self._desk.clock(),
                 react=Journeys(self._desk.programs).react,
-                policy=signals.SignalPolicy(),
+                policy=signals.SignalPolicy(fingerprints=self._desk.forgetting.fingerprints),
             )
 
     async def sweep(self) -> None:

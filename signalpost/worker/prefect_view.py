@@ -40,6 +40,7 @@ class PrefectView:
     ) -> None:
         self.reachable = False
         self.lane_paused = False
+        self.paused_lanes: frozenset[str] = frozenset()
         self.paused_journeys: frozenset[str] = frozenset()
         self.wanted: deque[FlowRun] = deque()
         self.wanted_campaigns: deque[FlowRun] = deque()
@@ -134,9 +135,10 @@ class PrefectView:
         queues = await self._client.read_work_queues(work_pool_name=POOL)
         self._ids = ids
         self.campaigns = {one.name: one for one in known if is_campaign(one)}
-        self.lane_paused = pool.is_paused or any(
-            queue.is_paused for queue in queues if queue.name == self._lane
+        self.paused_lanes = frozenset(
+            queue.name for queue in queues if queue.is_paused or pool.is_paused
         )
+        self.lane_paused = pool.is_paused or self._lane in self.paused_lanes
         self.paused_journeys = frozenset(one.name for one in known if one.paused)
         await self._fetch_wanted()
         await self._beat()

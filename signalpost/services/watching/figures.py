@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.vocabulary import Lane
-from signalpost.record import figures
+from signalpost.record import figures, provider_accounts
 
 #: What "lately" means.
 WINDOW = timedelta(minutes=15)
@@ -62,6 +62,11 @@ FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "How long ago a provider last told us anything.",
         ("provider",),
     ),
+    "signalpost_circuit_open": (
+        "1 while nothing, or no marketing, goes to an account of a provider, else 0.",
+        ("account", "code"),
+    ),
+    "signalpost_account_slow": ("1 while an account delivers slowly, else 0.", ("account",)),
     "signalpost_parked_events": ("Events that wait for an order, a time or a repair.", ()),
     "signalpost_open_cases": (
         "Cases that are not closed, up to 10,000.",
@@ -93,6 +98,7 @@ class Looks:
             *_campaigns(session, now),
             *_recent(session, now),
             *_unknown(session, now),
+            *_accounts(session),
             *self._webhooks(session, now),
             Figure("signalpost_parked_events", figures.parked(session)),
             *(
@@ -147,6 +153,14 @@ def _unknown(session: Session, now: datetime) -> Iterator[Figure]:
         yield Figure(
             "signalpost_unknown_oldest_seconds", _age(row["since"], now), (row["channel"],)
         )
+
+
+def _accounts(session: Session) -> Iterator[Figure]:
+    for account, found in provider_accounts.standings(session).items():
+        is_open, is_slow = found.circuit.is_open, found.slow_since is not None
+        code = found.circuit.code or "" if is_open else ""
+        yield Figure("signalpost_circuit_open", is_open, (account, code))
+        yield Figure("signalpost_account_slow", is_slow, (account,))
 
 
 def _texts(row: RowMapping, name: str) -> tuple[str, ...]:
