@@ -17,6 +17,8 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "link_secret": lambda: secrets.token_urlsafe(32),
     "hook_secret": lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     "event_secret": lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+    "suppression_secret": lambda: secrets.token_urlsafe(32),
+    "erasure_key": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
     "sendgrid_api_key": lambda: "SG.local." + secrets.token_urlsafe(24),
     "twilio_account_sid": lambda: "AC" + secrets.token_hex(16),
     "twilio_auth_token": lambda: secrets.token_hex(16),

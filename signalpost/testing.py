@@ -141,7 +141,6 @@ class Stage:
         self.clock = VirtualClock(start)
         self.outbox = Outbox(tuple(Channel), self.clock)
         self.hooks = HookLog()
-        self.policy = signals.SignalPolicy()
         self.reports: list[Report] = []
         self._folder, self._templates, self._options = folder, templates, options
         self._url = database_url or f"sqlite:///{folder / 'stage.db'}"
@@ -171,6 +170,7 @@ class Stage:
         )
         self.desk: Desk = dataclasses.replace(desk, **self._options)
         self.react = Journeys(self.desk.programs).react
+        self.policy = signals.SignalPolicy(fingerprints=self.desk.forgetting.fingerprints)
 
     def __enter__(self) -> Self:
         return self

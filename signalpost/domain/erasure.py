@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.errors import TransientError
 
 
@@ -32,3 +34,13 @@ class Eraser(Protocol):
             NotErasedError: not now. Its text names no address.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting:
+    """What an erasure works with, wired once by ``bootstrap``."""
+
+    fingerprints: Fingerprints  #: knows addresses again that were erased
+    erasers: Sequence[Eraser] = ()
+    signing_key: str = field(default="", repr=False)  #: of receipts: Ed25519, 32 bytes in base64
+    folder: Path | None = None  #: receipts are kept here too: a restored backup does not know them

@@ -18,6 +18,7 @@ REASONS: Mapping[str, str] = {
     "suppressed_complaint": "the customer reported an earlier message as unwanted",
     "suppressed_unsubscribe": "the customer unsubscribed",
     "suppressed_bad_address": "the provider says that this address cannot be written to",
+    "suppressed_erased": "whoever had this address before was erased, and it was not opened again",
     "suppressed_manual": "an operator blocked this address",
     "no_consent": "marketing needs the customer's consent, and there is none",
     "consent_denied": "the customer said no to this kind of message (since {since})",

@@ -1,5 +1,6 @@
 """Opening the record: SQLite in WAL mode, or PostgreSQL by its address."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -169,6 +170,25 @@ class Database:
             yield
         finally:
             driver.execute("PRAGMA temp_store=MEMORY")
+
+    def compact(self) -> None:
+        """Write SQLite's file anew, so that nothing deleted is left in it; PostgreSQL does so itself.
+
+        Raises:
+            TimeoutError: somebody reads or writes all the while; nothing is lost, try again.
+        """
+        if self._turns is None:
+            return
+        with self._turns.taken(courteous=True), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            try:
+                driver.execute("VACUUM")
+                # The pages as they were are in the log until it is cut off.
+                busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                raise TimeoutError("the database is busy") from error
+        if busy:
+            raise TimeoutError("somebody reads an old state of the database")
 
     def ping(self) -> None:
         """Ask the database for a sign of life; raises what the driver raises."""

@@ -8,6 +8,8 @@ from decimal import Decimal
 from signalpost.content import Catalogue
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import HookCaller, Provider
+from signalpost.domain.erasure import Forgetting
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.gate import Policy
 from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import Channel
@@ -27,6 +29,9 @@ class Desk:
     links: Links
     policy: Policy
     clock: Callable[[], datetime]
+    forgetting: Forgetting = field(
+        default_factory=lambda: Forgetting(fingerprints=Fingerprints(""))
+    )
     campaigns: Mapping[str, Campaign] = field(default_factory=dict)  #: by name, as they are now
     default_zone: str = "UTC"
     sms_prices: Mapping[str, Decimal] = field(default_factory=dict)  #: of a segment, by country

@@ -38,7 +38,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
     committer = Committer(
         database=signalpost.database,
         react=Journeys(signalpost.programs).react,
-        policy=SignalPolicy(),
+        policy=SignalPolicy(fingerprints=signalpost.desk.forgetting.fingerprints),
         clock=signalpost.desk.clock,
         on_commit=on_commit,
     )

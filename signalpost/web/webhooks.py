@@ -108,7 +108,12 @@ class _Door:
     async def _record(self, given: list[Receipt], now: datetime) -> None:
         def work() -> receipts.Recorded:
             with self._database.writing() as session:
-                recorded = receipts.record(session, given=given, now=now)
+                recorded = receipts.record(
+                    session,
+                    given=given,
+                    now=now,
+                    fingerprints=self._desk.forgetting.fingerprints,
+                )
                 reach("receipt.writing")
             return recorded
 

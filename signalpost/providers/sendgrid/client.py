@@ -142,21 +142,26 @@ def _opener(host: str) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(_NoRedirects(), _Plain(), _Encrypted(), *proxies)
 
 
+def connect(settings: SendGridSettings) -> _Client:
+    """Give the SDK's client for an account; each call goes by ``carrying``."""
+    # At DEBUG the SDK logs the key and every payload.
+    logging.getLogger("python_http_client").setLevel(logging.WARNING)
+    host = (settings.base_url or DEFAULT_HOST).rstrip("/")
+    sdk = SendGridAPIClient(settings.api_key, host=host)
+    return _Client(
+        opener=_opener(host),
+        host=host,
+        request_headers=sdk.client.request_headers,
+        version=3,
+        timeout=settings.timeout.total_seconds(),
+    )
+
+
 class MailSend:
     """``POST /v3/mail/send``: called from threads, since the SDK waits."""
 
     def __init__(self, settings: SendGridSettings) -> None:
-        # At DEBUG the SDK logs the key and every payload.
-        logging.getLogger("python_http_client").setLevel(logging.WARNING)
-        host = (settings.base_url or DEFAULT_HOST).rstrip("/")
-        sdk = SendGridAPIClient(settings.api_key, host=host)
-        self._client = _Client(
-            opener=_opener(host),
-            host=host,
-            request_headers=sdk.client.request_headers,
-            version=3,
-            timeout=settings.timeout.total_seconds(),
-        )
+        self._client = connect(settings)
 
     def post(self, body: dict[str, Any]) -> Outcome:
         """Make one call. Never raises: what is not known is ``UNKNOWN``."""

@@ -1,5 +1,6 @@
 """Twilio Programmable Messaging: SMS, WhatsApp and Messenger through one API."""
 
+from signalpost.providers.twilio.erasing import TwilioEraser
 from signalpost.providers.twilio.provider import Twilio
 from signalpost.providers.twilio.settings import TwilioSettings
 from signalpost.providers.twilio.webhooks import (
@@ -12,6 +13,7 @@ from signalpost.providers.twilio.webhooks import (
 
 __all__ = [
     "Twilio",
+    "TwilioEraser",
     "TwilioSettings",
     "answer",
     "callback_is_ours",

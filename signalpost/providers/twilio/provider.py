@@ -68,6 +68,24 @@ def _told_when_it_left() -> aiohttp.TraceConfig:
     return told
 
 
+def connect(settings: TwilioSettings, *, concurrency: int) -> tuple[_HttpClient, Client]:
+    """Give the SDK's client for an account, and the session to close, for the running event loop."""
+    # At INFO and below the SDK logs addresses and whole requests.
+    for name in ("twilio", "twilio.http_client", "twilio.async_http_client"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    http = _HttpClient(concurrency)
+    client = Client(
+        settings.api_key,
+        settings.api_secret,
+        settings.account_sid,
+        http_client=http,
+        environment={"": ""},  # settings come from us alone, not from TWILIO_* variables
+    )
+    if settings.base_url:
+        client.api.base_url = settings.base_url.rstrip("/")
+    return http, client
+
+
 class Twilio:
     """SMS, WhatsApp and Messenger by Twilio's Messages API."""
 
@@ -78,9 +96,6 @@ class Twilio:
     def __init__(self, settings: TwilioSettings) -> None:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
-        # At INFO and below the SDK logs addresses and whole requests.
-        for name in ("twilio", "twilio.http_client", "twilio.async_http_client"):
-            logging.getLogger(name).setLevel(logging.WARNING)
 
     async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
         """Send each message; bounded calls in flight, one ``Handover`` each, same order."""
@@ -99,16 +114,7 @@ class Twilio:
         if self._loop is loop:
             return
         settings = self._settings
-        self._http = _HttpClient(settings.concurrency)
-        self._client = Client(
-            settings.api_key,
-            settings.api_secret,
-            settings.account_sid,
-            http_client=self._http,
-            environment={"": ""},  # settings come from us alone, not from TWILIO_* variables
-        )
-        if settings.base_url:
-            self._client.api.base_url = settings.base_url.rstrip("/")
+        self._http, self._client = connect(settings, concurrency=settings.concurrency)
         self._messages = self._client.messages
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._loop = loop

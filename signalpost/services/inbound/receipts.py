@@ -14,9 +14,12 @@ from sqlmodel import Session
 
 from signalpost.domain import status
 from signalpost.domain.delivery import Receipt
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.vocabulary import Channel, MessageStatus, ReceiptKind
 from signalpost.record import receipts
 from signalpost.record.base import new_id
+from signalpost.record.personal import held
+from signalpost.services import forgotten
 from signalpost.services.inbound import optouts
 from signalpost.services.intake import consent
 
@@ -39,8 +42,18 @@ class Recorded:
     unmatched: int  #: kept, though they name no message of ours
 
 
-def record(session: Session, *, given: Sequence[Receipt], now: datetime) -> Recorded:
-    """Keep the receipts that are new, settle deliveries, move messages and note opt-outs."""
+def record(
+    session: Session,
+    *,
+    given: Sequence[Receipt],
+    now: datetime,
+    fingerprints: Fingerprints | None = None,
+) -> Recorded:
+    """Keep the receipts that are new, settle deliveries, move messages and note opt-outs.
+
+    Of somebody who was erased only what happened is kept, not the raw words; ``fingerprints`` knows
+    their address where a receipt names no message of ours.
+    """
     new = _without_repeats(session, given)
     owner = _messages_of(session, new.values())
     message_ids = {message_id for message_id in owner.values() if message_id}
@@ -53,12 +66,34 @@ def record(session: Session, *, given: Sequence[Receipt], now: datetime) -> Reco
         )
         for receipt_id, receipt in new.items()
     }
+    linked = _without_the_erased(session, linked, known, fingerprints)
     _keep(session, linked, now)
     _accept(session, open_deliveries, linked.values(), now)
     _move(session, known, linked.values(), now)
     _opt_out(session, known, linked.values(), now)
     unmatched = sum(receipt.message_id is None for receipt in linked.values())
     return Recorded(new=len(new), repeated=len(given) - len(new), unmatched=unmatched)
+
+
+def _without_the_erased(
+    session: Session,
+    linked: Mapping[str, Receipt],
+    known: Mapping[str, RowMapping],
+    fingerprints: Fingerprints | None,
+) -> dict[str, Receipt]:
+    """Take the address and the raw words out of what is about somebody who was erased."""
+    unmatched = {r.address for r in linked.values() if r.address and not r.message_id}
+    gone: set[str] = set()
+    if fingerprints is not None and unmatched:
+        gone = forgotten.known(session, fingerprints=fingerprints, addresses=unmatched)
+        gone -= held(session, addresses=gone)
+    return {
+        receipt_id: replace(receipt, address=None, raw={})
+        if (receipt.message_id and known[receipt.message_id]["erased_at"])
+        or (not receipt.message_id and receipt.address in gone)
+        else receipt
+        for receipt_id, receipt in linked.items()
+    }
 
 
 def _without_repeats(session: Session, given: Iterable[Receipt]) -> dict[str, Receipt]:

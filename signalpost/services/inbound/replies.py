@@ -1,7 +1,7 @@
 """Replies: what customers write to us; kept once, understood, and acted on in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from signalpost.domain.delivery import Inbound
 from signalpost.domain.replies import Meaning, Reply, classify
 from signalpost.record import cases, customers, questions, replies
 from signalpost.record.base import new_id
+from signalpost.services import forgotten
 from signalpost.services.desk import Desk
 from signalpost.services.inbound import answers, optouts
 from signalpost.services.inbound.phrases import phrase
@@ -104,6 +105,8 @@ def take(session: Session, *, inbound: Inbound, desk: Desk, now: datetime) -> Ta
     sender = _sender(session, inbound)
     if replies.seen(session, provider_id=inbound.provider_id):
         return Taken(meaning="repeat")
+    if not sender.roots:
+        inbound = _forget(session, inbound, desk, now)
     reading = _read(inbound, sender)
     turn = _Turn(
         session=session,
@@ -120,6 +123,23 @@ def take(session: Session, *, inbound: Inbound, desk: Desk, now: datetime) -> Ta
         return Taken(meaning="repeat")
     woke = _act(turn, text)
     return Taken(meaning=turn.meaning, reply_id=reply_id, answer=text, woke=woke)
+
+
+def _forget(session: Session, inbound: Inbound, desk: Desk, now: datetime) -> Inbound:
+    """Leave out who wrote, and what, when it is somebody who was erased; their STOP still holds."""
+    fingerprints = desk.forgetting.fingerprints
+    if not forgotten.known(session, fingerprints=fingerprints, addresses=[inbound.sender]):
+        return inbound
+    if classify(inbound.body, locale=None).meaning is Meaning.STOP:
+        stopped = (inbound.channel.value, inbound.sender, "all", optouts.STOP)
+        forgotten.remember(
+            session,
+            fingerprints=fingerprints,
+            addresses=[inbound.sender],
+            in_force=[stopped],
+            now=now,
+        )
+    return replace(inbound, sender="", body="", raw={})
 
 
 def _sender(session: Session, inbound: Inbound) -> _Sender:

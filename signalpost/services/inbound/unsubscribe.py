@@ -9,13 +9,14 @@ from sqlmodel import Session
 from signalpost.content import Catalogue
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record import consents, customers, links
+from signalpost.services import forgotten
 from signalpost.services.inbound import optouts
 from signalpost.services.intake import consent
 
 UNSUBSCRIBE = "unsubscribe"
 PREFERENCE_CENTRE = "preference centre"
 #: What the customer's own new yes lifts; STOP is lifted by START alone, a bounce by a new address.
-_LIFTED_BY_YES = (UNSUBSCRIBE, "complaint")
+_LIFTED_BY_YES = (UNSUBSCRIBE, "complaint", forgotten.REASON)
 _CHANNELS = {
     Channel.EMAIL: "Email",
     Channel.SMS: "Text message",

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from signalpost.domain import events as names
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.identity import KINDS, LONGEST_VALUE, PERSON_KINDS, Claim
 from signalpost.errors import BadInputError
 from signalpost.services.intake import addresses, traits
@@ -54,6 +55,7 @@ class SignalPolicy:
     currency: str = "USD"
     region: str = "US"  #: country of phones written without a country code
     store: str = "our store"
+    fingerprints: Fingerprints | None = None  #: knows addresses again that were erased
 
 
 @dataclass(slots=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlmodel import Session
 
+from signalpost.domain.fingerprints import Fingerprints
 from signalpost.record import customers as record
 from signalpost.record.base import new_id
+from signalpost.services import forgotten
 from signalpost.services.intake.traits import MOST_ATTRIBUTES, Profile
 
 
@@ -74,9 +76,17 @@ def _write(whole: dict[str, Any], profile: Profile, *, overwrite: bool) -> bool:
 
 
 def apply_addresses(
-    session: Session, *, changes: Sequence[Change], members: Sequence[str], now: datetime
+    session: Session,
+    *,
+    changes: Sequence[Change],
+    members: Sequence[str],
+    now: datetime,
+    fingerprints: Fingerprints | None = None,
 ) -> None:
-    """Write contact points; ``members`` are root customers that got a user id: they have an app."""
+    """Write contact points; ``members`` are root customers that got a user id: they have an app.
+
+    An address of somebody who was erased stays blocked: ``fingerprints`` knows it again.
+    """
     rows = [_point(customer_id, "in_app", customer_id, now, now) for customer_id in members]
     stating = [change for change in changes if change.profile.addresses]
     if stating:
@@ -89,6 +99,8 @@ def apply_addresses(
                 )
         record.change_contact_points(session, list(sheet.changed.values()))
         rows += sheet.new
+        if fingerprints is not None and sheet.new:
+            forgotten.apply(session, fingerprints=fingerprints, points=sheet.new, now=now)
     record.add_contact_points(session, rows)
 
 

@@ -146,7 +146,8 @@ def _again(row: Any, now: datetime, policy: SignalPolicy) -> Draft:
 
 
 def _repeat(session: Session, signal: Signal, row: Any, now: datetime) -> Accepted:
-    if row.body_hash != signal.body_hash:
+    # An event without a hash was erased: its repeat must not bring anything back.
+    if row.body_hash and row.body_hash != signal.body_hash:
         return _conflict(session, signal, row.id, now)
     return Accepted(signal.message_id, row.id, "duplicate", row.reason, row.customer_id, row.status)
 
@@ -321,7 +322,13 @@ class _Batch:
         session, now = self.session, self.now
         profiles.apply(session, changes=changes, new_customers=book.new_customers, now=now)
         identity.write_keys(session, book=book, sources=self.sources, now=now)
-        profiles.apply_addresses(session, changes=changes, members=sorted(members), now=now)
+        profiles.apply_addresses(
+            session,
+            changes=changes,
+            members=sorted(members),
+            now=now,
+            fingerprints=self.policy.fingerprints,
+        )
         said = [(d.customer_id, s) for d in drafts if d.customer_id for s in d.profile.statements]
         consent.record_statements(session, said=said, now=now)
         _store(session, drafts)

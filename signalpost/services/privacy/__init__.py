@@ -1,0 +1,1 @@
+"""A person's own data: handed out, erased with a receipt, and never brought back by accident."""
