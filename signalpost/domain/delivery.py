@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose, ReceiptKind
 
 FENCED = "fenced"  #: the code of an attempt whose sender held the person no more
+CIRCUIT_OPEN = "circuit_open"  #: of one that was not made since nothing goes to the account now
 
 
 def _always() -> bool:
@@ -108,6 +109,20 @@ class Inbound:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A delivery of which we want to know what became of it, and what it can be told by."""
+
+    delivery_id: str
+    message_id: str
+    channel: Channel
+    address: str
+    parts: Mapping[str, tuple[Any, ...]]
+    slots: Mapping[str, str]
+    since: datetime  #: when the attempt began
+    provider_id: str | None = None  #: the vendor's own id, when its answer came
+
+
 @dataclass(frozen=True, kw_only=True)
 class HookOutcome:
     """How a webhook out ended: ``done``, ``retry`` (surely not processed), ``failed``, ``unknown``."""
@@ -140,4 +155,28 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+class Tracer(Protocol):
+    """What a vendor may be able to do besides: say later what it took, and what it was sent for us.
+
+    Without one, an outcome that nobody knows stays unknown until a receipt comes.
+    """
+
+    name: str  #: the provider's
+    is_forgetful: (
+        bool  #: it soon stops repeating a receipt that we missed, so silence is asked about
+    )
+
+    async def trace(self, sought: Sought, *, now: datetime) -> Sequence[Receipt] | None:
+        """Give what may be this delivery, likeliest first, each with the vendor's id for it.
+
+        None: the vendor could not be asked. A receipt that names the message is surely about it; of
+        the others the caller leaves out those that belong to other deliveries.
+        """
+        ...
+
+    async def received(self, *, since: datetime) -> Sequence[Inbound] | None:
+        """Give what customers wrote to us since then; None: it could not be asked, or keeps no list."""
         ...

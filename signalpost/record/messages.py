@@ -89,6 +89,7 @@ class Delivery(Table, table=True):
     message_id: str = Field(index=True, sa_type=Id, foreign_key="messages.id")
     attempt: int
     provider: str
+    account: str | None = None  #: which of the provider's, when there is a second one
     status: str
     provider_id: str | None = Field(default=None, index=True)
     fault: str | None = None
@@ -232,6 +233,7 @@ class Ending(NamedTuple):
     fault: str | None
     code: str | None
     detail: str | None
+    account: str | None
     message_status: str
     reason: str | None
 
@@ -245,6 +247,7 @@ _DELIVERY_ENDS = {
     "fault": bindparam("new_fault"),
     "code": bindparam("new_code"),
     "detail": bindparam("new_detail"),
+    "account": bindparam("new_account"),
     "settled_at": bindparam("new_at"),
 }
 _MESSAGE_ENDS = {
@@ -272,7 +275,7 @@ def settle(
     id of its own, in another. Deliveries before messages, as receipts lock them.
     """
     for which, (of_many, of_one) in enumerate((_SETTLE_DELIVERIES, _SETTLE_MESSAGES)):
-        names = Ending._fields[:5] if which == 0 else Ending._fields[5:]
+        names = Ending._fields[:6] if which == 0 else Ending._fields[6:]
         alone = []
         for ending, pairs in endings.items():
             values = {f"new_{name}": getattr(ending, name) for name in names} | {"new_at": now}

@@ -6,6 +6,7 @@ on its way as unknown, and goes on with exactly the people who are left.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from functools import partial
 
 from sqlmodel import Session
 
+from signalpost.domain.delivery import CIRCUIT_OPEN
+from signalpost.domain.vocabulary import FaultClass
 from signalpost.record import campaign_people, messages
 from signalpost.record.base import new_id
 from signalpost.services import protocol
@@ -109,9 +112,10 @@ async def send_shard(
             elif batch.wait_until is not None:
                 await _pause(desk, batch.wait_until)
             else:
-                await _send(desk, job, claim, batch, fence)
+                held_for = await _send(desk, job, claim, batch, fence)
                 report.batches += 1
                 report.counts.update(_named(batch.counts))
+                await _rest(held_for, stop)
     report.next_due = await asyncio.to_thread(_release, desk, claim)
     return report
 
@@ -156,14 +160,35 @@ async def _pause(desk: Desk, until: datetime) -> None:
     await asyncio.sleep(min(max(left, 0.0), _LOOK))
 
 
-async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fence) -> None:
+async def _rest(seconds: float, stop: Callable[[], bool]) -> None:
+    """Wait while nothing goes out, instead of going through everybody who is left."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stop():
+        await asyncio.sleep(_LOOK)
+
+
+async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fence) -> float:
+    """Send a batch; gives for how many seconds a provider takes nothing, when all was held back."""
     job.kept_variants |= batch.kept  # committed now
     await protocol.hand_over(
         desk, batch.drafts, fence=fence, still_held=partial(_held_now, desk, claim)
     )
     await asyncio.to_thread(settle, desk, job, claim, batch, now=desk.clock())
+    held_for = _held_for(batch.drafts)
     for person in batch.people:
         person.drafts = []  # a draft knows its person: left as a circle they would stay for long
+    return held_for
+
+
+def _held_for(drafts: Sequence[Draft]) -> float:
+    waits = [
+        took.retry_after
+        for one in drafts
+        if (took := one.handover)
+        and (took.code, took.fault) == (CIRCUIT_OPEN, FaultClass.TRANSIENT)
+        and took.retry_after
+    ]
+    return min(waits).total_seconds() if waits and len(waits) == len(drafts) else 0.0
 
 
 def _held_now(desk: Desk, claim: ShardClaim, drafts: Sequence[Draft]) -> Sequence[Draft]:

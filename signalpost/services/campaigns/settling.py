@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from signalpost.domain import retrying
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import DeliveryStatus, FaultClass
 from signalpost.record import campaign_people, campaigns, messages
@@ -15,7 +16,6 @@ from signalpost.services import protocol
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
 from signalpost.services.desk import Desk
-from signalpost.services.journeys.claims import SET_ASIDE_AFTER, backoff
 
 
 def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: datetime) -> None:
@@ -97,9 +97,11 @@ def _another_round(
         given_up = [_given_up(job, person, one) for one in _answers(drafts)]
         if None in given_up:
             batch.uncount(person)
-            wait = max(_wait(person, one) for one in _answers(drafts))
+            wait = max(_wait(person, one) for one in drafts)
+            # The first round counts in any case: there is a message of theirs on the record now.
+            counts = person.tries == 0 or any(one.tried for one in _answers(drafts))
             later.append(
-                Later(person.root_id, now + wait, _notes(drafts), person.side.arm, tried=True)
+                Later(person.root_id, now + wait, _notes(drafts), person.side.arm, tried=counts)
             )
             continue
         why = str(given_up[0])
@@ -151,19 +153,22 @@ def _given_up(job: Job, person: Recipient, took: Handover) -> str | None:
     if took.fault is FaultClass.OURS or not took.tried:
         return None  # nothing is wrong with this person
     if took.status is DeliveryStatus.RETRY:
-        too_often = person.tries + 1 >= SET_ASIDE_AFTER
+        too_often = person.tries + 1 >= retrying.MOST_TRIES
         return f"provider_refuses:{took.code or took.status.value}" if too_often else None
     others = any(len(chain) > 1 for chain in job.campaign.via)
-    if others and person.tries + 1 < SET_ASIDE_AFTER:
+    if others and person.tries + 1 < retrying.MOST_TRIES:
         return None  # another channel of a chain; the gate says which, or why there is none
     return f"refused:{took.code or 'rejected'}"
 
 
-def _wait(person: Recipient, took: Handover) -> timedelta:
+def _wait(person: Recipient, draft: Draft) -> timedelta:
     """A channel that put it off is asked again after a while; another channel is tried at once."""
-    if took.status is DeliveryStatus.RETRY and (took.tried or took.retry_after):
-        return took.retry_after or backoff(person.tries + 1)
-    return timedelta()
+    took = draft.handover
+    if took is None or took.status is not DeliveryStatus.RETRY:
+        return timedelta()
+    if not took.tried:
+        return took.retry_after or timedelta()
+    return retrying.wait(tries=person.tries + 1, seed=draft.message_id, asked=took.retry_after)
 
 
 def _notes(drafts: Sequence[Draft]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from signalpost.content import MissingFact, RenderFailed
+from signalpost.domain import retrying
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import (
     Channel,
@@ -128,13 +129,24 @@ def _goes_on(draft: Draft, now: datetime) -> bool:
     if protocol.becomes(took, draft.channel) is not MessageStatus.QUEUED:
         return False
     spent = person.attempts + took.tried
-    if spent >= claims.SET_ASIDE_AFTER and took.fault is not FaultClass.OURS:
+    if spent >= retrying.MOST_TRIES and took.fault is not FaultClass.OURS:
         person.set_aside = f"provider_refuses:{took.code or took.status}"
         return True
-    wait = took.retry_after or (claims.backoff(spent) if took.tried else timedelta())
+    wait = _wait(draft, took, spent)
     person.hold_until = min(person.hold_until or now + wait, now + wait)
     person.retrying |= took.tried
     return False
+
+
+def _wait(draft: Draft, took: Handover, spent: int) -> timedelta:
+    if not took.tried:
+        return took.retry_after or timedelta()
+    # What an operator has to mend works at once when it is mended: it is asked for again soon.
+    tries = min(spent, _SOON) if took.fault is FaultClass.OURS else spent
+    return retrying.wait(tries=tries, seed=draft.message_id, asked=took.retry_after)
+
+
+_SOON = 2
 
 
 def _count(group: Group, draft: Draft, given_up: set[str]) -> None:

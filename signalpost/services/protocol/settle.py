@@ -67,6 +67,7 @@ def _ending(draft: Draft, given_up: Collection[str]) -> Ending:
         fault=took.fault.value if took.fault else None,
         code=took.code,
         detail=took.detail,
+        account=took.account,
         message_status=status.value,
         reason=took.code or (took.status.value if status is MessageStatus.UNKNOWN else None),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from signalpost.domain import retrying
 from signalpost.domain.circuit import Circuit, Row, trouble_of
-from signalpost.domain.delivery import Handover, Outgoing, Provider
+from signalpost.domain.delivery import CIRCUIT_OPEN, Handover, Outgoing, Provider
 from signalpost.domain.retrying import RetryClass, class_of
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose
 from signalpost.services.ways_out.circuits import Circuits, held_for
@@ -19,7 +19,6 @@ from signalpost.services.ways_out.stopping import Stopping
 
 #: Surely not processed there: another account may be asked.
 _GOES_ON = (RetryClass.SAFE, RetryClass.OURS)
-_CIRCUIT_OPEN = "circuit_open"
 _AFTER_STOP = timedelta(seconds=1)  #: more than none, else the same worker would go on with them
 
 
@@ -147,7 +146,7 @@ def _says_nothing_good(answer: Handover) -> bool:
 def _may_go_on(answer: Handover) -> bool:
     if answer.status is DeliveryStatus.ACCEPTED:
         return False
-    fenced = not answer.tried and answer.code != _CIRCUIT_OPEN  # its sender may not send it at all
+    fenced = not answer.tried and answer.code != CIRCUIT_OPEN  # its sender may not send it at all
     return class_of(answer.status, answer.fault) in _GOES_ON and not fenced
 
 
@@ -169,7 +168,7 @@ def _held(account: Account, one: Outgoing, circuit: Circuit, now: datetime) -> H
         provider=account.provider.name,
         account=account.name,
         fault=FaultClass.OURS if needs_operator else FaultClass.TRANSIENT,
-        code=_CIRCUIT_OPEN,
+        code=CIRCUIT_OPEN,
         detail=f"Nothing goes to {account.name} since {since}. {circuit.reason}",
         retry_after=retrying.wait(tries=1, seed=one.message_id, asked=held_for(circuit, now)),
         tried=False,

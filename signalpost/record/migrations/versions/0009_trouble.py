@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("deliveries", sa.Column("account", sa.String(), nullable=True))
     op.create_table(
         "provider_accounts",
         sa.Column("account", sa.String(), nullable=False),
@@ -29,3 +30,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("provider_accounts")
+    op.drop_column("deliveries", "account")
