@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -145,6 +146,16 @@ async def press_run(worker: Any, client: Any, name: str, **parameters: Any) -> A
     return await client.read_flow_run(asked.id)
 
 
+async def tick(worker: Any, campaigns: Any) -> None:
+    """Let the clock of the campaigns look once, and the worker do what is open."""
+    from signalpost.worker.campaign_clock import CampaignClock
+
+    clock = CampaignClock(campaigns.stage.desk, view=worker.view, folder=campaigns.folder)
+    await clock.look()
+    await worker.campaigns.open()
+    await take_up(worker)
+
+
 async def take_up(worker: Any) -> None:
     """Let the worker look at Prefect and at the record, and finish what it begins."""
     await worker.view.look()
@@ -152,20 +163,21 @@ async def take_up(worker: Any) -> None:
     await worker.campaigns.settled()
 
 
-async def occur(
-    worker: Any, client: Any, name: str, *, since: datetime, until: datetime
-) -> list[Any]:
-    """Let Prefect's scheduler make the flow runs of a time; gives them."""
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+async def fires(client: Any, worker: Any, name: str, *, at: datetime) -> Any:
+    """Make the flow run that Prefect's own scheduler makes for a time of a schedule, where it works.
 
-    id_ = worker.view.deployment_id(name)
-    window = {"start_time": since.isoformat(), "end_time": until.isoformat(), "max_runs": 5}
-    await client.request("POST", f"/deployments/{id_}/schedule", json=window)
-    mine = DeploymentFilter(id=DeploymentFilterId(any_=[id_]))
-    found = await client.read_flow_runs(deployment_filter=mine)
-    return [
-        one for one in found if one.auto_scheduled and since <= one.expected_start_time <= until
-    ]
+    It is asked for by the API and then marked as scheduled, in the server's database: no API does that.
+    """
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    asked = await client.create_flow_run_from_deployment(worker.view.deployment_id(name))
+    file = PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2]
+    with sqlite3.connect(file, timeout=30) as database:
+        database.execute(
+            "UPDATE flow_run SET auto_scheduled = 1, expected_start_time = ? WHERE id = ?",
+            (f"{at:%Y-%m-%d %H:%M:%S.%f}", str(asked.id)),
+        )
+    return await client.read_flow_run(asked.id)
 
 
 async def newest_run(client: Any, flow: str) -> Any:

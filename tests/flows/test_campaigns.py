@@ -3,12 +3,10 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-import sqlalchemy
 
-from tests.flows.campaign_house import newest_run, occur, press_run, start_by_hand, take_up
+from tests.flows.campaign_house import newest_run, press_run, start_by_hand, take_up
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
@@ -29,40 +27,6 @@ def test_the_run_button_launches_and_sends_to_everybody_once(campaigns):
     [run] = campaigns.runs()
     assert (run.status, run.run_id) == ("done", str(flow_run.id))
     assert sorted(one.to for one in campaigns.stage.sent) == [f"u{n}@example.com" for n in range(3)]
-
-
-@pytest.mark.skipif(
-    int(sqlalchemy.__version__.split(".")[1]) >= 1,
-    reason="the scheduler of Prefect 3.8 makes no flow runs with SQLAlchemy 2.1",
-)
-def test_an_occurrence_of_the_schedule_is_launched_once_however_often_it_is_run(campaigns):
-    """The scheduled flow run is retried by an operator: the same campaign run, nothing sent twice."""
-    campaigns.file("weekly", more="schedule: {cron: '0 9 * * *', zone: Europe/Paris}\n")
-    campaigns.customers(2)
-    now = datetime.now(UTC)
-
-    async def then(worker: Any, client: Any) -> Any:
-        from prefect.states import Scheduled
-
-        [asked, *_] = await occur(
-            worker, client, "weekly", since=now - timedelta(days=1), until=now
-        )
-        await occur(worker, client, "weekly", since=now, until=now + timedelta(days=2))
-        campaigns.stage.clock.now = asked.expected_start_time + timedelta(seconds=4)
-        await take_up(worker)
-        assert not worker.view.wanted_campaigns, "tomorrow's is not begun today"
-        first = await client.read_flow_run(asked.id)
-        await client.set_flow_run_state(asked.id, Scheduled(), force=True)
-        await take_up(worker)
-        return asked, first, await client.read_flow_run(asked.id)
-
-    asked, first, again = campaigns.work(then)
-    wall = asked.expected_start_time.astimezone(ZoneInfo("Europe/Paris"))
-    [run] = campaigns.runs()
-    assert run.occurrence == f"{wall:%Y-%m-%d}T09:00"
-    assert campaigns.acts(run.id)[0] == ("launched", "schedule")
-    assert first.state.message == again.state.message == "2 sent. Done."
-    assert len(campaigns.stage.sent) == 2
 
 
 def test_a_campaign_on_customers_own_clocks_goes_out_zone_by_zone(campaigns):
