@@ -9,6 +9,7 @@ from signalpost.cli import audit, logs, say
 from signalpost.domain.vocabulary import Lane
 from signalpost.errors import ConfigurationError, TransientError
 from signalpost.settings import Settings
+from signalpost.telemetry import traces
 
 
 def web(settings: Settings) -> None:
@@ -18,8 +19,9 @@ def web(settings: Settings) -> None:
     from signalpost import bootstrap
     from signalpost.web.app import create_app
 
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, shape=settings.log_format)
     check_port(settings, "web")
+    traces.set_up(url=settings.otlp_url, process="web")
     product = bootstrap.build(settings)
     bootstrap.use(product)
     try:
@@ -36,14 +38,19 @@ def web(settings: Settings) -> None:
         )
     finally:
         product.close()
+        traces.close()
 
 
 def worker(settings: Settings, lane: Lane) -> None:
     """Serve a lane until SIGINT or SIGTERM."""
     from signalpost import worker as workers
 
-    logs.set_up(settings.log_level)
-    workers.run(lane, settings)
+    logs.set_up(settings.log_level, shape=settings.log_format)
+    traces.set_up(url=settings.otlp_url, process=f"worker-{lane}")
+    try:
+        workers.run(lane, settings)
+    finally:
+        traces.close()
 
 
 def postoffice(settings: Settings) -> None:
@@ -51,7 +58,7 @@ def postoffice(settings: Settings) -> None:
     from signalpost.bootstrap import SENDGRID_EVENTS, TWILIO_INBOUND, clock_of
     from signalpost.postoffice import PostOfficeConfig, serve
 
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, shape=settings.log_format)
     check_port(settings, "postoffice")
     keys = settings.keys
     serve(

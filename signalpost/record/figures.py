@@ -200,3 +200,10 @@ def unanswered_alerts(session: Session, *, before: datetime, limit: int = 100) -
         .limit(limit)
     )
     return list(session.execute(query).mappings())
+
+
+def causes(session: Session, *, message_ids: Collection[str]) -> dict[str, str]:
+    """Give what led to each message: the event's id, or the campaign run's."""
+    cause = func.coalesce(_m.c.campaign_run_id, _m.c.cause_id)
+    query = select(_m.c.id, cause).where(_m.c.id.in_(message_ids), cause.is_not(None))
+    return {message_id: found for message_id, found in session.execute(query)}  # noqa: C416 - rows

@@ -64,7 +64,7 @@ class Spans:
 
     def began(self, name: str, cause: str, ids: Mapping[str, Any]) -> None:
         """Write the first span of the trace of ``cause``."""
-        token = _wanted.set(UUID(cause))
+        token = _wanted.set(_uuid(cause))
         try:
             self._tracer.start_span(
                 name, context=Context(), kind=SpanKind.CONSUMER, attributes=_attributes(ids)
@@ -86,14 +86,20 @@ class _Ids(RandomIdGenerator):
 
 
 def _placed(causes: Iterable[str]) -> tuple[Context, list[Link]]:
-    told = list(dict.fromkeys(causes))
+    told = [one for cause in dict.fromkeys(causes) if (one := _uuid(cause))]
     if len(told) == 1:
         return set_span_in_context(NonRecordingSpan(_context_of(told[0])), Context()), []
-    return Context(), [Link(_context_of(cause)) for cause in told[:MOST_LINKS]]
+    return Context(), [Link(_context_of(one)) for one in told[:MOST_LINKS]]
 
 
-def _context_of(cause: str) -> SpanContext:
-    uuid = UUID(cause)
+def _uuid(cause: str) -> UUID | None:
+    try:
+        return UUID(cause)
+    except ValueError:  # a trace less is no reason to send less
+        return None
+
+
+def _context_of(uuid: UUID) -> SpanContext:
     return SpanContext(uuid.int, _first_span(uuid), True, TraceFlags(TraceFlags.SAMPLED))
 
 

@@ -19,6 +19,7 @@ from signalpost.crash_points import reach
 from signalpost.record.database import Database
 from signalpost.services.intake import signals
 from signalpost.services.intake.signals import Accepted, Signal, SignalPolicy
+from signalpost.telemetry import traces
 from signalpost.web.errors import Problem
 
 Answer = list[Accepted]
@@ -173,6 +174,10 @@ class Committer:
             reach("intake.writing")
         reach("intake.committed")
         self._on_commit()
+        if traces.is_on():
+            for one in answers:
+                if one.status != "duplicate":
+                    traces.began("signal", cause=one.event_id, status=one.status)
         return answers
 
     def _tell(self, together: Sequence[_Waiting], error: BaseException) -> None:

@@ -7,14 +7,19 @@ it. Either way the same services run, so a journey behaves alike under Prefect a
 
 import asyncio
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
+
+from structlog.contextvars import bound_contextvars
 
 from signalpost.domain.program import Program
 from signalpost.record import enrolments
 from signalpost.services.desk import Desk
 from signalpost.services.journeys import calls, planning, sending, steps
 from signalpost.services.journeys.people import Group, Person, load
+from signalpost.telemetry import traces
 
 #: A chain has at most this many channels to fall back on.
 _MOST_ROUNDS = 5
@@ -91,12 +96,14 @@ async def advance(desk: Desk, *, claim_id: str, units: Units, run_id: str | None
         customer_ids=[person.root_id for person in people],
     )
     ready = [person for person in people if person.step is not None]
-    while ready:
-        group, ready = _next_group(claim_id, ready, run_id)
-        await _step(units, group)
-        report.outcomes.update(group.outcomes)
-        now = desk.clock()
-        ready += [p for p in group.people if p.status == "active" and p.due_at and p.due_at <= now]
+    with bound_contextvars(claim=claim_id, run=run_id, journey=report.journey):  # in every log line
+        while ready:
+            group, ready = _next_group(claim_id, ready, run_id)
+            with _traced(group):
+                await _step(units, group)
+            report.outcomes.update(group.outcomes)
+            now = desk.clock()
+            ready += [p for p in group.people if _goes_on(p, now)]
     report.set_aside = sum(person.set_aside is not None for person in people)
     return report
 
@@ -124,10 +131,30 @@ def _next_group(
     return Group(claim_id=claim_id, node=node, people=together, run_id=run_id), others
 
 
+def _goes_on(person: Person, now: datetime) -> bool:
+    return person.status == "active" and person.due_at is not None and person.due_at <= now
+
+
+def _traced(group: Group) -> AbstractContextManager[None]:
+    """Put a step into the trace of the event that its people are there for."""
+    if not traces.is_on():
+        return nullcontext()
+    causes = [event for one in group.people if (event := one.context.get("event_id"))]
+    return traces.span(
+        f"journey.{group.node.kind}",
+        causes=causes,
+        claim=group.claim_id,
+        run=group.run_id,
+        step=group.node.id,
+        people=len(group),
+    )
+
+
 async def _step(units: Units, group: Group) -> None:
     if group.node.kind in ("send", "ask"):
         for _ in range(_MOST_ROUNDS):
-            await units.decide(group)
+            with traces.span("decision", people=len(group)):
+                await units.decide(group)
             if not group.drafts:
                 break
             await units.render(group)
