@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from signalpost import settings as settings_
-from signalpost.cli import campaign_commands, key_commands
+from signalpost.cli import campaign_commands, key_commands, privacy_commands
 from signalpost.cli.options import Json, Person
 from signalpost.domain.vocabulary import Channel, Lane
 
@@ -316,3 +316,6 @@ def suppress(
     from signalpost.cli.mend import suppress as run
 
     run(settings_.load(), address, channel=channel, scope=scope, reason=reason, lift=lift)
+
+
+privacy_commands.register(app)
