@@ -94,21 +94,35 @@ def _intake(place: str) -> Any:
 
     from flows import JOURNEYS
     from signalpost.bootstrap import compile_all
+    from signalpost.domain.access import Area
     from signalpost.record.database import Database, open_engine
     from signalpost.record.migrate import whole_metadata
+    from signalpost.services.access.keyring import BuiltIn, Keyring
     from signalpost.services.intake.signals import SignalPolicy
     from signalpost.services.journeys.enrolling import Journeys
     from signalpost.web import intake
+    from signalpost.web.doorkeeper import Doorkeeper
+    from signalpost.web.limits import Rates
+    from signalpost.web.session import Sessions
 
     engine = open_engine(f"sqlite:///{place}/signalpost.db")
     whole_metadata().create_all(engine)
+    database = Database(engine)
     committer = intake.Committer(
-        database=Database(engine),
+        database=database,
         react=Journeys(compile_all(JOURNEYS)).react,
         policy=SignalPolicy(),
         clock=lambda: datetime.now(UTC),
     )
-    return Starlette(routes=intake.routes(committer, write_key=KEY))
+    ring = Keyring(
+        database=database,
+        built_in=(BuiltIn("write_key", KEY, frozenset(Area)),),
+        clock=committer.clock,
+    )
+    doorkeeper = Doorkeeper(
+        keyring=ring, sessions=Sessions(("secret",), secure=False), rates=Rates(signals=1e9)
+    )
+    return Starlette(routes=intake.routes(committer, doorkeeper=doorkeeper))
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ class Area(StrEnum):
     CAMPAIGNS = "campaigns"
     PARKED = "parked"
     INBOXES = "inboxes"
+    METRICS = "metrics"
 
 
 #: Which scopes open an area; ``admin`` opens every one.
@@ -44,6 +45,7 @@ OPENS: Mapping[Area, frozenset[Scope]] = {
     Area.PARKED: frozenset({Scope.READ, Scope.OPERATOR}),
     # A token opens somebody's inbox and answers in their name: more than reading.
     Area.INBOXES: frozenset({Scope.INBOX}),
+    Area.METRICS: frozenset({Scope.READ, Scope.OPERATOR}),
 }
 
 _FRAUD = "fraud."

@@ -1,21 +1,22 @@
-"""The record as JSON, for readers with the API key."""
+"""The record as JSON, for keys that may read it."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
+from signalpost.domain.access import Area
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.services.reading import overview, sheet
 from signalpost.services.reading.audience import standing
 from signalpost.services.reading.timeline import timeline
 from signalpost.services.reading.why import why
 from signalpost.web import edge
-from signalpost.web.session import Doorkeeper
+from signalpost.web.doorkeeper import Doorkeeper, Route
 
 T = TypeVar("T")
 Id = Annotated[str, Field(max_length=36)]
@@ -29,35 +30,29 @@ class Lookup(BaseModel):
     value: str = Field(max_length=512)
 
 
-def router(signalpost: Signalpost) -> APIRouter:
+def router(signalpost: Signalpost, *, doorkeeper: Doorkeeper) -> APIRouter:
     """Make the routes that read the record."""
     door = _Door(signalpost)
-    routes = APIRouter(prefix="/v1", tags=["record"], dependencies=[Depends(door.check)])
-    routes.add_api_route("/customers/lookup", door.lookup, methods=["POST"])
-    routes.add_api_route("/customers/{customer_id}", door.customer, methods=["GET"])
-    routes.add_api_route("/customers/{customer_id}/timeline", door.timeline, methods=["GET"])
-    routes.add_api_route("/customers/{customer_id}/why", door.why, methods=["GET"])
-    routes.add_api_route("/journeys", door.journeys, methods=["GET"])
-    routes.add_api_route("/cases", door.cases, methods=["GET"])
-    routes.add_api_route("/events", door.events, methods=["GET"])
+    routes = APIRouter(prefix="/v1", tags=["record"], route_class=Route)
+    for path, handler, method, area in (
+        ("/customers/lookup", door.lookup, "POST", Area.CUSTOMERS),
+        ("/customers/{customer_id}", door.customer, "GET", Area.CUSTOMERS),
+        ("/customers/{customer_id}/timeline", door.timeline, "GET", Area.CUSTOMERS),
+        ("/customers/{customer_id}/why", door.why, "GET", Area.CUSTOMERS),
+        ("/journeys", door.journeys, "GET", Area.JOURNEYS),
+        ("/cases", door.cases, "GET", Area.CASES),
+        ("/events", door.events, "GET", Area.PARKED),
+    ):
+        needs = [doorkeeper.needs(area)]
+        routes.add_api_route(path, handler, methods=[method], dependencies=needs)
     return routes
 
 
 class ApiDoor:
-    """What all JSON of the record shares: the key, and one reading transaction."""
+    """What all JSON of the record shares: one reading transaction."""
 
     def __init__(self, signalpost: Signalpost) -> None:
         self._database = signalpost.database
-        self._doorkeeper = Doorkeeper.of(signalpost)
-
-    async def check(self, request: Request) -> None:
-        """Refuse whoever may not read."""
-        if not self._doorkeeper.knows(request):
-            raise HTTPException(
-                401,
-                "The API key is missing or wrong; send it as Authorization: Bearer <key>.",
-                {"WWW-Authenticate": "Bearer"},
-            )
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Read from the record; what is not there is 404."""

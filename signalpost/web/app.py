@@ -1,31 +1,39 @@
 """The web process: signals in, receipts in, the inbox, the record's pages, and signs of life."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from fastapi import FastAPI, Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from signalpost.bootstrap import Signalpost
-from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record.migrate import is_current
 from signalpost.services.intake.signals import SignalPolicy
 from signalpost.services.journeys.enrolling import Journeys
-from signalpost.web import api, campaigns, edge, inbox, intake, links, metrics, pages, webhooks
+from signalpost.web import (
+    api,
+    campaigns,
+    edge,
+    inbox,
+    intake,
+    links,
+    metrics,
+    pages,
+    refusals,
+    webhooks,
+)
 from signalpost.web.committer import Committer
-from signalpost.web.errors import Problem, problem
-from signalpost.web.guard import Guard
+from signalpost.web.doorkeeper import Doorkeeper, Route, declared
+from signalpost.web.guard import Guard, hosts_of, is_https
 
 STATIC = Path(__file__).parent / "static"
-_AWAY = "The record cannot be reached at the moment; please come again."
+_NOTE_USES_EVERY = 60.0  #: seconds
 
 
 def _nothing() -> None:
@@ -43,43 +51,67 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
         on_commit=on_commit,
     )
 
+    doorkeeper = Doorkeeper.of(signalpost)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        noting = asyncio.create_task(_note_uses(doorkeeper))
         yield
+        noting.cancel()
+        with suppress(asyncio.CancelledError):
+            await noting
         await run_in_threadpool(committer.close)
 
     app = FastAPI(
-        title="Signalpost", docs_url=None, redoc_url=None, lifespan=lifespan, version="0.1.0"
+        title="Signalpost",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        version="0.1.0",
     )
-    app.add_middleware(Guard)
+    app.router.route_class = Route
+    app.add_middleware(Guard, hosts=hosts_of(settings), https=is_https(settings))
     app.router.routes.extend(
-        intake.routes(
-            committer,
-            write_key=settings.keys["write_key"],
-            webhook_secrets=settings.events_signed_with,
-        )
+        intake.routes(committer, doorkeeper=doorkeeper, webhook_secrets=settings.events_signed_with)
     )
-    app.include_router(webhooks.router(signalpost, on_commit=on_commit))
-    app.include_router(inbox.router(signalpost, on_commit=on_commit))
-    app.include_router(links.router(signalpost, on_commit=on_commit))
-    app.include_router(api.router(signalpost))
-    app.include_router(metrics.router(signalpost))
-    app.include_router(pages.router(signalpost))
-    app.include_router(campaigns.json_router(signalpost))
-    app.include_router(campaigns.router(signalpost))
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    _add_signs_of_life(app, signalpost)
-    _add_refusals(app)
+    for module in (webhooks, inbox, links):
+        app.include_router(module.router(signalpost, doorkeeper=doorkeeper, on_commit=on_commit))
+    app.include_router(api.router(signalpost, doorkeeper=doorkeeper))
+    app.include_router(metrics.router(signalpost, doorkeeper=doorkeeper))
+    app.include_router(pages.router(signalpost, doorkeeper=doorkeeper))
+    app.include_router(campaigns.json_router(signalpost, doorkeeper=doorkeeper))
+    app.include_router(campaigns.router(signalpost, doorkeeper=doorkeeper))
+    static = Mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.router.routes.append(declared(static, why="styles and scripts, the same for everybody"))
+    _add_signs_of_life(app, signalpost, doorkeeper)
+    refusals.add(app)
     return app
 
 
-def _add_signs_of_life(app: FastAPI, signalpost: Signalpost) -> None:
-    @app.get("/healthz", include_in_schema=False)
+async def _note_uses(doorkeeper: Doorkeeper) -> None:
+    """Write now and then when keys were last used: far from the requests that use them."""
+    while True:
+        await asyncio.sleep(_NOTE_USES_EVERY)
+        with suppress(SQLAlchemyError):  # the record is away; the next time will do
+            await run_in_threadpool(doorkeeper.keyring.note_uses)
+
+
+def _add_signs_of_life(app: FastAPI, signalpost: Signalpost, doorkeeper: Doorkeeper) -> None:
+    probes = [doorkeeper.public("probes have no key, and learn one word")]
+    described = [doorkeeper.public("describes the routes; holds nothing of the record")]
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=described)
+    async def openapi() -> Response:
+        """Describe the routes that are JSON."""
+        return JSONResponse(app.openapi())
+
+    @app.get("/healthz", include_in_schema=False, dependencies=probes)
     async def healthz() -> dict[str, str]:
         """Say that the process is alive."""
         return {"status": "ok"}
 
-    @app.get("/readyz", include_in_schema=False)
+    @app.get("/readyz", include_in_schema=False, dependencies=probes)
     async def readyz() -> Response:
         """Say whether signals can be taken: the database is there and has its tables."""
         try:
@@ -91,42 +123,3 @@ def _add_signs_of_life(app: FastAPI, signalpost: Signalpost) -> None:
             said = {"status": "the database needs `signalpost migrate`"}
             return JSONResponse(said, 503, {"Retry-After": edge.RETRY_AFTER})
         return JSONResponse({"status": "ready"})
-
-
-def _add_refusals(app: FastAPI) -> None:
-    """Every refusal says what is wrong, and repeats nothing that was sent."""
-
-    async def refused(_: Request, error: Any) -> Response:
-        return error.response()
-
-    async def http(request: Request, error: Any) -> Response:
-        if pages.wants_page(request):
-            return pages.error_page(request, error.status_code, str(error.detail), error.headers)
-        return problem(error.status_code, str(error.detail), headers=error.headers)
-
-    async def invalid(_: Request, error: Any) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return problem(422, f"{where}: {first['msg']}", title="Not valid", where=where)
-
-    async def away(request: Request, error: Any) -> Response:
-        del error
-        headers = {"Retry-After": edge.RETRY_AFTER}
-        if pages.wants_page(request):
-            return pages.error_page(request, 503, _AWAY, headers)
-        return problem(503, _AWAY, headers=headers)
-
-    def said(status: int) -> Callable[[Request, Any], Any]:
-        async def answer(_: Request, error: Any) -> Response:
-            return problem(status, str(error))
-
-        return answer
-
-    app.add_exception_handler(Problem, refused)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(RequestValidationError, invalid)
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
-        app.add_exception_handler(kind, away)
-    app.add_exception_handler(BadInputError, said(400))
-    app.add_exception_handler(NotFoundError, said(404))
-    app.add_exception_handler(ConflictError, said(409))

@@ -2,24 +2,31 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import HTMLResponse
 
 from signalpost.bootstrap import Signalpost
+from signalpost.domain.access import Area
 from signalpost.services.campaigns import report_words, results
 from signalpost.services.reading import campaign_files, runs
 from signalpost.web import page_words
 from signalpost.web.api import ApiDoor, Id, Limit
+from signalpost.web.doorkeeper import Doorkeeper, Route
 from signalpost.web.page_door import PageDoor
 
 Name = Annotated[str, Query(max_length=100)]
 Outcome = Literal["sent", "skipped", "held_out", "set_aside", "cancelled", "open"]
 
 
-def router(signalpost: Signalpost) -> APIRouter:
+def router(signalpost: Signalpost, *, doorkeeper: Doorkeeper) -> APIRouter:
     """Make the pages."""
     door = _Pages(signalpost)
-    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    routes = APIRouter(
+        include_in_schema=False,
+        default_response_class=HTMLResponse,
+        route_class=Route,
+        dependencies=[doorkeeper.needs(Area.CAMPAIGNS, page=True)],
+    )
     routes.add_api_route("/campaigns", door.campaigns, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}/progress", door.progress, methods=["GET"])
@@ -28,10 +35,11 @@ def router(signalpost: Signalpost) -> APIRouter:
     return routes
 
 
-def json_router(signalpost: Signalpost) -> APIRouter:
+def json_router(signalpost: Signalpost, *, doorkeeper: Doorkeeper) -> APIRouter:
     """Make the routes that read campaigns."""
     door = _Json(signalpost)
-    routes = APIRouter(prefix="/v1", tags=["campaigns"], dependencies=[Depends(door.check)])
+    needs = [doorkeeper.needs(Area.CAMPAIGNS)]
+    routes = APIRouter(prefix="/v1", tags=["campaigns"], route_class=Route, dependencies=needs)
     routes.add_api_route("/campaigns", door.campaigns, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}", door.run, methods=["GET"])
     routes.add_api_route("/campaigns/{run_id}/results", door.results, methods=["GET"])
@@ -47,8 +55,6 @@ class _Pages(PageDoor):
 
     async def campaigns(self, request: Request) -> Response:
         """Show the newest runs with how far they are, and the files."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         now = self.now()
         found = await self.read(lambda s: runs.listed(s, now=now))
         files = await self.read(
@@ -58,16 +64,12 @@ class _Pages(PageDoor):
 
     async def run(self, request: Request, run_id: Id) -> Response:
         """Show one run: the plan as approved, how far it is, outcomes by reason, who did what."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self._run(run_id)
         values = {"one": found, "prefect": self.settings.prefect_url, "here": "campaigns"}
         return self.show(request, "campaign.html", **values)
 
     async def progress(self, request: Request, run_id: Id) -> Response:
         """Give how far it is alone, for the page that shows it."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         return self.show(request, "_progress.html", one=await self._run(run_id), here="campaigns")
 
     async def people(
@@ -78,8 +80,6 @@ class _Pages(PageDoor):
         reason: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         """Show some of its people who have one outcome, each with why."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self._run(run_id)
         chosen = None if outcome == "open" else outcome
         people = await self.read(
@@ -90,8 +90,6 @@ class _Pages(PageDoor):
 
     async def results(self, request: Request, run_id: Id) -> Response:
         """Give what it brought about alone, for its page; an answer is kept by the command, not here."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         now = self.now()
         found = await self.read(lambda s: results.results(s, campaign_run_id=run_id, now=now))
         values = {"found": found, "says": report_words.verdicts(found.experiment)}

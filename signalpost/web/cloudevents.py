@@ -9,7 +9,7 @@ its ``id`` in the body.
 Answers: 202 when all is committed, with one result for each event. The same id with the same body
 gets the same answer again; with another body 409. A refused event is 400 and says where and what
 to do. In a batch each event stands for itself: when some are refused the answer is 207, each result
-with its own ``code``, and the others are kept.
+with its own ``code``, and the others are kept. Fraud signals need a key of the scope ``risk``.
 """
 
 import hashlib
@@ -29,12 +29,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from signalpost.domain.access import Area, Grant
 from signalpost.domain.events import canonical, moment, snake
 from signalpost.domain.identity import KINDS
 from signalpost.errors import BadInputError, ConfigurationError
 from signalpost.services.intake.signals import Accepted, Signal
 from signalpost.web import bodies
 from signalpost.web.committer import Committer
+from signalpost.web.doorkeeper import Doorkeeper, declared
 from signalpost.web.errors import Problem
 
 LARGEST_EVENT = 64 * 1024
@@ -46,17 +48,19 @@ _BATCHED = "application/cloudevents-batch+json"
 _OURS = {"customer", "traits"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _Result = dict[str, Any]
+#: Whom a signature lets in: a system of ours, which may send everything.
+_SIGNED = Grant("signed", frozenset({Area.SIGNALS, Area.FRAUD_SIGNALS}))
 
 
 def routes(
-    committer: Committer, *, write_key: str, webhook_secrets: Sequence[str] = ()
+    committer: Committer, *, doorkeeper: Doorkeeper, webhook_secrets: Sequence[str] = ()
 ) -> list[BaseRoute]:
     """Return the route; two secrets are two in rotation.
 
     Raises:
         ConfigurationError: a secret is not what Standard Webhooks calls one.
     """
-    door = _Door(write_key, webhook_secrets)
+    door = _Door(doorkeeper, webhook_secrets)
 
     async def take(request: Request) -> Response:
         try:
@@ -65,15 +69,16 @@ def routes(
             return problem.response()
 
     return [
-        Route(path, take, methods=["POST"], name="events") for path in ("/v1/events", "/v1/events/")
+        declared(Route(path, take, methods=["POST"], name="events"), area=Area.SIGNALS)
+        for path in ("/v1/events", "/v1/events/")
     ]
 
 
 class _Door:
-    """Who may come in: the write key, or a signature made with one of our secrets."""
+    """Who may come in: a key, or a signature made with one of our secrets."""
 
-    def __init__(self, write_key: str, secrets: Sequence[str]) -> None:
-        self._write_key = write_key
+    def __init__(self, doorkeeper: Doorkeeper, secrets: Sequence[str]) -> None:
+        self.doorkeeper = doorkeeper
         try:
             self._webhooks = [Webhook(secret) for secret in secrets if secret]
         except (EmptyWebhookSecretError, RuntimeError, ValueError, TypeError) as error:
@@ -81,15 +86,16 @@ class _Door:
                 "a webhook secret cannot be read; write it as whsec_ and base64"
             ) from error
 
-    def check(self, request: Request, body: bytes) -> bool:
-        """Return whether the request is signed; else it has the write key.
+    async def check(self, request: Request, body: bytes) -> Grant:
+        """Return whom the signature, else the key, lets in.
 
         Raises:
-            Problem: 401, it has neither.
+            Problem: 401, it has neither; 403, the key sends nothing; 429.
         """
         if "webhook-signature" in request.headers:
             if any(self._verifies(webhook, request, body) for webhook in self._webhooks):
-                return True
+                self.doorkeeper.signals.check(_SIGNED.key_id)
+                return _SIGNED
             raise Problem(
                 401,
                 "the webhook signature does not fit the body, or is older than 5 minutes; "
@@ -98,9 +104,7 @@ class _Door:
         token = bodies.bearer(request)
         if token is None:
             token = bodies.basic_user(request)
-        if not bodies.same(token, self._write_key):
-            raise bodies.unauthorised()
-        return False
+        return await self.doorkeeper.sender(request, token)
 
     def _verifies(self, webhook: Webhook, request: Request, body: bytes) -> bool:
         try:
@@ -112,22 +116,27 @@ class _Door:
 
 async def _take(request: Request, committer: Committer, door: _Door) -> Response:
     body = await bodies.read(request, limit=LARGEST_BODY)
-    signed = door.check(request, body)
+    grant = await door.check(request, body)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _BATCHED:
-        return await _take_batch(bodies.parse(body), committer)
+        return await _take_batch(bodies.parse(body), committer, door.doorkeeper, grant)
     if kind == _STRUCTURED:
         event = _whole(bodies.parse(body))
     elif "ce-specversion" in request.headers or "ce-id" in request.headers:
         event = _from_headers(request, body)
     else:
-        event = _plain(bodies.parse(body), request, signed=signed)
-    [accepted] = await committer.submit([read(event, committer, where="body")])
+        event = _plain(bodies.parse(body), request, signed=grant is _SIGNED)
+    signal = read(event, committer, where="body")
+    door.doorkeeper.count_signals(grant, [signal])
+    door.doorkeeper.check_signal(grant, signal.name, where="type")
+    [accepted] = await committer.submit([signal])
     result = _result(event, accepted)
     return _respond(409 if accepted.status == "conflict" else 202, [result])
 
 
-async def _take_batch(events: Any, committer: Committer) -> Response:
+async def _take_batch(
+    events: Any, committer: Committer, doorkeeper: Doorkeeper, grant: Grant
+) -> Response:
     if not isinstance(events, list):
         raise Problem(400, "a batch must be a JSON list of events")
     if len(events) > MOST_EVENTS:
@@ -136,16 +145,26 @@ async def _take_batch(events: Any, committer: Committer) -> Response:
     good: list[tuple[int, Signal]] = []
     for place, event in enumerate(events):
         try:
-            good.append((place, read(_whole(event), committer, where=f"[{place}]")))
+            signal = read(_whole(event), committer, where=f"[{place}]")
+            doorkeeper.check_signal(grant, signal.name, where=f"[{place}].type")
+            good.append((place, signal))
         except Problem as problem:
             results[place] = _refused(event, problem, place)
-    accepted = await committer.submit([signal for _, signal in good])
+    signals = [signal for _, signal in good]
+    doorkeeper.count_signals(grant, signals)
+    accepted = await committer.submit(signals)
     for (place, _), answer in zip(good, accepted, strict=True):
         results[place] = _result(events[place], answer)
     listed = [result for result in results if result is not None]
-    fine = all(result["code"] == 202 for result in listed)
-    refused = bool(listed) and not good
-    return _respond(202 if fine else 400 if refused else 207, listed)
+    return _respond(_status_of({result["code"] for result in listed}, kept=bool(good)), listed)
+
+
+def _status_of(codes: set[int], *, kept: bool) -> int:
+    if codes <= {202}:
+        return 202
+    if kept:
+        return 207
+    return codes.pop() if len(codes) == 1 else 400
 
 
 def _respond(status: int, results: list[_Result]) -> Response:
@@ -170,7 +189,7 @@ def _refused(event: Any, problem: Problem, place: int) -> _Result:
         "status": "refused",
         "reason": problem.detail,
         "event_id": None,
-        "code": problem.status,
+        "code": problem.status_code,
         "where": problem.where or f"[{place}]",
     }
 

@@ -6,20 +6,29 @@
 from collections.abc import Mapping
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 _TITLES = {
     400: "Bad request",
     401: "Not authorised",
+    403: "Not allowed",
     404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported encoding",
+    421: "Misdirected request",
+    422: "Not valid",
+    429: "Too many requests",
+    431: "Headers too large",
+    500: "Failed",
     503: "Unavailable",
 }
 
 
-class Problem(Exception):  # noqa: N818  it is what RFC 9457 calls a problem
+class Problem(HTTPException):
     """A request that is refused; ``detail`` says what is wrong and what to do."""
 
     def __init__(
@@ -30,15 +39,12 @@ class Problem(Exception):  # noqa: N818  it is what RFC 9457 calls a problem
         where: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
+        super().__init__(status, detail, headers)
         self.where = where
-        self.headers = headers
 
     def response(self) -> Response:
         """Return the answer to send."""
-        return problem(self.status, self.detail, where=self.where, headers=self.headers)
+        return problem(self.status_code, self.detail, where=self.where, headers=self.headers)
 
 
 def problem(

@@ -1,16 +1,26 @@
-"""What holds for every request: a bounded body, cautious headers, and faults that tell nothing."""
+"""What holds for every request: our own name, bounded head and body, cautious headers, mute faults."""
 
+import asyncio
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signalpost.web.errors import problem
+from signalpost.settings import Settings
+from signalpost.web.errors import Problem
 
-#: SendGrid's batches are the largest that any route takes; each route has a bound of its own.
-MOST_BYTES = 8 * 1024 * 1024
+MOST_BYTES = 500 * 1024  #: of a body; each route has a bound of its own, none a higher one
+MOST_WEBHOOK_BYTES = 8 * 1024 * 1024  #: SendGrid's batches are the largest that any route takes
+MOST_HEADERS = 100
+MOST_HEADER_BYTES = 32 * 1024  #: of all headers and the query together
+MOST_BYTES_TOGETHER = 64 * 1024 * 1024  #: of all bodies that are being served at a moment
+BODY_SECONDS = 30.0  #: within which a body must have come
 
+_WEBHOOKS = "/webhooks/"
+_PROBES = ("/healthz", "/readyz", "/metrics")  #: whoever probes knows us by a number
 _HEADERS = {
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -18,10 +28,13 @@ _HEADERS = {
     ),
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
+    b"referrer-policy": b"same-origin",  # no-referrer would hide a form's origin from ourselves
     b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
     b"cache-control": b"no-store",
 }
+_HSTS = {b"strict-transport-security": b"max-age=31536000"}
+_MOST_SPELLINGS = 100  #: of our names, remembered
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +42,12 @@ log = structlog.get_logger(__name__)
 class Guard:
     """ASGI middleware; plain, since every signal passes through it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], https: bool) -> None:
         self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._known: set[bytes] = set()
+        self._headers = _HEADERS | (_HSTS if https else {})
+        self._bytes = 0  #: of the bodies that are being served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -46,20 +63,138 @@ class Guard:
                 there = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *((name, value) for name, value in _HEADERS.items() if name not in there),
+                    *((name, value) for name, value in self._headers.items() if name not in there),
                 ]
             await send(message)
 
-        if _stated_length(scope) > MOST_BYTES:
-            await problem(413, "The body is too large.")(scope, receive, guarded_send)
-            return
+        body = _Body(self, receive, _limit_of(scope))
         try:
-            await self._app(scope, receive, guarded_send)
+            self._check_head(scope, body.limit)
+            await self._app(scope, body.receive, guarded_send)
+        except Problem as problem:
+            await problem.response()(scope, receive, guarded_send)
         except Exception as error:  # its text may hold personal data, so only its kind is told
             log.error("web.failed", error=type(error).__name__, where=_where(error))  # noqa: TRY400
             if not started:
-                answer = problem(500, "Something went wrong here; the log says what kind.")
-                await answer(scope, receive, guarded_send)
+                answer = Problem(500, "Something went wrong here; the log says what kind.")
+                await answer.response()(scope, receive, guarded_send)
+        finally:
+            self._bytes -= body.size
+
+    def _check_head(self, scope: Scope, limit: int) -> None:
+        """Refuse what the head of a request says already.
+
+        Raises:
+            Problem: 413, 421 or 431.
+        """
+        headers = scope["headers"]
+        size, host, stated = len(scope["query_string"]), b"", 0
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name == b"host":
+                host = value
+            elif name == b"content-length" and value.isdigit():
+                stated = int(value[:20])
+        if len(headers) > MOST_HEADERS or size > MOST_HEADER_BYTES:
+            raise Problem(431, "The headers are too many or too large.", headers=_CLOSE)
+        if host not in self._known and not self._is_ours(host) and scope["path"] not in _PROBES:
+            raise Problem(
+                421,
+                "This server is not known by that name; add it to SIGNALPOST_HOSTS if it is yours.",
+            )
+        if stated > limit:
+            raise too_large(limit)
+
+    def _is_ours(self, host: bytes) -> bool:
+        ours = "*" in self._hosts or _name_in(host) in self._hosts
+        if ours and len(self._known) < _MOST_SPELLINGS:
+            self._known.add(host)
+        return ours
+
+    def take(self, count: int) -> None:
+        """Count bytes of bodies that are held at the same time.
+
+        Raises:
+            Problem: 503, there are too many.
+        """
+        self._bytes += count
+        if self._bytes > MOST_BYTES_TOGETHER:
+            raise Problem(
+                503, "Too much is being received at once; send it again.", headers=_AGAIN | _CLOSE
+            )
+
+
+_CLOSE = {"connection": "close"}  #: what is still to come is not waited for
+_AGAIN = {"retry-after": "1"}
+
+
+class _Body:
+    """The body of one request, as it comes."""
+
+    def __init__(self, guard: Guard, receive: Receive, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self._guard = guard
+        self._receive = receive
+        self._until: float | None = None
+        self._whole = False
+
+    async def receive(self) -> Message:
+        """Give the next piece; after the last one, wait for the client to go away.
+
+        Raises:
+            Problem: 408 it comes too slowly, 413 it is too large, 503 too many come at once.
+        """
+        if self._whole:
+            return await self._receive()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise Problem(408, "The body came too slowly; send it again.", headers=_CLOSE) from None
+        piece = len(message.get("body", b""))
+        self.size += piece
+        self._guard.take(piece)
+        if self.size > self.limit:
+            raise too_large(self.limit)
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+def too_large(limit: int) -> Problem:
+    """Make the refusal of a body over ``limit`` bytes."""
+    return Problem(413, f"The body is larger than {limit:,} bytes; send less.", headers=_CLOSE)
+
+
+def hosts_of(settings: Settings) -> set[str]:
+    """Give the names that the web answers to; any other one is somebody else's, led to our address.
+
+    A page elsewhere whose name is pointed at this machine (DNS rebinding) must not speak to us.
+    """
+    named = {"localhost", "127.0.0.1", "[::1]", *settings.hosts}
+    for url in (settings.public_url, settings.web_url):
+        named.add(_name_in(urlsplit(url or "").netloc.encode()))
+    return named - {""}
+
+
+def is_https(settings: Settings) -> bool:
+    """Tell whether people reach us by https."""
+    return settings.base_url.startswith("https://")
+
+
+def _name_in(host: bytes) -> str:
+    """Give the name in a Host header, without its port."""
+    text = host.decode("latin-1").lower()
+    name, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (name.endswith("]") or ":" not in name):
+        text = name
+    return text.removesuffix(".")
+
+
+def _limit_of(scope: Scope) -> int:
+    return MOST_WEBHOOK_BYTES if scope["path"].startswith(_WEBHOOKS) else MOST_BYTES
 
 
 def _where(error: BaseException) -> str:
@@ -67,10 +202,3 @@ def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "signalpost" in frame.filename] or frames
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown"
-
-
-def _stated_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value[:20])
-    return 0

@@ -1,6 +1,7 @@
 """The in-app inbox over HTTP: for our own app, with a token that opens one person's inbox.
 
-The app's server gets a token for its signed-in user with the API key, and hands it to the app.
+The app's server gets a token for its signed-in user with a key of the scope ``inbox``, and hands it
+to the app.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,10 +17,13 @@ from sqlmodel import Session
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from signalpost.bootstrap import Signalpost
+from signalpost.domain.access import Area
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.services.inbound import inbox
 from signalpost.services.links import LIFETIME, BadLinkError
 from signalpost.web import bodies, edge
+from signalpost.web.doorkeeper import Doorkeeper, Route, address_of
+from signalpost.web.errors import Problem
 from signalpost.web.feed import Feed
 
 HEARTBEAT = 15  #: seconds between signs of life on an idle connection
@@ -51,28 +55,39 @@ class AnswerIn(BaseModel):
     answer: str = Field(max_length=8)
 
 
-def router(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothing) -> APIRouter:
+def router(
+    signalpost: Signalpost,
+    *,
+    doorkeeper: Doorkeeper,
+    on_commit: Callable[[], None] = _nothing,
+) -> APIRouter:
     """Make the inbox's routes; ``on_commit`` is called when an answer made an enrolment due."""
-    door = _Door(signalpost, on_commit)
-    routes = APIRouter(prefix="/v1/inbox", tags=["inbox"])
-    routes.add_api_route("", door.page, methods=["GET"])
-    routes.add_api_route("/unread", door.unread, methods=["GET"])
-    routes.add_api_route("/events", door.events, methods=["GET"])
-    routes.add_api_route("/customers", door.customers, methods=["GET"])
-    routes.add_api_route("/tokens", door.make_token, methods=["POST"], status_code=201)
-    routes.add_api_route("/seen-all", door.see_all, methods=["POST"])
-    routes.add_api_route("/{item_id}/answer", door.answer, methods=["POST"])
-    routes.add_api_route("/{item_id}/{action}", door.act, methods=["POST"])
+    door = _Door(signalpost, doorkeeper, on_commit)
+    theirs: dict[str, Any] = {
+        "dependencies": [doorkeeper.public("a token, signed for one person's inbox")]
+    }
+    ours: dict[str, Any] = {"dependencies": [doorkeeper.needs(Area.INBOXES)]}
+    routes = APIRouter(prefix="/v1/inbox", tags=["inbox"], route_class=Route)
+    routes.add_api_route("", door.page, methods=["GET"], **theirs)
+    routes.add_api_route("/unread", door.unread, methods=["GET"], **theirs)
+    routes.add_api_route("/events", door.events, methods=["GET"], **theirs)
+    routes.add_api_route("/customers", door.customers, methods=["GET"], **ours)
+    routes.add_api_route("/tokens", door.make_token, methods=["POST"], status_code=201, **ours)
+    routes.add_api_route("/seen-all", door.see_all, methods=["POST"], **theirs)
+    routes.add_api_route("/{item_id}/answer", door.answer, methods=["POST"], **theirs)
+    routes.add_api_route("/{item_id}/{action}", door.act, methods=["POST"], **theirs)
     return routes
 
 
 class _Door:
     """The handlers of the inbox."""
 
-    def __init__(self, signalpost: Signalpost, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, signalpost: Signalpost, doorkeeper: Doorkeeper, on_commit: Callable[[], None]
+    ) -> None:
         self._desk = signalpost.desk
         self._database = signalpost.database
-        self._api_key = signalpost.settings.keys["api_key"]
+        self._doorkeeper = doorkeeper
         self._on_commit = on_commit
         self._feed = Feed(
             database=signalpost.database,
@@ -151,9 +166,8 @@ class _Door:
             self._on_commit()
         return {"status": "answered"}
 
-    async def make_token(self, request: Request, whose: TokenFor) -> dict[str, str]:
-        """Make a token for one person's inbox; takes the API key."""
-        self._check_key(request)
+    async def make_token(self, whose: TokenFor) -> dict[str, str]:
+        """Make a token for one person's inbox."""
 
         def find(session: Session) -> str:
             if whose.user_id is not None:
@@ -163,9 +177,8 @@ class _Door:
         root = await self._attempt(partial(self._reading, find))
         return self._token(root)
 
-    async def customers(self, request: Request) -> list[dict[str, Any]]:
-        """List the people who have in-app messages, with a token for each; takes the API key."""
-        self._check_key(request)
+    async def customers(self) -> list[dict[str, Any]]:
+        """List the people who have in-app messages, with a token for each."""
 
         def find(session: Session) -> list[dict[str, Any]]:
             return inbox.people(session, limit=MOST_CUSTOMERS, now=self._desk.clock())
@@ -206,19 +219,12 @@ class _Door:
         try:
             return str(self._desk.links.read("inbox", given, now=self._desk.clock())["c"])
         except (BadLinkError, KeyError):
-            raise HTTPException(
+            self._doorkeeper.attempts.take(address_of(request))
+            raise Problem(
                 401,
                 "The inbox token is missing, altered or too old; get one at POST /v1/inbox/tokens.",
-                {"WWW-Authenticate": "Bearer"},
+                headers={"WWW-Authenticate": "Bearer"},
             ) from None
-
-    def _check_key(self, request: Request) -> None:
-        if not bodies.same(bodies.bearer(request), self._api_key):
-            raise HTTPException(
-                401,
-                "The API key is missing or wrong; send it as Authorization: Bearer <key>.",
-                {"WWW-Authenticate": "Bearer"},
-            )
 
     async def _read(self, customer_id: str, work: Callable[[Session, str], T]) -> T:
         """Do ``work`` with the root of a token's customer."""

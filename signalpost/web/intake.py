@@ -6,12 +6,13 @@ from starlette.routing import BaseRoute
 
 from signalpost.web import cloudevents, segment
 from signalpost.web.committer import Committer, Unavailable
+from signalpost.web.doorkeeper import Doorkeeper
 
 __all__ = ["Committer", "Unavailable", "routes"]
 
 
 def routes(
-    committer: Committer, *, write_key: str, webhook_secrets: Sequence[str] = ()
+    committer: Committer, *, doorkeeper: Doorkeeper, webhook_secrets: Sequence[str] = ()
 ) -> list[BaseRoute]:
     """Return the routes that take signals in: Segment's, and ``/v1/events``.
 
@@ -19,6 +20,6 @@ def routes(
         ConfigurationError: a webhook secret cannot be read.
     """
     return [
-        *segment.routes(committer, write_key=write_key),
-        *cloudevents.routes(committer, write_key=write_key, webhook_secrets=webhook_secrets),
+        *segment.routes(committer, doorkeeper=doorkeeper),
+        *cloudevents.routes(committer, doorkeeper=doorkeeper, webhook_secrets=webhook_secrets),
     ]

@@ -22,6 +22,7 @@ from signalpost.services.inbound.answers import Answered
 from signalpost.services.links import BadLinkError
 from signalpost.web import edge
 from signalpost.web.answer_words import answer_words
+from signalpost.web.doorkeeper import Doorkeeper, Route
 
 _HERE = Path(__file__).parent
 _STYLE = _HERE / "static" / "links.css"
@@ -38,12 +39,20 @@ def _nothing() -> None:
     """Nobody to wake: the worker polls."""
 
 
-def router(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothing) -> APIRouter:
+def router(
+    signalpost: Signalpost,
+    *,
+    doorkeeper: Doorkeeper,
+    on_commit: Callable[[], None] = _nothing,
+) -> APIRouter:
     """Make the pages behind links; ``on_commit`` is called when an answer made an enrolment due."""
     door = _Door(signalpost, on_commit)
-    routes = APIRouter(prefix="/links", include_in_schema=False)
+    routes = APIRouter(prefix="/links", include_in_schema=False, route_class=Route)
     looking = ["GET", "HEAD"]
-    routes.add_api_route("/style.css", door.style, methods=looking)
+    open_to_all = doorkeeper.public("the style of the pages behind links")
+    routes.add_api_route("/style.css", door.style, methods=looking, dependencies=[open_to_all])
+    theirs = [doorkeeper.public("a link, signed for one person and purpose; changes nothing")]
+    once = [doorkeeper.public("a link, signed for one person and purpose", counted=True)]
     for purpose, look, act in (
         ("unsubscribe", door.show_unsubscribe, door.do_unsubscribe),
         ("preferences", door.show_preferences, door.choose),
@@ -51,8 +60,8 @@ def router(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothing) 
         ("answer", door.show_question, door.answer),
     ):
         path = f"/{purpose}/{{token}}"
-        routes.add_api_route(path, look, methods=looking)
-        routes.add_api_route(path, act, methods=["POST"])
+        routes.add_api_route(path, look, methods=looking, dependencies=theirs)
+        routes.add_api_route(path, act, methods=["POST"], dependencies=once)
     return routes
 
 

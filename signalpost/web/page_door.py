@@ -4,13 +4,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from fastapi import HTTPException, Request, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlmodel import Session
-from starlette.responses import RedirectResponse
 
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.reason_words import channel_name, reason_for_many
@@ -18,9 +16,10 @@ from signalpost.errors import NotFoundError
 from signalpost.services.reading import commands
 from signalpost.services.reading.runs import rate
 from signalpost.web import edge, page_words
-from signalpost.web.session import Doorkeeper
+from signalpost.web.doorkeeper import PAGES, grant_in
 
 T = TypeVar("T")
+HOME = "/customers"
 _LOCAL = re.compile(r"/[A-Za-z0-9/_-]*")
 
 _environment = Environment(
@@ -38,26 +37,17 @@ _environment.filters["rate"] = rate
 _environment.filters["pretty"] = page_words.pretty
 _environment.filters["curve"] = page_words.curve
 _environment.globals["commands"] = commands
+_environment.globals["pages"] = PAGES
 templates = Jinja2Templates(env=_environment)
 
 
 class PageDoor:
-    """Shows pages to whoever has signed in."""
+    """Shows pages; the routes see to it that whoever asks may see them."""
 
     def __init__(self, signalpost: Signalpost) -> None:
         self.settings = signalpost.settings
-        self.doorkeeper = Doorkeeper.of(signalpost)
         self._database = signalpost.database
         self.now = signalpost.desk.clock
-
-    def sign_in_first(self, request: Request) -> Response | None:
-        """Lead whoever has no session to the sign-in page, and from there back."""
-        if self.doorkeeper.knows(request):
-            return None
-        where = f"/login?next={quote(inside(request.url.path))}"
-        if request.headers.get("hx-request"):
-            return Response(status_code=204, headers={"HX-Redirect": where})
-        return RedirectResponse(where, 303)
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Read from the record; what is not there is a page with 404."""
@@ -75,7 +65,8 @@ class PageDoor:
         self, request: Request, template: str, *, status: int = 200, **values: Any
     ) -> Response:
         """Fill a template."""
-        values["signed_in"] = self.doorkeeper.knows(request)
+        grant = grant_in(request)
+        values["may"] = grant.areas if grant else frozenset()
         values["now"] = self.now()
         return templates.TemplateResponse(request, template, values, status_code=status)
 
@@ -84,4 +75,4 @@ def inside(path: str) -> str:
     """A path of ours to lead back to; anything else is not followed."""
     if _LOCAL.fullmatch(path) and not path.startswith("//"):
         return path
-    return "/customers"
+    return HOME

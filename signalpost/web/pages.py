@@ -5,16 +5,18 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from signalpost.bootstrap import Signalpost
+from signalpost.domain.access import Area, Grant
 from signalpost.domain.local_time import zone
 from signalpost.services.reading import overview, sheet
 from signalpost.web import edge, page_words
-from signalpost.web.page_door import PageDoor, inside, templates
+from signalpost.web.doorkeeper import PAGES, Doorkeeper, Route, check_same_origin
+from signalpost.web.page_door import HOME, PageDoor, inside, templates
 
 Show = Literal["all", "messages", "events", "decisions", "cases"]
 MOST_FORM_BYTES = 8 * 1024
@@ -32,46 +34,56 @@ def error_page(
     request: Request, status: int, says: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Say on a page what is wrong; nothing of what was asked for is repeated."""
-    values = {"status": status, "says": says, "signed_in": False, "here": ""}
+    values = {"status": status, "says": says, "may": frozenset(), "here": ""}
     return templates.TemplateResponse(
         request, "error.html", values, status_code=status, headers=dict(headers or {})
     )
 
 
-def router(signalpost: Signalpost) -> APIRouter:
+def router(signalpost: Signalpost, *, doorkeeper: Doorkeeper) -> APIRouter:
     """Make the pages."""
-    door = _Door(signalpost)
-    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-    routes.add_api_route("/", door.start, methods=["GET"])
-    routes.add_api_route("/login", door.login_page, methods=["GET"])
-    routes.add_api_route("/login", door.login, methods=["POST"])
-    routes.add_api_route("/logout", door.logout, methods=["POST"])
-    routes.add_api_route("/customers", door.customers, methods=["GET"])
-    routes.add_api_route("/customers", door.search, methods=["POST"])
-    routes.add_api_route("/customers/{customer_id}", door.customer, methods=["GET"])
-    routes.add_api_route("/customers/{customer_id}/timeline", door.timeline, methods=["GET"])
-    routes.add_api_route("/customers/{customer_id}/why", door.why, methods=["GET"])
-    routes.add_api_route("/journeys", door.journeys, methods=["GET"])
-    routes.add_api_route("/cases", door.cases, methods=["GET"])
-    routes.add_api_route("/events", door.events, methods=["GET"])
+    door = _Door(signalpost, doorkeeper)
+    routes = APIRouter(
+        include_in_schema=False, default_response_class=HTMLResponse, route_class=Route
+    )
+    start = doorkeeper.public("leads to the first page that a session may see, else to the sign-in")
+    coming = doorkeeper.public("whoever signs in or out has no session yet, or none any more")
+
+    def add(path: str, handler: Any, area: Area, method: str = "GET") -> None:
+        needs = [doorkeeper.needs(area, page=True)]
+        routes.add_api_route(path, handler, methods=[method], dependencies=needs)
+
+    routes.add_api_route("/", door.start, methods=["GET"], dependencies=[start])
+    routes.add_api_route("/login", door.login_page, methods=["GET"], dependencies=[coming])
+    routes.add_api_route("/login", door.login, methods=["POST"], dependencies=[coming])
+    routes.add_api_route("/logout", door.logout, methods=["POST"], dependencies=[coming])
+    add("/customers", door.customers, Area.CUSTOMERS)
+    add("/customers", door.search, Area.CUSTOMERS, "POST")
+    add("/customers/{customer_id}", door.customer, Area.CUSTOMERS)
+    add("/customers/{customer_id}/timeline", door.timeline, Area.CUSTOMERS)
+    add("/customers/{customer_id}/why", door.why, Area.CUSTOMERS)
+    add("/journeys", door.journeys, Area.JOURNEYS)
+    add("/cases", door.cases, Area.CASES)
+    add("/events", door.events, Area.PARKED)
     return routes
 
 
 class _Door(PageDoor):
     """The handlers of the pages."""
 
-    def __init__(self, signalpost: Signalpost) -> None:
+    def __init__(self, signalpost: Signalpost, doorkeeper: Doorkeeper) -> None:
         super().__init__(signalpost)
+        self._doorkeeper = doorkeeper
         self._programs = signalpost.programs
 
     # -- coming and going -------------------------------------------------------------------------
 
     async def start(self, request: Request) -> Response:
-        """Lead to the customers."""
-        del request
-        return RedirectResponse("/customers", 303)
+        """Lead to the first page that the session may see."""
+        grant = await self._doorkeeper.signed_in(request)
+        return RedirectResponse(_first(grant) if grant else "/login", 303)
 
-    async def login_page(self, request: Request, next: str = "/customers") -> Response:  # noqa: A002
+    async def login_page(self, request: Request, next: str = HOME) -> Response:  # noqa: A002
         """Ask for the key."""
         return self.show(request, "login.html", next=inside(next), wrong=False, here="")
 
@@ -79,33 +91,31 @@ class _Door(PageDoor):
         """Open a session for whoever has the key or a fresh ticket."""
         form = await _form(request)
         where = inside(form.get("next", ""))
-        if not self.doorkeeper.accepts(form.get("key", "").strip()):
+        grant = await self._doorkeeper.accept(request, form.get("key", "").strip())
+        if grant is None:
             return self.show(request, "login.html", status=403, next=where, wrong=True, here="")
-        response = RedirectResponse(where, 303)
-        self.doorkeeper.open(response)
+        allowed = where != HOME or Area.CUSTOMERS in grant.areas
+        response = RedirectResponse(where if allowed else _first(grant), 303)
+        self._doorkeeper.sessions.open(response, grant)
         return response
 
     async def logout(self, request: Request) -> Response:
         """End the session."""
         await _form(request)
         response = RedirectResponse("/login", 303)
-        self.doorkeeper.close(response)
+        self._doorkeeper.sessions.close(response)
         return response
 
     # -- customers --------------------------------------------------------------------------------
 
     async def customers(self, request: Request) -> Response:
         """Show the people of whom we heard last, and a field to find others."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self.read(lambda s: overview.customers(s))
         return self.show(request, "customers.html", found=found, nobody=False, here="customers")
 
     async def search(self, request: Request) -> Response:
         """Find a customer by any key; a POST, so that no address ends up in a URL or a log."""
         text = (await _form(request)).get("text", "")
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         one = await self.read(lambda s: sheet.search(s, text=text[:512]))
         if one is not None:
             return RedirectResponse(f"/customers/{quote(one, safe='')}", 303)
@@ -118,8 +128,6 @@ class _Door(PageDoor):
         self, request: Request, customer_id: str, show: Show = "all", order: Order = "newest"
     ) -> Response:
         """Show one customer: the timeline, and beside it who it is and what is allowed."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self._sheet(customer_id)
         values = self._timeline_values(found, show, order)
         return self.show(request, "customer.html", one=found, here="customers", **values)
@@ -134,8 +142,6 @@ class _Door(PageDoor):
         before: datetime | None = None,
     ) -> Response:
         """Give the timeline alone; 204 when it is what the page shows already."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         before = before if before is None or before.tzinfo else None
         found = await self._sheet(customer_id, before=before)
         values = self._timeline_values(found, show, order, before=before)
@@ -145,8 +151,6 @@ class _Door(PageDoor):
 
     async def why(self, request: Request, customer_id: str) -> Response:
         """Show every decision with its reason, grouped by what it was about."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self._sheet(customer_id)
         tz = zone(found.who.root.zone or "") or page_words.UTC_ZONE
         groups = page_words.by_subject(found)
@@ -181,8 +185,6 @@ class _Door(PageDoor):
 
     async def journeys(self, request: Request) -> Response:
         """Show every journey with the people at each step."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self.read(lambda s: overview.journeys(s, programs=self._programs))
         return self.show(request, "journeys.html", found=found, here="journeys")
 
@@ -192,8 +194,6 @@ class _Door(PageDoor):
         status: Literal["awaiting_customer", "open", "closed"] | None = None,
     ) -> Response:
         """Show what people of ours must see to."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self.read(lambda s: overview.cases(s, status=status))
         counts = await self.read(overview.case_counts)
         values = {"found": found, "counts": counts, "chosen": status, "tz": page_words.UTC_ZONE}
@@ -201,23 +201,16 @@ class _Door(PageDoor):
 
     async def events(self, request: Request) -> Response:
         """Show what waits for an order, a time or a repair."""
-        if (away := self.sign_in_first(request)) is not None:
-            return away
         found = await self.read(lambda s: overview.events(s, status="parked"))
         values = {"found": found, "tz": page_words.UTC_ZONE}
         return self.show(request, "events.html", here="events", **values)
 
 
+def _first(grant: Grant) -> str:
+    """The first page that somebody may see."""
+    return next(path for area, path in PAGES.items() if area in grant.areas)
+
+
 async def _form(request: Request) -> dict[str, str]:
-    _same_origin(request)
+    check_same_origin(request)
     return edge.form_of(await edge.body_of(request, limit=MOST_FORM_BYTES))
-
-
-def _same_origin(request: Request) -> None:
-    """Refuse a form that another site sends; SameSite=Strict does so too, this says it again."""
-    origin = request.headers.get("origin")
-    fetched = request.headers.get("sec-fetch-site", "same-origin")
-    if fetched not in ("same-origin", "none") or (
-        origin not in (None, "null") and urlsplit(origin or "").netloc != request.url.netloc
-    ):
-        raise HTTPException(403, "This form was sent from another site.")

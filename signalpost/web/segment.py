@@ -3,8 +3,8 @@
 ``POST /v1/{batch,import,track,identify,page,screen,group,alias}`` and the one-letter forms. The answer
 is exactly 200 with ``{"success": true}`` once everything is committed. As with Segment, an event that
 cannot be acted on is still answered 200: it is on the record, parked with its reason. 400 is for
-malformed JSON and for events over 32 KB, 413 for a body over 500 KB, 401 for a wrong write key; then
-nothing of the request was kept.
+malformed JSON and for events over 32 KB, 413 for a body over 500 KB, 401 for a wrong key, 403 for a
+fraud signal without a key of the scope ``risk``, 429 for too many; then nothing of the request was kept.
 """
 
 import hashlib
@@ -17,11 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from signalpost.domain.access import Area
 from signalpost.domain.events import moment, snake, well_formed
 from signalpost.record.base import new_id
 from signalpost.services.intake.signals import Signal
 from signalpost.web import bodies
 from signalpost.web.committer import Committer
+from signalpost.web.doorkeeper import Doorkeeper, declared
 from signalpost.web.errors import Problem
 
 SOURCE = "segment"
@@ -81,31 +83,34 @@ _REFERENCES = {"order_id", "payment_id", "charge_id"}
 _SUCCESS = b'{"success": true}'
 
 
-def routes(committer: Committer, *, write_key: str) -> list[BaseRoute]:
+def routes(committer: Committer, *, doorkeeper: Doorkeeper) -> list[BaseRoute]:
     """Return the routes of the tracking API."""
 
     async def take(request: Request) -> Response:
         try:
-            return await _take(request, committer, write_key)
+            return await _take(request, committer, doorkeeper)
         except Problem as problem:
             return problem.response()
 
     return [
-        Route(f"/v1/{kind}{slash}", take, methods=["POST"], name=f"segment.{kind}")
+        declared(
+            Route(f"/v1/{kind}{slash}", take, methods=["POST"], name=f"segment.{kind}"),
+            area=Area.SIGNALS,
+        )
         for kind in (*_BATCHES, "track", *CALLS, *_LETTERS)
         for slash in ("", "/")
     ]
 
 
-async def _take(request: Request, committer: Committer, write_key: str) -> Response:
+async def _take(request: Request, committer: Committer, doorkeeper: Doorkeeper) -> Response:
     user = bodies.basic_user(request)
-    if user is not None and not bodies.same(user, write_key):
-        raise bodies.unauthorised()
+    grant = await doorkeeper.sender(request, user) if user is not None else None
     body = bodies.parse(await bodies.read(request, limit=LARGEST_BODY))
     if not isinstance(body, dict):
         raise Problem(400, "the body must be a JSON object")
-    if user is None and not bodies.same(body.get("writeKey"), write_key):
-        raise bodies.unauthorised()
+    if grant is None:
+        key = body.get("writeKey")
+        grant = await doorkeeper.sender(request, key if isinstance(key, str) else None)
     kind = request.url.path.strip("/").rsplit("/", 1)[-1]
     kind = _LETTERS.get(kind, kind)
     items = _items(body) if kind in _BATCHES else [body]
@@ -116,6 +121,9 @@ async def _take(request: Request, committer: Committer, write_key: str) -> Respo
         read(item, kind=implied, sent_at=sent_at, now=now, where=f"batch[{place}]")
         for place, item in enumerate(items)
     ]
+    doorkeeper.count_signals(grant, signals)
+    for place, signal in enumerate(signals):
+        doorkeeper.check_signal(grant, signal.name, where=f"batch[{place}]")
     await committer.submit(signals)
     return Response(_SUCCESS, media_type="application/json")
 

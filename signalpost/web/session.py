@@ -1,37 +1,38 @@
-"""Who may read: the API key as a bearer token, or a session that was opened with it.
+"""Sessions of browsers and the tickets that open them: signed, bound to a key, and ended with it.
 
-A session is a signed cookie; it ends after twelve hours, and at once when the key is changed. A
-ticket is what ``signalpost up`` prints: it opens a session within a quarter of an hour. It travels in
-the fragment of a link, which browsers keep to themselves, and is spent by a POST.
+A session is a signed cookie; it ends after twelve hours, and at once when its key is changed, revoked
+or has expired. It holds no rights of its own: it names the key it was opened with, and may what that
+key may now. A ticket is what ``signalpost up`` prints: it opens a session within a quarter of an hour.
+It travels in the fragment of a link, which browsers keep to themselves, and is spent by a POST.
 """
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastapi import Request, Response
+from fastapi import Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from signalpost.bootstrap import Signalpost
+from signalpost.domain.access import Grant
+from signalpost.services.access.keyring import seal_of
+from signalpost.services.access.keys import hash_of
 from signalpost.settings import Settings
-from signalpost.web import bodies
 
 COOKIE = "signalpost_session"
 SESSION_SECONDS = 12 * 3600
 TICKET_SECONDS = 15 * 60
+API_KEY = "api_key"  #: the id of the installation's own key
+
+Named = tuple[str, str]  #: the id of a key, and its seal
 
 
-def _signer(settings: Settings, salt: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(list(settings.links_signed_with), salt=f"signalpost.{salt}")
-
-
-def _print_of(settings: Settings) -> str:
-    """Something that changes with the API key and does not tell it."""
-    return hashlib.sha256(settings.keys["api_key"].encode()).hexdigest()[:16]
+def _signer(secrets: Sequence[str], salt: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(list(secrets), salt=f"signalpost.{salt}")
 
 
 def ticket(settings: Settings) -> str:
     """Make a ticket that opens a session within 15 minutes."""
-    return str(_signer(settings, "ticket").dumps(_print_of(settings)))
+    seal = seal_of(hash_of(settings.keys["api_key"]))
+    return str(_signer(settings.links_signed_with, "ticket").dumps([API_KEY, seal]))
 
 
 def login_link(settings: Settings, page: str = "/customers") -> str:
@@ -40,47 +41,44 @@ def login_link(settings: Settings, page: str = "/customers") -> str:
 
 
 @dataclass(frozen=True)
-class Doorkeeper:
-    """Lets readers in."""
+class Sessions:
+    """Opens and reads sessions."""
 
-    settings: Settings
+    secrets: tuple[str, ...]
+    secure: bool  #: whether the cookie goes over https only
 
-    @classmethod
-    def of(cls, signalpost: Signalpost) -> "Doorkeeper":
-        """Make the doorkeeper of this product."""
-        return cls(signalpost.settings)
-
-    def knows(self, request: Request) -> bool:
-        """Tell whether the request may read the record."""
-        if given := bodies.bearer(request):
-            return bodies.same(given, self.settings.keys["api_key"])
-        return self._signed("session", request.cookies.get(COOKIE, ""), SESSION_SECONDS)
-
-    def accepts(self, given: str) -> bool:
-        """Tell whether what somebody brought is the API key or a ticket."""
-        is_key = bodies.same(given, self.settings.keys["api_key"])
-        return is_key or self._signed("ticket", given, TICKET_SECONDS)
-
-    def open(self, response: Response) -> None:
-        """Open a session."""
+    def open(self, response: Response, grant: Grant) -> None:
+        """Open a session for whom a key let in."""
         response.set_cookie(
             COOKIE,
-            str(_signer(self.settings, "session").dumps(_print_of(self.settings))),
+            str(_signer(self.secrets, "session").dumps([grant.key_id, grant.seal])),
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",
-            secure=self.settings.base_url.startswith("https://"),
+            secure=self.secure,
         )
 
     def close(self, response: Response) -> None:
         """End the session of this browser."""
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self.secure)
 
-    def _signed(self, salt: str, token: str, seconds: int) -> bool:
+    def read(self, cookie: str) -> Named | None:
+        """Tell the key that a session was opened with; None when it is none of ours, or too old."""
+        return self._read("session", cookie, SESSION_SECONDS)
+
+    def read_ticket(self, given: str) -> Named | None:
+        """Tell the key that a ticket stands for; None when it is none of ours, or too old."""
+        return self._read("ticket", given, TICKET_SECONDS)
+
+    def _read(self, salt: str, token: str, seconds: int) -> Named | None:
         if not token:
-            return False
+            return None
         try:
-            said = _signer(self.settings, salt).loads(token, max_age=seconds)
+            said = _signer(self.secrets, salt).loads(token, max_age=seconds)
         except BadSignature:
-            return False
-        return isinstance(said, str) and bodies.same(said, _print_of(self.settings))
+            return None
+        match said:
+            case [str(key_id), str(seal)]:
+                return key_id, seal
+            case _:
+                return None

@@ -25,6 +25,7 @@ from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
 from signalpost.services.inbound import receipts, replies
 from signalpost.web import edge
+from signalpost.web.doorkeeper import Doorkeeper, Route
 
 #: SendGrid sends up to 30 seconds of events; Twilio's forms are small.
 MOST_EVENTS_BYTES = 8 * 1024 * 1024
@@ -37,10 +38,19 @@ def _nothing() -> None:
     """Nobody to wake: the worker polls."""
 
 
-def router(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothing) -> APIRouter:
+def router(
+    signalpost: Signalpost,
+    *,
+    doorkeeper: Doorkeeper,
+    on_commit: Callable[[], None] = _nothing,
+) -> APIRouter:
     """Make the webhooks; ``on_commit`` is called when something was written that a worker may await."""
     door = _Door(signalpost, on_commit)
-    routes = APIRouter(include_in_schema=False)
+    routes = APIRouter(
+        include_in_schema=False,
+        route_class=Route,
+        dependencies=[doorkeeper.public("the vendor's signature over the raw body")],
+    )
     for path in dict.fromkeys(("/webhooks/sendgrid/events", SENDGRID_EVENTS)):
         routes.add_api_route(path, door.sendgrid_events, methods=["POST"])
     routes.add_api_route(TWILIO_STATUS, door.twilio_status, methods=["POST"])

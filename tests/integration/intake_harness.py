@@ -14,10 +14,14 @@ from sqlmodel import Session, select
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from signalpost.domain.access import Area
 from signalpost.record.database import Database
 from signalpost.record.events import Event
+from signalpost.services.access.keyring import BuiltIn, Keyring
 from signalpost.services.intake.signals import Arrival, SignalPolicy
 from signalpost.web import intake
+from signalpost.web.doorkeeper import Doorkeeper
+from signalpost.web.session import Sessions
 
 WRITE_KEY = "write-key"
 SECRETS = ("whsec_b2xkIHNlY3JldCBvZiBvdXJz", "whsec_bmV3IHNlY3JldCBvZiBvdXJz")
@@ -39,9 +43,16 @@ class Intake:
             on_commit=self._note,
         )
         self.app = Starlette(
-            routes=intake.routes(self.committer, write_key=WRITE_KEY, webhook_secrets=SECRETS)
+            routes=intake.routes(self.committer, doorkeeper=self._door(), webhook_secrets=SECRETS)
         )
         self.client = TestClient(self.app)
+
+    def _door(self) -> Doorkeeper:
+        own = BuiltIn("write_key", WRITE_KEY, frozenset({Area.SIGNALS, Area.FRAUD_SIGNALS}))
+        ring = Keyring(
+            database=self.database, built_in=(own,), clock=lambda: self.now or datetime.now(UTC)
+        )
+        return Doorkeeper(keyring=ring, sessions=Sessions(("secret",), secure=False))
 
     def _react(self, session: Session, arrivals: Sequence[Arrival], now: datetime) -> None:
         self.arrivals += arrivals

@@ -42,6 +42,7 @@ def open_site(folder: Path) -> Iterator[Site]:
         database_url=f"sqlite:///{folder / 'record.db'}",
         api_key=KEY,
         templates=templates(folder),
+        hosts="testserver",
     )
     product = bootstrap.build(settings, journeys=())
     product = replace(product, programs={"fraud-alert": PROGRAM})

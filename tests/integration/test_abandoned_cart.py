@@ -345,6 +345,7 @@ def test_the_agents_page_shows_the_cart_and_the_question(tmp_path):
         database_url=f"sqlite:///{tmp_path / 'stage.db'}",
         api_key="read-key-of-the-tests",
         templates=Path("templates"),
+        hosts="testserver",
     )
     product = bootstrap.build(settings, journeys=JOURNEYS)
     try:

@@ -20,6 +20,7 @@ from signalpost.record.enrolments import Enrolment
 from signalpost.record.receipts import Answer, Question
 from signalpost.testing import Stage
 from signalpost.web import links
+from signalpost.web.doorkeeper import Doorkeeper
 from tests.integration.what_comes_back import NOW, Shop
 
 SUBJECT = {"subject": ["How did we do at ", {"slot": "s0"}, "?"]}
@@ -208,7 +209,7 @@ def door(stage: Stage, folder: Path) -> TestClient:
     built.database.close()
     api = FastAPI()
     own = replace(built, database=stage.database, desk=stage.desk)
-    api.include_router(links.router(own))
+    api.include_router(links.router(own, doorkeeper=Doorkeeper.of(own)))
     return TestClient(api)
 
 

@@ -28,6 +28,7 @@ from signalpost.record.enrolments import Enrolment, JourneyVersion
 from signalpost.record.messages import Delivery, InAppItem, Message, MessageVariant
 from signalpost.record.receipts import Question
 from signalpost.web import inbox, links, webhooks
+from signalpost.web.doorkeeper import Doorkeeper
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 PUBLIC = "https://hooks.shop.example"
@@ -52,9 +53,10 @@ class Shop:
         )
         self.commits = 0
         api = FastAPI()
-        api.include_router(webhooks.router(self.app, on_commit=self._committed))
-        api.include_router(inbox.router(self.app, on_commit=self._committed))
-        api.include_router(links.router(self.app, on_commit=self._committed))
+        door = {"doorkeeper": Doorkeeper.of(self.app), "on_commit": self._committed}
+        api.include_router(webhooks.router(self.app, **door))
+        api.include_router(inbox.router(self.app, **door))
+        api.include_router(links.router(self.app, **door))
         self.api = api
         self.client = TestClient(api, base_url=PUBLIC, raise_server_exceptions=False)
 
