@@ -74,13 +74,13 @@ def _leave(loop: "_Loop") -> None:
 
 
 def register(settings: Settings) -> list[str]:
-    """Make the work pool, its queues and the deployments of journeys and campaigns in Prefect.
+    """Make work pool, queues, the deployments of journeys and campaigns, and automations in Prefect.
 
     Gives what an operator should know, in sentences: a campaign's file that cannot be read, one that
-    is gone, a schedule that was changed in Prefect and so stays.
+    is gone, a schedule that was changed in Prefect and so stays, an automation that lacks a block.
 
     Raises:
-        ConfigurationError: a deployment is wrong.
+        ConfigurationError: a deployment or an automation is wrong.
         httpx.HTTPError: Prefect does not answer.
     """
     _prepare(settings, {})
@@ -88,6 +88,7 @@ def register(settings: Settings) -> list[str]:
 
     from signalpost.content import Catalogue
     from signalpost.content.campaigns import load as load_campaigns
+    from signalpost.worker import automations
     from signalpost.worker.campaign_deployments import everything, files_in
     from signalpost.worker.registering import tell_prefect
 
@@ -97,12 +98,13 @@ def register(settings: Settings) -> list[str]:
 
     async def tell() -> list[str]:
         async with get_client() as client:
-            return await tell_prefect(
+            notes = await tell_prefect(
                 client,
                 deployments=declared,
                 folder=Path.cwd(),
                 broken=files_in(settings.campaigns),
             )
+            return [*notes, *await automations.register(client, automations.read())]
 
     return [*(str(one) for one in campaigns.problems), *asyncio.run(tell())]
 
