@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from signalpost.content import engine, mail
+from signalpost.content import bounds, engine, mail
 from signalpost.content.errors import Problem
 from signalpost.content.locales import fallbacks
 from signalpost.domain.text import Slot
@@ -110,8 +110,8 @@ class Compiler:
         except OSError:
             self.report(name, 1, "file", "the file cannot be read", "check that it is there")
             return None
-        if len(text) > engine.LARGEST_SOURCE:
-            says = f"the file is longer than {engine.LARGEST_SOURCE} characters"
+        if len(text) > bounds.LARGEST_SOURCE:
+            says = f"the file is longer than {bounds.LARGEST_SOURCE} characters"
             self.report(name, 1, "file", says, "shorten it")
             return None
         return Source(name, text.removeprefix("\ufeff"))
@@ -130,6 +130,14 @@ class Compiler:
         except RecursionError:
             says = "the template is nested too deep"
             self.report(source.file, source.line, "syntax", says, "flatten it")
+            return None
+        except ValueError:  # Python's own limit, on the digits of a number
+            says = "a number in the template is too long"
+            self.report(source.file, source.line, "syntax", says, "shorten it")
+            return None
+        if (found := bounds.too_much(tree)) is not None:
+            line, says, remedy = found
+            self.report(source.file, source.line + line - 1, "syntax", says, remedy)
             return None
         for line, *rest in engine.findings(tree, known):
             self.report(source.file, source.line + line - 1, *rest)

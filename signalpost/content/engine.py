@@ -6,7 +6,7 @@ deep over lists that facts bound.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from jinja2 import StrictUndefined, nodes
 from jinja2 import filters as jinja_filters
@@ -15,12 +15,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from signalpost.content import formats
+from signalpost.content import bounds, formats
 from signalpost.content.errors import MissingFact
-
-LONGEST_RANGE = 100  #: numbers that ``range`` gives at most
-LARGEST_PART = 200_000  #: characters that one slot may grow to
-LARGEST_SOURCE = 200_000  #: characters of one template file
 
 Block = Callable[[Context], Iterator[str]]
 
@@ -47,13 +43,6 @@ class Absent(StrictUndefined):
         return False
 
 
-def _range(*args: int) -> range:
-    numbers = range(*args)
-    if len(numbers) > LONGEST_RANGE:
-        raise OverflowError(f"range is limited to {LONGEST_RANGE}")
-    return numbers
-
-
 def _clip(value: str, length: int) -> str:
     """Template filter ``clip``: at most so many characters, with ``...`` where it was cut."""
     text = str(value)
@@ -78,7 +67,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "last": jinja_filters.do_last,
     "length": jinja_filters.FILTERS["length"],
     "count": jinja_filters.FILTERS["count"],
-    "join": jinja_filters.FILTERS["join"],
+    "join": bounds.join,
     "clip": _clip,
 }
 _TESTS = ("defined", "undefined", "none", "number", "string", "odd", "even", "divisibleby")
@@ -106,8 +95,8 @@ def environment(*, html: bool) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         cache_size=0,
     )
-    env.globals = {"range": _range}
-    env.filters = dict(_FILTERS)
+    env.globals = {"range": bounds.limited_range}
+    env.filters = {**_FILTERS, bounds.EACH: bounds.each}
     env.tests = {name: env.tests[name] for name in (*_TESTS, *_COMPARES)}
     return env
 
@@ -121,6 +110,7 @@ def compile_blocks(
     """Compile each named expression or control block to a function of its own, in one module."""
     blocks: list[nodes.Node] = []
     for slot, node in bodies.items():
+        bounds.guard_loops(node)
         body = node if isinstance(node, nodes.Stmt) else nodes.Output([node], lineno=node.lineno)  # type: ignore[list-item]
         blocks.append(nodes.Block(slot, [body], False, False, lineno=node.lineno))
     tree = nodes.Template(blocks, lineno=1)
@@ -194,23 +184,10 @@ def _row_getter(name: str, key: str) -> Callable[[Mapping[str, Any]], Any] | Non
     return get
 
 
-def run(block: Block, context: Context) -> str:
+def run(block: Block, scope: bounds.Scope) -> str:
     """Return what a compiled block writes; raises ``OverflowError`` when it writes too much."""
-    chunks = list(_bounded(block(context)))
+    chunks = list(bounds.counted(block(scope)))
     return chunks[0] if len(chunks) == 1 else "".join(chunks)
-
-
-def _bounded(chunks: Iterator[str]) -> Iterator[str]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > LARGEST_PART:
-            _too_large()
-        yield chunk
-
-
-def _too_large() -> NoReturn:
-    raise OverflowError(f"more than {LARGEST_PART} characters")
 
 
 Finding = tuple[int, str, str, str]  # line, rule, what is wrong, what to do

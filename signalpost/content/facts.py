@@ -14,6 +14,7 @@ from signalpost.content.formats import Day, Moment, Money, Number, Row, Whole
 from signalpost.content.sms import one_line
 
 _LONGEST_TEXT, _LONGEST_LIST, _DEEPEST = 500, 500, 4
+_MOST_VALUES = 10_000  #: in a list, with everything that stands in it
 _CODE = re.compile(r"[^\s<>\"'`\\]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -46,6 +47,10 @@ class Fact:
     shown: bool = True
 
 
+class _TooManyError(Exception):
+    """A list holds more than is ever shown: not the list of a shop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """In whose locale and zone values are written, and to which hosts a fact may link."""
@@ -62,7 +67,7 @@ def read(fact: Fact, value: Any, place: Place) -> Any:
     """
     try:
         return _READERS[fact.type](value, place)
-    except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError):
+    except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, _TooManyError):
         raise MissingFact(fact.name, bad=True) from None
 
 
@@ -148,18 +153,22 @@ def _day(value: Any, place: Place) -> Day:
 def _list(value: Any, place: Place) -> list[Any]:
     if not isinstance(value, list) or not value or len(value) > _LONGEST_LIST:
         raise ValueError("not a list, or an empty or endless one")
-    return [_item(item, place, 1) for item in value]
+    left = [_MOST_VALUES]
+    return [_item(item, place, 1, left) for item in value]
 
 
-def _item(value: Any, place: Place, depth: int) -> Any:
+def _item(value: Any, place: Place, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if left[0] < 0:
+        raise _TooManyError
     if depth > _DEEPEST:
         raise ValueError("nested too deep")
     if isinstance(value, Mapping):
         if value.keys() == {"amount", "currency"}:
             return _money(value, place)
-        return _row(value, place, depth)
+        return _row(value, place, depth, left)
     if isinstance(value, list):
-        return [_item(item, place, depth + 1) for item in value[:_LONGEST_LIST]]
+        return [_item(item, place, depth + 1, left) for item in value[:_LONGEST_LIST]]
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -169,7 +178,7 @@ def _item(value: Any, place: Place, depth: int) -> Any:
     return text(value)
 
 
-def _row(value: Mapping[Any, Any], place: Place, depth: int) -> Row:
+def _row(value: Mapping[Any, Any], place: Place, depth: int, left: list[int]) -> Row:
     """Return an object of a list; a field that cannot be shown is absent, the others stay.
 
     Shops send prices, pictures and long descriptions along; none of them may stop a confirmation.
@@ -179,7 +188,7 @@ def _row(value: Mapping[Any, Any], place: Place, depth: int) -> Row:
         if field is None or field == "":
             continue
         try:
-            known[str(key)] = _item(field, place, depth + 1)
+            known[str(key)] = _item(field, place, depth + 1, left)
         except (ValueError, TypeError, KeyError, ArithmeticError):
             continue
     return Row(known)

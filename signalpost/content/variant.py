@@ -8,11 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
-from signalpost.content import engine
+from signalpost.content import bounds, engine
 from signalpost.content.compile import Slots
 from signalpost.content.errors import MissingFact, RenderFailed
 from signalpost.content.sms import one_line, to_gsm, without_controls
@@ -77,16 +76,21 @@ class Program:
     def run(self, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the value of every slot."""
         values: dict[str, str] = {}
-        name = ""
+        name, size = "", 0
         try:
             for group in self._groups:
                 clean, write = group.clean, group.write
                 for name, get in group.plain:
                     values[name] = clean(str(write(get(context))))
                 if group.blocks:
-                    scope = Context(group.env, {**group.env.globals, **context}, self._name, {})
+                    known = {**group.env.globals, **context}
+                    scope = bounds.Scope(group.env, known, self._name, {})
                     for name, block in group.blocks:
-                        values[name] = clean(engine.run(block, scope))
+                        written = engine.run(block, scope)
+                        size += len(written)
+                        values[name] = clean(written)
+                    if size > bounds.LARGEST_MESSAGE:
+                        bounds.too_large()
         except MissingFact:
             raise
         except Exception as error:
