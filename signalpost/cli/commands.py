@@ -117,11 +117,16 @@ def deploy() -> None:
 
 
 @app.command(rich_help_panel=LOOK)
-def doctor(json: Json = False) -> None:
+def doctor(
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the installation that runs; nothing is sent.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Say what is configured, reachable and wrong, and what to do about it."""
     from signalpost.cli.doctor import doctor as run
 
-    run(json=json)
+    run(json=json, live=live)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -34,9 +34,9 @@ class Check:
     remedy: str = ""
 
 
-def doctor(*, json: bool) -> None:
-    """Look at everything; ends with 1 when something is wrong."""
-    checks = list(examine())
+def doctor(*, json: bool, live: bool = False) -> None:
+    """Look at everything, or at what runs; ends with 1 when something is wrong."""
+    checks = list(_running() if live else examine())
     wrong = any(check.state == WRONG for check in checks)
     if json:
         say.as_json({"ok": not wrong, "checks": [asdict(check) for check in checks]})
@@ -51,6 +51,12 @@ def doctor(*, json: bool) -> None:
         say.out.print(table)
     if wrong:
         sys.exit(say.WRONG)
+
+
+def _running() -> Iterator[Check]:
+    from signalpost.cli import doctor_live
+
+    yield from doctor_live.examine(settings_.load())
 
 
 def examine() -> Iterator[Check]:

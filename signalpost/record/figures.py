@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, and_, exists, func, or_, select
 from sqlalchemy import Table as SqlTable
 from sqlmodel import Session
 
-from signalpost.domain.vocabulary import Lane, MessageStatus
+from signalpost.domain.vocabulary import DeliveryStatus, Lane, MessageStatus
 from signalpost.record.base import table_of
 from signalpost.record.campaigns import CampaignAct, CampaignRun, CampaignShard
 from signalpost.record.cases import Case
@@ -20,7 +20,7 @@ from signalpost.record.customers import Customer
 from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
-from signalpost.record.messages import Message
+from signalpost.record.messages import Delivery, Message
 from signalpost.record.receipts import ReceiptRow
 
 #: Rows that one question looks at, at most. What is counted says "so many, or more".
@@ -29,7 +29,7 @@ MOST = 10_000
 _e, _m, _d = table_of(Enrolment), table_of(Message), table_of(DecisionRow)
 _r, _s, _a = table_of(CampaignRun), table_of(CampaignShard), table_of(CampaignAct)
 _v, _t, _k = table_of(Event), table_of(ReceiptRow), table_of(Case)
-_c = table_of(Customer)
+_c, _y = table_of(Customer), table_of(Delivery)
 
 #: Runs that an operator has an eye on.
 _OPEN_RUNS = ("awaiting_approval", "approved", "running", "paused")
@@ -134,6 +134,19 @@ def last_receipts(session: Session) -> dict[str, datetime]:
     """Give when each provider's webhook last came, of those among the newest receipts."""
     newest = select(_t.c.provider, _t.c.received_at).order_by(_t.c.id.desc()).limit(MOST).subquery()
     query = select(newest.c.provider, func.max(newest.c.received_at)).group_by(newest.c.provider)
+    return {provider: at for provider, at in session.execute(query)}  # noqa: C416 - rows
+
+
+def last_accepted(session: Session) -> dict[str, datetime]:
+    """Give when each provider last took a message, of those among the newest hand-overs."""
+    newest = (
+        select(_y.c.provider, _y.c.settled_at)
+        .where(_y.c.status == DeliveryStatus.ACCEPTED)
+        .order_by(_y.c.id.desc())
+        .limit(MOST)
+        .subquery()
+    )
+    query = select(newest.c.provider, func.max(newest.c.settled_at)).group_by(newest.c.provider)
     return {provider: at for provider, at in session.execute(query)}  # noqa: C416 - rows
 
 
