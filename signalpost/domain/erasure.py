@@ -27,8 +27,8 @@ class Eraser(Protocol):
 
     name: str
 
-    async def erase(self, *, emails: Sequence[str], provider_ids: Sequence[str]) -> Erased:
-        """Have the vendor forget these addresses and messages.
+    async def erase(self, *, addresses: Sequence[str], provider_ids: Sequence[str]) -> Erased:
+        """Have the vendor forget these messages, and what it knows by the addresses it understands.
 
         Raises:
             NotErasedError: not now. Its text names no address.

@@ -1,12 +1,12 @@
 """Everything the post office knows, rebuilt from its log: mails, texts, opt-outs, suppressions."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from signalpost.postoffice import mail_text
+from signalpost.postoffice import forgetting, mail_text
 from signalpost.postoffice.log import Entry
 from signalpost.postoffice.segments import count_segments
 
@@ -153,6 +153,20 @@ class Book:
     def opened_hook(self, webhook_id: str) -> bool:
         """Say whether this outgoing webhook of the product came before."""
         return webhook_id in self.hooks
+
+    def forget(self, emails: Collection[str]) -> int:
+        """Forget whom mails went to, and what they said to them; gives how many mails it were."""
+        count = 0
+        for email in {one.lower() for one in emails}:
+            self.suppressed.pop(email, None)
+            for mail in self.by_email.pop(email, ()):
+                mail.request.payload = forgetting.request_without(mail.request.payload, {email})
+                mail.email, mail.name = forgetting.ERASED, ""
+                mail.history = [{"event": f["event"], "at": f["at"]} for f in mail.history]
+                self.by_email[forgetting.ERASED].append(mail)
+                count += 1
+        self.mail_version += 1
+        return count
 
     # -- mail ---------------------------------------------------------------------------------
 

@@ -97,6 +97,39 @@ class Log:
             view = view[os.write(self._file, view) :]
         os.fsync(self._file)
 
+    async def rewrite(self, change: Callable[[Entry], Entry]) -> None:
+        """Write the whole file anew with every entry changed; what is added meanwhile comes after."""
+        while self._writing is not None or self._pending:
+            await self.settle()
+            if self._writing is not None:  # somebody else writes it anew
+                await asyncio.shield(self._writing)
+        self._writing = asyncio.create_task(self._rewrite(change))
+        await asyncio.shield(self._writing)
+
+    async def _rewrite(self, change: Callable[[Entry], Entry]) -> None:
+        try:
+            old = self._file
+            self._file, self._offsets, self._end = await asyncio.to_thread(self._anew, change)
+            os.close(old)
+        finally:
+            self._writing = None
+
+    def _anew(self, change: Callable[[Entry], Entry]) -> tuple[int, "array[int]", int]:
+        draft = self._path.with_name(f"{self._path.name}.anew")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        file = os.open(draft, flags, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        offsets, end = array("Q"), 0
+        with self._path.open("rb") as lines, os.fdopen(os.dup(file), "wb") as out:
+            for line in lines:
+                data = orjson.dumps(change(orjson.loads(line))) + b"\n"
+                out.write(data)
+                offsets.append(end)
+                end += len(data)
+        os.fsync(file)
+        draft.replace(self._path)
+        return file, offsets, end
+
     def read(self, *, after: int, limit: int) -> list[Entry]:
         """Return up to ``limit`` entries that are on disk, numbered above ``after``."""
         last = min(self._durable, after + limit)

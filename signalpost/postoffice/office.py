@@ -1,5 +1,6 @@
 """The parts of one post office, put together."""
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -48,6 +49,11 @@ class Office:
         if not self.config.keep:
             return {}
         return await self.courier.record(kind, fields)
+
+    async def forget(self, change: Callable[[Entry], Entry]) -> None:
+        """Have the log say less than it did."""
+        if self.config.keep:
+            await self.log.rewrite(change)
 
 
 def office_of(request: Request) -> Office:

@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from signalpost.postoffice import faults
+from signalpost.postoffice import faults, forgetting
 from signalpost.postoffice.book import Mail
 from signalpost.postoffice.http import TooLargeError, json_response, read_body
 from signalpost.postoffice.mail_rules import (
@@ -30,13 +31,18 @@ _TOO_LARGE = """<html>
 <body><center><h1>413 Request Entity Too Large</h1></center><hr><center>nginx</center></body>
 </html>
 """
-_SCOPES = ["mail.send", "mail.batch.create", "messages.read", "user.webhooks.event.settings.read"]
+_SCOPES = [
+    *("mail.send", "mail.batch.create", "messages.read", "user.webhooks.event.settings.read"),
+    *("recipients.erasejob.create", "recipients.erasejob.read"),
+]
 _CONDITION = re.compile(
     r"\s*(sg_message_id|subject|to_email|status|reason|categories|sg_message_id_created_at)"
     r"\s*(=|>=|<=|>|<|IN)\s*(.+?)\s*",
     re.IGNORECASE | re.DOTALL,
 )
 
+_MOST_ERASED = 5_000
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -52,6 +58,7 @@ def routes() -> list[Route]:
         Route("/v3/logs/{mail_id}", _keyed(read_log)),
         Route("/v3/suppression/{kind}/{email}", _keyed(lift), methods=["DELETE"]),
         Route("/v3/asm/suppressions/global/{email}", _keyed(lift), methods=["DELETE"]),
+        Route("/v3/recipients/erasejob", _keyed(erase), methods=["POST"]),
         Route("/v3/{rest:path}", _keyed(not_here), methods=_EVERY_METHOD),
     ]
 
@@ -175,6 +182,30 @@ async def lift(request: Request) -> Response:
         return errors([refusal("resource not found")], 404)
     await office.record("mail.suppression_lifted", email=email)
     return Response(status_code=204)
+
+
+async def erase(request: Request) -> Response:
+    """Take a job that erases recipients (5,000 addresses or 256 KB), and do it at once."""
+    office = office_of(request)
+    try:
+        wish = orjson.loads(await read_body(request, limit=256 * 1024))
+    except (TooLargeError, orjson.JSONDecodeError):
+        wish = None
+    emails = wish.get("email_addresses") if isinstance(wish, dict) else None
+    if not isinstance(emails, list) or not 1 <= len(emails) <= _MOST_ERASED:
+        return errors([refusal("email_addresses must hold 1 to 5000 addresses", "email_addresses")])
+    wrong = [one for one in emails if not isinstance(one, str) or not _ADDRESS.fullmatch(one)]
+    if wrong:
+        said = "an email_address is not valid"
+        return errors([refusal(said, "email_addresses") for _ in wrong[:20]])
+    fault = office.faults.take("sendgrid", set(emails)) if office.faults else None
+    if fault:
+        return await _go_wrong(request, office, fault)
+    job = str(uuid.uuid4())
+    mails = office.book.forget(emails)
+    await office.record("mail.erased", job_id=job, addresses=len(emails), mails=mails)
+    await office.forget(forgetting.mail_of(emails))
+    return json_response({"job_id": job}, 202)
 
 
 async def search_logs(request: Request) -> Response:

@@ -20,6 +20,7 @@ _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 _CONTENT = re.compile(r"HX[0-9a-fA-F]{32}")
 
 _MESSAGES = {
+    20009: "Cannot delete this Message: it is still under way",
     20003: "Authenticate",
     20404: "The requested resource was not found",
     20429: "Too Many Requests",
@@ -48,7 +49,7 @@ _MESSAGES = {
     35114: "SendAt must be between 15 minutes and 35 days in the future",
     35118: "MessagingServiceSid is required to schedule a message",
 }
-_STATUSES = {20003: 401, 20404: 404, 20429: 429, 20500: 500, 30409: 409}
+_STATUSES = {20003: 401, 20009: 409, 20404: 404, 20429: 429, 20500: 500, 30409: 409}
 
 
 @dataclass(frozen=True, slots=True)

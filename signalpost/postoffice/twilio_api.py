@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signalpost.postoffice import faults
+from signalpost.postoffice import faults, forgetting
 from signalpost.postoffice.book import FINAL_SMS, Sms
 from signalpost.postoffice.http import TooLargeError, json_response, read_body, whole_number
 from signalpost.postoffice.office import Office, office_of
@@ -294,15 +294,22 @@ async def change_sms(request: Request) -> Response:
         if sms.status not in FINAL_SMS | {"sent"}:
             return refuse(SmsRefusal(30409))
         await office.record("sms.redacted", sid=sms.sid)
+        await office.forget(forgetting.text_of(sms.sid, party=None))
     return json_response(resource(sms, office.config.twilio_account_sid))
 
 
 async def delete_sms(request: Request) -> Response:
-    """Forget one message (the log keeps what happened)."""
-    sms = _find(request)
+    """Forget one message, unless it is still under way; its line in the log stays, without a word."""
+    office, sms = office_of(request), _find(request)
     if sms is None:
         return refuse(SmsRefusal(20404))
-    await office_of(request).record("sms.deleted", sid=sms.sid)
+    if sms.status not in FINAL_SMS | {"sent"}:
+        return refuse(SmsRefusal(20009))
+    party = sms.party
+    await office.record("sms.deleted", sid=sms.sid)
+    await office.forget(forgetting.text_of(sms.sid, party=party))
+    if party not in office.book.threads:
+        await office.forget(forgetting.number_of(party))
     return Response(status_code=204)
 
 

@@ -29,9 +29,10 @@ class Vendor:
     def __init__(self, name):
         self.name, self.down, self.asked = name, False, []
 
-    async def erase(self, *, emails, provider_ids):
+    async def erase(self, *, addresses, provider_ids):
         if self.down:
             raise NotErasedError(f"{self.name} is down")
+        emails = [one for one in addresses if "@" in one]
         self.asked.append((tuple(emails), tuple(provider_ids)))
         jobs = ("job-1",) if emails else ()
         return Erased(addresses=len(emails), messages=len(provider_ids), job_ids=jobs)

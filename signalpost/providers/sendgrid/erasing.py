@@ -28,13 +28,14 @@ class SendGridEraser:
     def __init__(self, settings: SendGridSettings) -> None:
         self._settings = settings
 
-    async def erase(self, *, emails: Sequence[str], provider_ids: Sequence[str]) -> Erased:
+    async def erase(self, *, addresses: Sequence[str], provider_ids: Sequence[str]) -> Erased:
         """Have SendGrid forget these addresses, everything that was sent to them included.
 
         Raises:
             NotErasedError: SendGrid cannot be reached, or refuses.
         """
         del provider_ids
+        emails = [one for one in addresses if "@" in one]
         left, jobs = iter(emails), []
         while some := list(islice(left, MOST)):
             jobs.append(await asyncio.to_thread(self._ask, some))

@@ -214,8 +214,8 @@ async def _do(
         known = erasing.at_provider(
             session, customer_ids=erasure["customer_ids"], provider=step, since=now - _IN_FLIGHT
         )
-    emails = [one for one in erasure["outstanding"].get("addresses", ()) if "@" in one]
-    done = await eraser.erase(emails=emails, provider_ids=known.ids)
+    addresses = erasure["outstanding"].get("addresses", [])
+    done = await eraser.erase(addresses=addresses, provider_ids=known.ids)
     if known.in_flight:
         raise NotErasedError(f"{known.in_flight} messages are on their way to {step}")
     return _said(done, known)
