@@ -154,7 +154,9 @@ class House:
 
     def mourn(self, names: Collection[str] = ()) -> list[str]:
         """Count who has died since one last looked, and start them again; gives their names."""
-        dead = [r for n, r in self.running.items() if r.code is not None and (not names or n in names)]
+        dead = [
+            r for n, r in self.running.items() if r.code is not None and (not names or n in names)
+        ]
         for one in dead:
             code = one.code or 0
             self.deaths[f"{one.name}:{signal.Signals(-code).name if code < 0 else code}"] += 1

@@ -101,5 +101,3 @@ def postgres(folder: Path) -> Iterator[Any]:
         yield server
     finally:
         server.cleanup()
-
-
