@@ -24,6 +24,7 @@ from signalpost.domain.delivery import Inbound, Receipt
 from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
 from signalpost.services.inbound import receipts, replies
+from signalpost.services.watching import spans
 from signalpost.web import edge
 from signalpost.web.doorkeeper import Doorkeeper, Route
 
@@ -124,6 +125,7 @@ class _Door:
                     now=now,
                     fingerprints=self._desk.forgetting.fingerprints,
                 )
+                spans.of_receipts(session, given=given)
                 reach("receipt.writing")
             return recorded
 
