@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import suppress
 
 from rich.markup import escape
 
@@ -17,6 +18,7 @@ def web(settings: Settings) -> None:
     import uvicorn
 
     from signalpost import bootstrap
+    from signalpost.web import serving
     from signalpost.web.app import create_app
 
     logs.set_up(settings.log_level, shape=settings.log_format)
@@ -25,17 +27,8 @@ def web(settings: Settings) -> None:
     product = bootstrap.build(settings)
     bootstrap.use(product)
     try:
-        uvicorn.run(
-            create_app(product),
-            host=settings.host,
-            port=settings.web_port,
-            log_config=None,
-            access_log=False,  # its lines would hold addresses of links
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=3,
-        )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(serving.config(create_app(product), settings)).run()
     finally:
         product.close()
         traces.close()

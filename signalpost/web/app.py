@@ -29,7 +29,7 @@ from signalpost.web import (
     webhooks,
 )
 from signalpost.web.committer import Committer
-from signalpost.web.doorkeeper import Doorkeeper, Route, declared
+from signalpost.web.doorkeeper import Doorkeeper, Route, check_declared, declared
 from signalpost.web.guard import Guard, hosts_of, is_https
 
 STATIC = Path(__file__).parent / "static"
@@ -71,6 +71,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
         version="0.1.0",
     )
     app.router.route_class = Route
+    app.state.doorkeeper = doorkeeper
     app.add_middleware(Guard, hosts=hosts_of(settings), https=is_https(settings))
     app.router.routes.extend(
         intake.routes(committer, doorkeeper=doorkeeper, webhook_secrets=settings.events_signed_with)
@@ -86,6 +87,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
     app.router.routes.append(declared(static, why="styles and scripts, the same for everybody"))
     _add_signs_of_life(app, signalpost, doorkeeper)
     refusals.add(app)
+    check_declared(app)
     return app
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
-from fastapi.routing import APIRoute
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.access import Area, Grant, area_of_signal
+from signalpost.errors import ConfigurationError
 from signalpost.services.access.keyring import BuiltIn, Keyring
 from signalpost.services.access.keys import PREFIX, parts_of
 from signalpost.services.intake.signals import Signal
@@ -211,6 +212,43 @@ def declared(route: RouteT, *, area: Area | None = None, why: str = "") -> Route
     """Declare the area of a route that is not FastAPI's and sees to it itself, or why it is open."""
     route.door = Door(area=area, why=why)  # type: ignore[attr-defined]
     return route
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A route with its door; None when it declares nothing."""
+
+    path: str
+    methods: frozenset[str]
+    door: Door | None
+
+
+def routes_of(app: FastAPI) -> list[Declared]:
+    """Give every route of an application; of what is mounted, the mount stands for all."""
+    found = []
+    for route in iter_route_contexts(app.routes):
+        doors = [
+            one.dependency
+            for one in getattr(route, "dependencies", None) or ()
+            if isinstance(one.dependency, Door)
+        ]
+        door = doors[0] if doors else getattr(route.original_route, "door", None)
+        found.append(Declared(route.path or "", frozenset(route.methods or {"GET"}), door))
+    return found
+
+
+def check_declared(app: FastAPI) -> None:
+    """Refuse to serve a route that nobody has thought about.
+
+    Raises:
+        ConfigurationError: a route declares neither its area nor why it is open.
+    """
+    for route in routes_of(app):
+        if route.door is None or not (route.door.area or route.door.why):
+            raise ConfigurationError(
+                f"The route {route.path} says neither which area it belongs to nor why it is public; "
+                "give it doorkeeper.needs(area) or doorkeeper.public(why)."
+            )
 
 
 def grant_in(request: Request) -> Grant | None:

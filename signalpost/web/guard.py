@@ -96,7 +96,7 @@ class Guard:
             elif name == b"content-length" and value.isdigit():
                 stated = int(value[:20])
         if len(headers) > MOST_HEADERS or size > MOST_HEADER_BYTES:
-            raise Problem(431, "The headers are too many or too large.", headers=_CLOSE)
+            raise Problem(431, "The headers are too many or too large.")
         if host not in self._known and not self._is_ours(host) and scope["path"] not in _PROBES:
             raise Problem(
                 421,
@@ -119,9 +119,7 @@ class Guard:
         """
         self._bytes += count
         if self._bytes > MOST_BYTES_TOGETHER:
-            raise Problem(
-                503, "Too much is being received at once; send it again.", headers=_AGAIN | _CLOSE
-            )
+            raise Problem(503, "Too much is being received at once; send it again.", headers=_AGAIN)
 
 
 _CLOSE = {"connection": "close"}  #: what is still to come is not waited for
@@ -165,7 +163,7 @@ class _Body:
 
 def too_large(limit: int) -> Problem:
     """Make the refusal of a body over ``limit`` bytes."""
-    return Problem(413, f"The body is larger than {limit:,} bytes; send less.", headers=_CLOSE)
+    return Problem(413, f"The body is larger than {limit:,} bytes; send less.")
 
 
 def hosts_of(settings: Settings) -> set[str]:

@@ -54,10 +54,11 @@ class Front:
 
 
 @contextmanager
-def open_front(folder: Path, database_url: str | None = None) -> Iterator[Front]:
-    """Open the front door over an empty record with the three journeys."""
+def open_front(folder: Path, database_url: str | None = None, **more: Any) -> Iterator[Front]:
+    """Open the front door over an empty record with the three journeys; ``more`` are settings."""
     with Stage(folder=folder, journeys=JOURNEYS, database_url=database_url) as stage:
-        given = settings.load(home=folder, public_url=PUBLIC, write_key=WRITE_KEY, api_key=READ_KEY)
+        said = {"public_url": PUBLIC, "write_key": WRITE_KEY, "api_key": READ_KEY} | more
+        given = settings.load(home=folder, **said)
         built = bootstrap.build(
             given, clock=stage.clock, journeys=JOURNEYS, catalogue=stage.desk.catalogue
         )
