@@ -14,7 +14,7 @@ from signalpost.clock import FileClock, wall_clock
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import load as load_campaigns
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.delivery import Provider
+from signalpost.domain.delivery import Provider, Tracer
 from signalpost.domain.erasure import Forgetting
 from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.gate import Policy
@@ -27,7 +27,9 @@ from signalpost.providers.in_app import InApp
 from signalpost.providers.measured import Measured
 from signalpost.providers.sendgrid import SendGrid, SendGridEraser
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
+from signalpost.providers.sendgrid.tracing import SendGridTracer
 from signalpost.providers.twilio import Twilio, TwilioEraser, TwilioSettings
+from signalpost.providers.twilio.tracing import TwilioTracer
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
 from signalpost.services.links import Links
@@ -116,6 +118,7 @@ def build(
         programs=programs,
         campaigns=campaigns,
         providers=_providers(ways, catalogue),
+        tracers=_tracers(settings),
         hooks=hooks,
         links=Links(base_url=settings.base_url, secrets=settings.links_signed_with),
         policy=policy(settings),
@@ -279,6 +282,16 @@ def _providers(ways: _WaysOut, catalogue: Catalogue) -> dict[Channel, Provider]:
         Measured(InApp()),
     )
     return {channel: one for one in all_ for channel in one.channels}
+
+
+def _tracers(settings: Settings) -> tuple[Tracer, ...]:
+    """Whoever can be asked what became of a message; a second account is asked too."""
+    mail, phone = sendgrid_settings(settings, brand=""), twilio_settings(settings)
+    mails, phones = (mail, second_sendgrid(settings, mail)), (phone, second_twilio(settings, phone))
+    return (
+        TwilioTracer(*(one for one in phones if one)),
+        SendGridTracer(*(one for one in mails if one)),
+    )
 
 
 def sendgrid_settings(settings: Settings, *, brand: str) -> SendGridSettings:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from signalpost.content import Catalogue
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.delivery import HookCaller, Provider
+from signalpost.domain.delivery import HookCaller, Provider, Tracer
 from signalpost.domain.erasure import Forgetting
 from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.gate import Policy
@@ -32,6 +32,7 @@ class Desk:
     forgetting: Forgetting = field(
         default_factory=lambda: Forgetting(fingerprints=Fingerprints(""))
     )
+    tracers: tuple[Tracer, ...] = ()  #: providers that can be asked later what they took
     campaigns: Mapping[str, Campaign] = field(default_factory=dict)  #: by name, as they are now
     default_zone: str = "UTC"
     sms_prices: Mapping[str, Decimal] = field(default_factory=dict)  #: of a segment, by country

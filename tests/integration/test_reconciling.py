@@ -1,0 +1,353 @@
+"""What nobody knows is found out: a real post office, its faults, and a virtual clock."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlmodel import select
+
+from flows import JOURNEYS
+from signalpost.domain.vocabulary import Channel
+from signalpost.providers.sendgrid import SendGrid
+from signalpost.providers.sendgrid.settings import From, SendGridSettings
+from signalpost.providers.sendgrid.tracing import SendGridTracer
+from signalpost.providers.twilio import Twilio, TwilioSettings
+from signalpost.providers.twilio.tracing import TwilioTracer
+from signalpost.record.decisions import DecisionRow
+from signalpost.record.enrolments import Enrolment
+from signalpost.record.messages import Delivery, Message
+from signalpost.record.receipts import Reply
+from signalpost.record.reconciling import Lookup
+from signalpost.services.inbound import optouts
+from signalpost.services.journeys.advance import Direct, advance
+from signalpost.services.journeys.claims import claim_due
+from signalpost.services.reconciling.rounds import Reconciler
+from signalpost.testing import Stage
+from tests.integration.postoffice_harness import ACCOUNT, KEY, OURS, TOKEN, http, open_office, until
+
+BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
+PHONE = "+12065550101"
+FRAUD = {
+    **BO,
+    "transaction_id": "T",
+    "merchant": "M",
+    "amount": 5,
+    "currency": "USD",
+    "occurred_at": datetime.now(UTC).isoformat(),
+}
+
+
+class House:
+    """A stage whose SMS and email go to a real post office by the real adapters."""
+
+    def __init__(self, stage, office):
+        self.stage, self.office = stage, office
+        self.run = stage._loop.run_until_complete  # the adapters keep one connection a loop
+        twilio = TwilioSettings(
+            account_sid=ACCOUNT,
+            api_key=ACCOUNT,
+            api_secret=TOKEN,
+            base_url=office.url,
+            sender=OURS,
+            timeout=timedelta(seconds=1),
+        )
+        mail = SendGridSettings(
+            api_key=KEY,
+            senders={
+                stream: From(email="shop@example.com")
+                for stream in ("security", "transactional", "marketing")
+            },
+            base_url=office.url,
+            timeout=timedelta(seconds=1),
+        )
+        stage.desk = dataclasses.replace(
+            stage.desk,
+            providers={
+                **dict(stage.desk.providers),
+                Channel.SMS: Twilio(twilio),
+                Channel.EMAIL: SendGrid(mail),
+            },
+            tracers=(TwilioTracer(twilio), SendGridTracer(mail)),
+        )
+        self.reconciler = Reconciler()
+
+    def goes_wrong(self, provider, fault, times=1):
+        body = {"provider": provider, "fault": fault, "times": times}
+        assert http.post(f"{self.office.url}/postoffice/faults", json=body).status_code == 201
+
+    def all_is_well(self):
+        http.delete(f"{self.office.url}/postoffice/faults")
+
+    def taken(self, channel):
+        """What the post office took, by its own log."""
+        query = {"channel": channel}
+        found = http.get(f"{self.office.url}/postoffice/messages", params=query).json()["messages"]
+        return (
+            [one for one in found if one["direction"] == "outbound"]
+            if channel == "email"
+            else [one for one in found if one["direction"].startswith("outbound")]
+        )
+
+    def texts(self, body, sender=PHONE):
+        wish = {"from": sender, "to": OURS, "body": body}
+        assert http.post(f"{self.office.url}/postoffice/reply", json=wish).status_code == 201
+
+    def round(self, **passed):
+        """Let a while pass, and reconcile once."""
+        self.stage.clock.now += timedelta(**passed)
+        return self.run(self.reconciler.go(self.stage.desk, now=self.stage.clock()))
+
+    def rows(self, table):
+        with self.stage.database.reading() as session:
+            return list(session.exec(select(table)))
+
+    def message(self, channel="sms"):
+        [found] = [m for m in self.rows(Message) if m.channel == channel]
+        return found
+
+    def delivery(self, channel="sms"):
+        [found] = [d for d in self.rows(Delivery) if d.message_id == self.message(channel).id]
+        return found
+
+
+@pytest.fixture
+def house(tmp_path, database_url):
+    with (
+        open_office(tmp_path) as office,
+        Stage(
+            folder=tmp_path, journeys=JOURNEYS, database_url=database_url, start=datetime.now(UTC)
+        ) as stage,
+    ):
+        opened = House(stage, office)
+        yield opened
+        for channel in (Channel.SMS, Channel.EMAIL):
+            opened.run(stage.desk.providers[channel].close())
+
+
+class Dead(BaseException):
+    """The worker was killed."""
+
+
+def killed(house, *, before=None, calling=None):
+    """Have a worker die before a unit of work, or in its call to the phone's provider."""
+    stage = house.stage
+    units = Direct(stage.desk)
+
+    async def dies(*_):
+        raise Dead
+
+    if before:
+        setattr(units, before, dies)
+    alive = stage.desk.providers[Channel.SMS]
+    if calling:
+        took = alive.hand_over
+
+        async def hand_over(batch):
+            if calling == "after":
+                await took(batch)
+            raise Dead
+
+        alive.hand_over = hand_over
+    [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
+    with pytest.raises(Dead):
+        house.run(advance(stage.desk, claim_id=claim.id, units=units, run_id=None))
+    if calling:
+        del alive.hand_over
+
+
+def pickup(house):
+    house.stage.signal("order.ready_for_pickup", **BO, order_id="1")
+
+
+def test_f3_killed_before_the_bytes_left_it_is_unknown_looked_for_and_never_silent(house):
+    """The list does not have it: it stays unknown, says that it was not found, and is not sent."""
+    pickup(house)
+    killed(house, calling="before")
+    house.round(minutes=1)
+    assert house.message().status == "unknown"
+    for minutes in (2, 10, 60):
+        house.round(minutes=minutes)
+    assert (house.message().status, house.message().reason) == ("unknown", "not_found")
+    assert house.taken("sms") == []
+    [looked] = house.rows(Lookup)
+    assert (looked.outcome, looked.due_at) == ("not_found", None)
+    assert house.message("in_app").status == "delivered"  # that inbox is ours: nobody to ask
+    house.stage.run_for(hours=20)
+    assert house.taken("sms") == []
+
+
+@pytest.mark.parametrize("point", ["calling", "settle"])
+def test_f4_f5_killed_after_the_bytes_left_it_is_found_on_the_list_and_one_message(house, point):
+    pickup(house)
+    killed(house, **({"calling": "after"} if point == "calling" else {"before": "settle"}))
+    house.round(minutes=1)
+    assert house.message().status == "unknown"
+    house.round(minutes=2)
+    [text] = house.taken("sms")
+    assert house.message().status in ("handed_over", "delivered")
+    assert (house.delivery().status, house.delivery().provider_id) == ("accepted", text["id"])
+
+
+def test_f6_killed_after_settling_the_next_worker_finds_nothing_to_send(house):
+    pickup(house)
+    killed(house, before="move")
+    house.round(minutes=2)
+    house.stage.run_due()
+    assert len(house.taken("sms")) == 1
+    [enrolment] = house.rows(Enrolment)
+    assert enrolment.status == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("500_processed", True),
+        ("500_not_processed", False),
+        ("timeout_processed", True),
+        ("timeout", False),
+        ("reset", False),
+    ],
+)
+def test_f11_f12_f13_reconciling_picks_what_really_happened(house, fault, found):
+    """A 5xx, a silence and a reset look alike to us; the provider's list tells them apart."""
+    house.goes_wrong("twilio", fault)
+    pickup(house)
+    house.stage.run_due()
+    assert house.message().status == "unknown"
+    for minutes in (2, 10, 60):
+        house.round(minutes=minutes)
+    assert len(house.taken("sms")) == found
+    if found:
+        assert house.message().status in ("handed_over", "delivered")
+    else:
+        assert (house.message().status, house.message().reason) == ("unknown", "not_found")
+
+
+def test_f13_a_refused_connection_is_no_question_the_same_message_goes_later(house):
+    """Nothing was written: it is sent again as the same message, once, and nobody is asked."""
+    twilio = house.stage.desk.providers[Channel.SMS]
+    settings = twilio._settings
+    twilio._settings = dataclasses.replace(settings, base_url="http://127.0.0.1:9")
+    pickup(house)
+    house.stage.run_due()
+    assert house.message().status == "queued"
+    house.run(twilio.close())
+    twilio._settings = settings
+    house.stage.run_for(minutes=2)
+    assert len(house.taken("sms")) == 1
+    assert house.rows(Lookup) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"), [("500_processed", True), ("500_not_processed", False)]
+)
+def test_an_email_of_unknown_fate_is_looked_for_in_the_logs_by_its_own_arguments(
+    house, fault, found
+):
+    house.goes_wrong("twilio", "400", times=9)
+    house.goes_wrong("sendgrid", fault)
+    pickup(house)
+    house.stage.run_for(minutes=1)
+    assert house.message("email").status == "unknown"
+    for minutes in (2, 10, 60):
+        house.round(minutes=minutes)
+    assert len(house.taken("email")) == found
+    if found:
+        assert house.message("email").status in ("handed_over", "delivered")
+        [mail] = house.taken("email")
+        assert mail["message_id"] == house.delivery("email").provider_id
+    else:
+        assert house.message("email").reason == "not_found"
+
+
+def test_an_alert_of_unknown_fate_goes_to_the_next_channel_and_says_that_it_may_come_twice(house):
+    house.goes_wrong("twilio", "timeout_processed")
+    house.stage.signal("fraud.signalled", **FRAUD)
+    house.stage.run_due()
+    assert house.message("sms").status == "unknown"
+    assert house.message("email").status in ("handed_over", "delivered")
+    marked = {
+        row.channel
+        for row in house.rows(DecisionRow)
+        if row.reason == "next_channel" and row.detail.get("possible_duplicate")
+    }
+    assert marked == {"email"}
+    house.round(minutes=3)
+    assert house.message("sms").status in ("handed_over", "delivered")  # found: it came twice
+
+
+def test_a_provider_that_cannot_be_asked_is_asked_again_and_proves_nothing_meanwhile(house):
+    house.goes_wrong("twilio", "timeout_processed")
+    pickup(house)
+    house.stage.run_due()
+    real = house.stage.desk.tracers
+    away = TwilioTracer(
+        TwilioSettings(
+            account_sid=ACCOUNT, api_key=ACCOUNT, api_secret=TOKEN,
+            base_url="http://127.0.0.1:9", sender=OURS,
+        )
+    )  # fmt: skip
+    house.stage.desk = dataclasses.replace(house.stage.desk, tracers=(away,))
+    for _ in range(20):
+        house.round(minutes=10)
+    assert house.message().status == "unknown"
+    assert house.message().reason != "not_found"
+    house.stage.desk = dataclasses.replace(house.stage.desk, tracers=real)
+    house.round(minutes=10)
+    assert house.message().status in ("handed_over", "delivered")
+
+
+def test_f21_a_hand_over_whose_callbacks_were_all_lost_is_asked_about(house):
+    """The adapter here names no callback address, so none ever comes."""
+    pickup(house)
+    house.stage.run_due()
+    assert house.message().status == "handed_over"
+    until(lambda: house.taken("sms")[0]["status"] == "delivered")
+    house.round(minutes=16)
+    assert house.message().status == "delivered"
+
+
+def test_a_stop_whose_webhook_was_lost_is_polled_and_counts_once(house):
+    """The post office's webhooks go to a product that is not us: as good as lost."""
+    pickup(house)
+    house.stage.run_due()
+    house.texts("STOP")
+    house.round(minutes=5)
+    with house.stage.database.reading() as session:
+        held = optouts.in_force(session, [PHONE])
+    assert {(channel, scope, reason) for channel, _, scope, reason in held} == {
+        ("sms", "all", "stop")
+    }
+    again = house.round(minutes=5)
+    assert again.texts == 0
+    assert [reply.meaning for reply in house.rows(Reply)] == ["stop"]
+
+
+def test_a_polled_text_and_its_late_webhook_are_one(house):
+    from signalpost.providers.twilio.webhooks import parse_inbound
+    from signalpost.services.inbound import replies
+
+    pickup(house)
+    house.stage.run_due()
+    house.texts("STOP")
+    house.round(minutes=5)
+    [hook] = until(lambda: house.office.product.to("/webhooks/twilio/inbound"))
+    with house.stage.database.writing() as session:
+        inbound = parse_inbound(hook.fields, now=house.stage.clock())
+        taken = replies.take(
+            session, inbound=inbound, desk=house.stage.desk, now=house.stage.clock()
+        )
+    assert taken.meaning == "repeat"
+    assert len(house.rows(Reply)) == 1
+
+
+def test_what_was_being_sent_when_its_person_left_does_not_stay_on_its_way_for_ever(house):
+    """The journey ends, the sender dies: no worker ever looks at them again, the sweeper does."""
+    pickup(house)
+    killed(house, before="settle")
+    house.stage.signal("order.cancelled", user_id="bo", order_id="1")
+    house.round(minutes=1)
+    house.round(minutes=3)
+    assert {m.status for m in house.rows(Message)} <= {"unknown", "handed_over", "delivered"}
+    house.round(minutes=3)
+    assert house.message().status in ("handed_over", "delivered")
