@@ -13,7 +13,7 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
 from signalpost import crash_points
-from signalpost.domain.delivery import Handover, Outgoing
+from signalpost.domain.delivery import Handover, Outgoing, withheld
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.providers.http import retry_after
@@ -124,6 +124,8 @@ class Twilio:
         if isinstance(request, Handover):
             return request
         async with self._slots:
+            if not out.may_leave():  # its turn came too late
+                return withheld(out.delivery_id, self.name)
             return await self._call(out, request)
 
     async def _call(self, out: Outgoing, request: dict[str, Any]) -> Handover:
