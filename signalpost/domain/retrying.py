@@ -60,13 +60,15 @@ def class_of(status: DeliveryStatus, fault: FaultClass | None) -> RetryClass | N
 def wait(*, tries: int, seed: str, asked: timedelta | None = None) -> timedelta:
     """How long to wait after so many tries, the same for the same ``seed`` (the message's id).
 
-    ``asked``: the provider's Retry-After; never less than that, and somewhat later for some.
+    ``asked``: the provider's Retry-After. Never less than that, somewhat later for some, and later
+    still when it has asked for patience before.
     """
     place = share(f"wait:{tries}", seed)
-    if asked is not None:
-        return asked * (1 + _LATER_THAN_ASKED * place)
     full = min(FIRST_WAIT * _GROWTH ** min(max(tries - 1, 0), 20), LONGEST_WAIT)
-    return full * (0.5 + 0.5 * place)
+    grown = full * (0.5 + 0.5 * place)
+    if asked is None:
+        return grown
+    return max(grown, asked * (1 + _LATER_THAN_ASKED * place))
 
 
 def may_once_more(

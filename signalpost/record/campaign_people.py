@@ -174,10 +174,16 @@ def add_counts(
 
 
 def release(
-    session: Session, *, campaign_run_id: str, number: int, claim_id: str
+    session: Session,
+    *,
+    campaign_run_id: str,
+    number: int,
+    claim_id: str,
+    not_before: datetime | None = None,
 ) -> datetime | None:
-    """Let go of a shard; gives when somebody in it is due next, None when all are decided.
+    """Let go of a shard; gives when it is due next, None when all in it are decided.
 
+    ``not_before``: nothing can be sent until then, whoever is due.
     The run is locked first, so that of two shards that end together one sees that it was the last.
     """
     run(session, campaign_run_id=campaign_run_id, lock=True)
@@ -186,6 +192,8 @@ def release(
             _p.c.campaign_run_id == campaign_run_id, _p.c.shard == number, _p.c.outcome.is_(None)
         )
     ).scalar()
+    if due is not None and not_before is not None:
+        due = max(due, not_before)
     session.execute(
         update(_s)
         .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)

@@ -6,11 +6,10 @@ on its way as unknown, and goes on with exactly the people who are left.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlmodel import Session
@@ -32,7 +31,10 @@ __all__ = ["ShardClaim", "ShardReport", "claim_shards", "next_due", "send_shard"
 
 @dataclass
 class ShardReport:
-    """What a sender did with a shard until it let go. ``ended``: nobody due, paused, lost, stopped."""
+    """What a sender did with a shard until it let go.
+
+    ``ended``: nobody due, paused, lost, stopped, or provider: it takes nothing for a while.
+    """
 
     claim: ShardClaim
     ended: str = ""
@@ -99,6 +101,7 @@ async def send_shard(
     fence = Fence(clock=desk.clock, lease=desk.lease)
     extend = partial(_extend, desk, claim)
     job = await asyncio.to_thread(_open, desk, claim, fence)
+    not_before = None
     async with protocol.kept_alive(fence, extend):
         while not report.ended:
             if stop():
@@ -115,8 +118,9 @@ async def send_shard(
                 held_for = await _send(desk, job, claim, batch, fence)
                 report.batches += 1
                 report.counts.update(_named(batch.counts))
-                await _rest(held_for, stop)
-    report.next_due = await asyncio.to_thread(_release, desk, claim)
+                if held_for is not None:  # else all who are left would be asked about for nothing
+                    report.ended, not_before = "provider", desk.clock() + held_for
+    report.next_due = await asyncio.to_thread(_release, desk, claim, not_before)
     return report
 
 
@@ -160,15 +164,10 @@ async def _pause(desk: Desk, until: datetime) -> None:
     await asyncio.sleep(min(max(left, 0.0), _LOOK))
 
 
-async def _rest(seconds: float, stop: Callable[[], bool]) -> None:
-    """Wait while nothing goes out, instead of going through everybody who is left."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not stop():
-        await asyncio.sleep(_LOOK)
-
-
-async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fence) -> float:
-    """Send a batch; gives for how many seconds a provider takes nothing, when all was held back."""
+async def _send(
+    desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fence
+) -> timedelta | None:
+    """Send a batch; gives how long a provider takes nothing, when everything was held back."""
     job.kept_variants |= batch.kept  # committed now
     await protocol.hand_over(
         desk, batch.drafts, fence=fence, still_held=partial(_held_now, desk, claim)
@@ -180,7 +179,7 @@ async def _send(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, fence: Fe
     return held_for
 
 
-def _held_for(drafts: Sequence[Draft]) -> float:
+def _held_for(drafts: Sequence[Draft]) -> timedelta | None:
     waits = [
         took.retry_after
         for one in drafts
@@ -188,7 +187,7 @@ def _held_for(drafts: Sequence[Draft]) -> float:
         and (took.code, took.fault) == (CIRCUIT_OPEN, FaultClass.TRANSIENT)
         and took.retry_after
     ]
-    return min(waits).total_seconds() if waits and len(waits) == len(drafts) else 0.0
+    return min(waits) if waits and len(waits) == len(drafts) else None
 
 
 def _held_now(desk: Desk, claim: ShardClaim, drafts: Sequence[Draft]) -> Sequence[Draft]:
@@ -204,7 +203,7 @@ def _held_now(desk: Desk, claim: ShardClaim, drafts: Sequence[Draft]) -> Sequenc
     return drafts if held else ()
 
 
-def _release(desk: Desk, claim: ShardClaim) -> datetime | None:
+def _release(desk: Desk, claim: ShardClaim, not_before: datetime | None = None) -> datetime | None:
     with protocol.transaction(
         desk, writing="campaign.releasing", written="campaign.released", courteous=True
     ) as session:
@@ -213,6 +212,7 @@ def _release(desk: Desk, claim: ShardClaim) -> datetime | None:
             campaign_run_id=claim.campaign_run_id,
             number=claim.shard,
             claim_id=claim.id,
+            not_before=not_before,
         )
         if due is None:
             launching.end_when_over(
