@@ -1,12 +1,13 @@
 """What holds marketing back: an incident that lasts, an offer redeemed, the pace of a provider."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import bindparam, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
+from signalpost.domain.pace import Pace
 from signalpost.record.base import UtcDateTime, insert_new, table_of
 from signalpost.record.bulk import among, given
 from signalpost.record.campaigns import (
@@ -126,5 +127,6 @@ def charge(
     session: Session, *, channel: str, messages: int, per_second: float, now: datetime
 ) -> None:
     """Say that so many messages go to a channel's provider now; whoever calls asked ``free_at``."""
-    until = now + timedelta(seconds=messages / per_second)
+    free = free_at(session, channel=channel, now=now)
+    until = Pace(per_second).free_again(free_at=free, messages=messages, now=now)
     session.execute(update(_pace).where(_pace.c.channel == channel).values(next_free_at=until))

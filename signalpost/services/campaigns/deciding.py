@@ -16,6 +16,7 @@ from sqlmodel import Session
 from signalpost.content import MissingFact, RenderFailed
 from signalpost.domain.campaign import Personal, after_quiet_hours
 from signalpost.domain.gate import Proposal, Sent, Standing, judge
+from signalpost.domain.pace import Pace
 from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
 from signalpost.record import campaign_people, customers, events, restraint
 from signalpost.record.base import new_id
@@ -79,13 +80,13 @@ def decide(
 
 
 def _room(session: Session, job: Job, now: datetime, *, most: int) -> tuple[int, datetime | None]:
-    """Say how many may go now at the campaign's pace, a second's worth at most; else, when."""
+    """Say how many may go now at the campaign's pace; else, when."""
     limit = most
     for channel, per_second in sorted(job.campaign.pace.items()):
         free = restraint.free_at(session, channel=channel, now=now)
         if free > now:
             return 0, free
-        limit = min(limit, max(1, int(per_second)))
+        limit = min(limit, Pace(per_second).batch)
     return limit, None
 
 
