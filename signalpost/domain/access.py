@@ -24,6 +24,7 @@ class Area(StrEnum):
     SIGNALS = "signals"
     FRAUD_SIGNALS = "fraud_signals"
     CUSTOMERS = "customers"
+    EXPORTS = "exports"
     CASES = "cases"
     JOURNEYS = "journeys"
     CAMPAIGNS = "campaigns"
@@ -39,6 +40,8 @@ OPENS: Mapping[Area, frozenset[Scope]] = {
     # customers and to have their cards blocked.
     Area.FRAUD_SIGNALS: frozenset({Scope.RISK}),
     Area.CUSTOMERS: frozenset({Scope.READ, Scope.AGENT, Scope.RISK, Scope.OPERATOR}),
+    # Everything about a person in one file: for who answers to them, and no other.
+    Area.EXPORTS: frozenset(),
     Area.CASES: frozenset({Scope.READ, Scope.AGENT, Scope.RISK, Scope.OPERATOR}),
     Area.JOURNEYS: frozenset({Scope.READ, Scope.MARKETER, Scope.OPERATOR}),
     Area.CAMPAIGNS: frozenset({Scope.READ, Scope.MARKETER, Scope.OPERATOR}),

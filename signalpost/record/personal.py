@@ -35,6 +35,7 @@ from signalpost.record.erasures import Erasure, ErasureStep
 from signalpost.record.events import Event
 from signalpost.record.messages import Delivery, InAppItem, Message
 from signalpost.record.receipts import Answer, Question, ReceiptKey, ReceiptRow, Reply
+from signalpost.record.reconciling import Lookup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ _receipts, _keys, _replies = table_of(ReceiptRow), table_of(ReceiptKey), table_o
 _merges, _conflicts = table_of(Merge), table_of(IdentityConflict)
 _cases, _entries, _blocks = table_of(Case), table_of(CaseEntry), table_of(Suppression)
 _enrolments, _audit = table_of(Enrolment), table_of(AuditEntry)
+_lookups = table_of(Lookup)
 _erasures, _steps = table_of(Erasure), table_of(ErasureStep)
 
 
@@ -174,6 +176,12 @@ HOLDINGS: Mapping[str, Holding] = {
             leads=lambda person: _d.c.message_id.in_(_messages_of(person)),
             emptied={"detail": None},
             stays="when it was handed over, and the id that the provider gave it",
+        ),
+        Holding(
+            table=_lookups,
+            leads=lambda person: _lookups.c.message_id.in_(_messages_of(person)),
+            emptied={},
+            stays="what a provider was asked about, and how that ended: ids and codes",
         ),
         Holding(
             # Before the receipts, by which they are found; a key may be a hash of an address.
@@ -345,6 +353,8 @@ IMPERSONAL: Mapping[str, str] = {
     "campaign_runs": "a launch and its plan: counts, and ids of customers as examples",
     "campaign_acts": "what the staff did to a run",
     "campaign_shards": "claims and counts",
+    "campaign_schedules": "when a campaign is launched next",
+    "provider_accounts": "how well a provider's account works",
     "channel_paces": "when a provider may be given more",
     "forgotten_addresses": "keyed hashes: without the secret they lead to nobody",
     "api_keys": "keys of systems and staff, hashed",

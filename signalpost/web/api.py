@@ -11,6 +11,7 @@ from sqlmodel import Session
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.access import Area
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.services.privacy import exporting
 from signalpost.services.reading import overview, sheet
 from signalpost.services.reading.audience import standing
 from signalpost.services.reading.timeline import timeline
@@ -39,6 +40,7 @@ def router(signalpost: Signalpost, *, doorkeeper: Doorkeeper) -> APIRouter:
         ("/customers/{customer_id}", door.customer, "GET", Area.CUSTOMERS),
         ("/customers/{customer_id}/timeline", door.timeline, "GET", Area.CUSTOMERS),
         ("/customers/{customer_id}/why", door.why, "GET", Area.CUSTOMERS),
+        ("/customers/{customer_id}/export", door.export, "GET", Area.EXPORTS),
         ("/journeys", door.journeys, "GET", Area.JOURNEYS),
         ("/cases", door.cases, "GET", Area.CASES),
         ("/events", door.events, "GET", Area.PARKED),
@@ -119,6 +121,11 @@ class _Door(ApiDoor):
         decisions = [one.to_json() for one in found]
         audience = {"audience": place.to_json()} if place else {}
         return {"customer_id": customer_id, "decisions": decisions, **audience}
+
+    async def export(self, customer_id: Id) -> dict[str, Any]:
+        """All data of a person, both ways, every table (docs/privacy.md shows the shape)."""
+        now = self._clock()
+        return await self.read(lambda s: exporting.export(s, customer_id=customer_id, now=now))
 
     async def lookup(self, wanted: Lookup) -> dict[str, str]:
         """Find a customer by a key: id, user_id, email, phone, order_id and so on."""

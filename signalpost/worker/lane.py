@@ -17,6 +17,7 @@ from signalpost.services.intake import signals
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import Claim, claim_due, release
 from signalpost.services.journeys.enrolling import Journeys
+from signalpost.services.privacy import erasing
 from signalpost.worker.campaign_artifacts import CampaignArtifacts
 from signalpost.worker.campaign_clock import LOOK_EVERY as CLOCK_EVERY
 from signalpost.worker.campaign_clock import CampaignClock
@@ -42,6 +43,7 @@ FILES_EVERY = 20.0
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
+ERASURES_EVERY = 15.0
 PROGRESS_EVERY = 3.0
 
 
@@ -233,6 +235,7 @@ class LaneWorker:
             chores.append(_every(LOOK_EVERY, self.watcher.look))
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
+            chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
             chores.append(_every(FILES_EVERY, self._read_files))
@@ -249,6 +252,12 @@ class LaneWorker:
     async def _show_progress(self) -> None:
         if self.view.reachable:
             await self.artifacts.keep()
+
+    async def _go_on_erasing(self) -> None:
+        """Go on with erasures that a provider delayed."""
+        await erasing.proceed_all(
+            self._desk.database, forgetting=self._desk.forgetting, now=self._desk.clock()
+        )
 
     async def _release_parked(self) -> None:
         await asyncio.to_thread(self._let_parked_through)
