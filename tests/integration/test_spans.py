@@ -15,6 +15,8 @@ from signalpost.record.messages import Message
 from signalpost.services.inbound import receipts
 from signalpost.services.watching import spans
 from signalpost.telemetry import traces
+from signalpost.testing import Stage
+from tests.integration.campaign_engine import campaign, go, people
 from tests.integration.front_harness import open_front
 
 pytest.importorskip("opentelemetry.sdk")
@@ -112,7 +114,7 @@ def test_one_trace_leads_from_the_signal_to_the_receipt(front, collected):
         one
         for one in mine
         if one.name == "provider.request" and one.attributes["signalpost.channel"] == "sms"
-    ]  # noqa: E501
+    ]
     assert request.attributes["signalpost.message"] == sms.id
 
 
@@ -128,6 +130,20 @@ def test_a_batch_is_linked_to_every_signal_that_it_is_about(front, collected):
     assert events in linked
 
 
+def test_every_batch_of_a_run_is_in_the_trace_of_the_run(tmp_path, collected):
+    """A campaign's sender, on whichever machine, writes into the trace that the start began."""
+    with Stage(folder=tmp_path, journeys=()) as stage:
+        people(stage, 3)
+        run_id = go(stage, campaign())
+    mine = [one for one in collected() if one.context.trace_id == UUID(run_id).int]
+    assert {"campaign", "decision", "campaign.batch"} <= {one.name for one in mine}
+    [first] = [one for one in mine if one.name == "campaign"]
+    others = [one for one in mine if one is not first]
+    assert {one.parent.span_id for one in others if one.name != "provider.request"} == {
+        first.context.span_id
+    }
+
+
 def test_spans_hold_ids_and_numbers_only(front, collected):
     """No address, no merchant, no name: a collector is somebody else's machine."""
     front.batch(alert("c", "T1"))
@@ -137,9 +153,9 @@ def test_spans_hold_ids_and_numbers_only(front, collected):
             (one.name, dict(one.attributes), one.events, one.status.description)
             for one in collected()
         ]
-    )  # noqa: E501
+    )
     assert collected()
-    assert [word for word in ("+1206", "Canary", "249", "userId") if word in said] == []
+    assert [word for word in ("+1206", "Canary", "249.00", "userId") if word in said] == []
 
 
 def test_without_a_collector_there_are_no_spans(front):

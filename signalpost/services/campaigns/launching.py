@@ -21,6 +21,7 @@ from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
+from signalpost.telemetry import traces
 
 
 def launch(
@@ -146,7 +147,9 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
         free = {"claim_id": None, "lease_until": None}
         return {"status": "running", "people": people, "started_at": now, **free, **over}
 
-    return _change(desk, campaign_run_id, change)
+    started = _change(desk, campaign_run_id, change)
+    traces.began("campaign", cause=started.id, campaign=started.campaign, people=started.people)
+    return started
 
 
 #: Seconds between looks while another process freezes the same run.

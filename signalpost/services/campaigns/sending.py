@@ -8,11 +8,13 @@ on its way as unknown, and goes on with exactly the people who are left.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 from sqlmodel import Session
+from structlog.contextvars import bound_contextvars
 
 from signalpost.domain.delivery import CIRCUIT_OPEN
 from signalpost.domain.vocabulary import FaultClass
@@ -25,6 +27,7 @@ from signalpost.services.campaigns.people import Batch, Draft, Job, ShardClaim
 from signalpost.services.campaigns.settling import settle
 from signalpost.services.desk import Desk
 from signalpost.services.protocol import Fence
+from signalpost.telemetry import traces
 
 __all__ = ["ShardClaim", "ShardReport", "claim_shards", "next_due", "send_shard"]
 
@@ -97,6 +100,19 @@ async def send_shard(
 
     ``run_id``: the Prefect flow run's, kept with each message. ``stop`` is asked between batches.
     """
+    with bound_contextvars(  # in every log line
+        claim=claim.id,
+        run=run_id,
+        campaign=claim.campaign,
+        campaign_run=claim.campaign_run_id,
+        shard=claim.shard,
+    ):
+        return await _work_through(desk, claim, run_id, stop)
+
+
+async def _work_through(
+    desk: Desk, claim: ShardClaim, run_id: str | None, stop: Callable[[], bool]
+) -> ShardReport:
     report = ShardReport(claim)
     fence = Fence(clock=desk.clock, lease=desk.lease)
     extend = partial(_extend, desk, claim)
@@ -107,21 +123,28 @@ async def send_shard(
             if stop():
                 report.ended = "stopped"
                 break
-            batch = await asyncio.to_thread(
-                decide, desk, job, claim, now=desk.clock(), flow_run=run_id
-            )
+            with _traced("decision", claim):
+                batch = await asyncio.to_thread(
+                    decide, desk, job, claim, now=desk.clock(), flow_run=run_id
+                )
             if isinstance(batch, Ended):
                 report.ended = batch.why
             elif batch.wait_until is not None:
                 await _pause(desk, batch.wait_until)
             else:
-                held_for = await _send(desk, job, claim, batch, fence)
+                with _traced("campaign.batch", claim):
+                    held_for = await _send(desk, job, claim, batch, fence)
                 report.batches += 1
                 report.counts.update(_named(batch.counts))
                 if held_for is not None:  # else all who are left would be asked about for nothing
                     report.ended, not_before = "provider", desk.clock() + held_for
     report.next_due = await asyncio.to_thread(_release, desk, claim, not_before)
     return report
+
+
+def _traced(what: str, claim: ShardClaim) -> AbstractContextManager[None]:
+    """Put a part of a run's work into the run's trace."""
+    return traces.span(what, causes=(claim.campaign_run_id,), claim=claim.id, shard=claim.shard)
 
 
 def _open(desk: Desk, claim: ShardClaim, fence: Fence) -> Job:
