@@ -99,6 +99,8 @@ class _Door:
     async def twilio_inbound(self, request: Request) -> Response:
         """Take a text message from a customer, and answer it when there is something to say."""
         form = await self._twilio_form(request)
+        if not twilio.is_whole(form):
+            raise HTTPException(403)
         now = self._desk.clock()
         inbound = twilio.parse_inbound(form, now=now)
         taken = await edge.in_transaction(partial(self._take, inbound, now))

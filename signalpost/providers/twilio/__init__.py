@@ -6,6 +6,7 @@ from signalpost.providers.twilio.settings import TwilioSettings
 from signalpost.providers.twilio.webhooks import (
     answer,
     callback_is_ours,
+    is_whole,
     parse_inbound,
     parse_status,
     verify,
@@ -17,6 +18,7 @@ __all__ = [
     "TwilioSettings",
     "answer",
     "callback_is_ours",
+    "is_whole",
     "parse_inbound",
     "parse_status",
     "verify",

@@ -24,7 +24,7 @@ from signalpost.providers.twilio.callbacks import callback_is_ours
 from signalpost.providers.twilio.faults import FAULTS
 from signalpost.providers.twilio.settings import PREFIX
 
-__all__ = ["answer", "callback_is_ours", "parse_inbound", "parse_status", "verify"]
+__all__ = ["answer", "callback_is_ours", "is_whole", "parse_inbound", "parse_status", "verify"]
 
 KINDS: Mapping[str, ReceiptKind] = {
     "accepted": ReceiptKind.QUEUED,
@@ -43,6 +43,8 @@ KINDS: Mapping[str, ReceiptKind] = {
 
 _MOST_FIELDS = 1000
 _ANSWERED = frozenset({"STOP", "START", "HELP"})
+#: Twilio's ids are SM or MM and 32 hexadecimal digits; nothing that follows one in a form is like that.
+_SID = re.compile(r"(?:SM|MM)[0-9a-f-]{1,36}", re.ASCII)
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -105,6 +107,16 @@ def _signed_form(url: str, raw_body: bytes, content_type: str) -> _Form | None:
             form.setdefault(name, []).append(value)
         return form
     return form if hashes or not raw_body else None
+
+
+def is_whole(form: Mapping[str, Any]) -> bool:
+    """Whether a form carries its id, written as Twilio writes them.
+
+    Twilio signs names and values in a row, with nothing between them. Whoever captured a call could
+    move a letter from one to the next and keep the signature: an id that is longer, or gone, and the
+    repeat would pass for a new message.
+    """
+    return _SID.fullmatch(_field(form, "MessageSid")) is not None
 
 
 def parse_status(
