@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import DateTime, Engine, MetaData, text
+from sqlalchemy import Connection, DateTime, Engine, MetaData, text
 
 import signalpost.record
 from signalpost.record.base import UtcDateTime, metadata
@@ -45,21 +45,36 @@ def migrate(engine: Engine) -> None:
     """Bring the database to the newest tables; does nothing when it has them.
 
     Everything is one transaction: a migration that fails leaves the database as it was. Processes
-    that start together take turns.
+    that start together take turns. A newer version's tables are left as they are.
     """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if _is_current(connection):
+            return
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
 def is_current(engine: Engine) -> bool:
-    """Tell whether the database has the newest tables."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    """Tell whether the database has the tables that this version needs.
+
+    A newer version may have been here: while machines are brought to it one after the other, or back
+    from it, both versions run on its tables. So a migration only adds; what is no longer used goes
+    with the version after the next.
+    """
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == newest
+        return _is_current(connection)
+
+
+def _is_current(connection: Connection) -> bool:
+    ours = ScriptDirectory.from_config(_config())
+    found = MigrationContext.configure(connection).get_current_revision()
+    return found is not None and (
+        found == ours.get_current_head()
+        or found not in {one.revision for one in ours.walk_revisions()}
+    )
 
 
 def differences(engine: Engine) -> list[str]:

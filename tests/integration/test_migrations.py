@@ -28,6 +28,17 @@ def test_an_empty_database_is_not_current_and_a_migrated_one_is(engine: Engine) 
     assert migrate.is_current(engine)
 
 
+def test_an_older_version_goes_on_beside_a_newer_one(engine: Engine) -> None:
+    """Machines are brought to a version one after the other; so nobody is turned away meanwhile."""
+    migrate.migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate.is_current(engine)
+    migrate.migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+
+
 def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
     """When this fails: ``signalpost.record.migrate.draft("what changed")`` writes the revision."""
     migrate.migrate(engine)
