@@ -103,8 +103,11 @@ class Sender:
     """Serves lanes as ``signalpost.worker`` does, without Prefect: claims, runs, lets go, sweeps."""
 
     def __init__(self, desk: Any, *, lanes: Any = LANES) -> None:
+        from signalpost.services.reconciling.rounds import Reconciler
+
         self._desk, self._lanes = desk, tuple(lanes)
         self._swept = 0.0
+        self._reconciler = Reconciler()
 
     async def work(self, stop: Any) -> None:
         """Do whatever is due, until told to stop."""
@@ -151,6 +154,7 @@ class Sender:
             return False
         self._swept = now
         await asyncio.to_thread(self._release_parked)
+        await self._reconciler.go(self._desk, now=self._desk.clock())
         return False
 
     def _release_parked(self) -> None:

@@ -6,12 +6,12 @@ that misbehave. It ends when nothing is open; then the invariants are asked.
 """
 
 import contextlib
-import os
 import random
 import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,19 +227,24 @@ class Run:
 
     def _let_time_pass(self) -> None:
         """Let hours go by, so that whoever reconciles has looked at the providers' lists."""
-        for minutes in (3, 11, 61, 61):
-            unknown = "SELECT count(*) FROM messages WHERE status = 'unknown'"
-            end = time.monotonic() + 2
-            while self.evidence.count(unknown) and time.monotonic() < end:
-                self._look_after()
-                time.sleep(0.02)
+        unknown = "SELECT count(*) FROM messages WHERE status = 'unknown'"
+        for minutes in (3, 11, 61):
             if not self.evidence.count(unknown):
+                break
+            later = self.outside.now() + timedelta(minutes=minutes)
+            set_file(self.house.home / "clock.json", later, speed=1)
+            self._come_to_rest(lambda: not self.evidence.count(unknown), patience=1.5)
+        self._come_to_rest(lambda: True, patience=0)
+
+    def _come_to_rest(self, also: Callable[[], bool], *, patience: float) -> None:
+        """Wait until nothing is open; and for so many seconds, until something ``also`` holds."""
+        began = time.monotonic()
+        while time.monotonic() < began + 30:
+            self._look_after()
+            waited = time.monotonic() - began > patience
+            if not self._asleep and self._is_settled() and (waited or also()):
                 return
-            set_file(
-                self.house.home / "clock.json",
-                self.outside.now() + timedelta(minutes=minutes),
-                speed=1,
-            )
+            time.sleep(0.02)
 
     def result(self, began: float) -> Result:
         """Hold both ends of the house against each other."""
@@ -341,6 +346,6 @@ def _place_of_death(house: House, name: str) -> str:
 
 def environment_allows() -> str | None:
     """Say why crash runs cannot be made here; None when they can."""
-    if not os.path.isdir("/proc/self"):
+    if not Path("/proc/self").is_dir():
         return "crash runs look at processes under /proc, which this system has not"
     return None

@@ -1,12 +1,13 @@
 """The fourteen invariants (I1 to I14), each a function over what can be seen from outside.
 
-Each gives sentences that say what is wrong, or nothing. They are asked after a quiet period, when nothing
-is open any more (``settled``).
+Each gives sentences that say what is wrong, or nothing. They are asked after a quiet period, when
+nothing is open any more (``open_work``).
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
@@ -95,7 +96,7 @@ def no_double_send(e: Evidence) -> list[str]:
     return wrong + [
         f"{address} was told the same twice within {second - first}"
         for (address, _), times in told.items()
-        for first, second in zip(times, times[1:], strict=False)
+        for first, second in pairwise(times)
         if second - first < REMINDED_AFTER
     ]
 
@@ -236,7 +237,7 @@ def history_stays(e: Evidence) -> list[str]:
         (row for key, row in now.items() if key.startswith("audit_entries:")),
         key=lambda row: int(row["number"]),
     )
-    for one, following in zip(entries, entries[1:], strict=False):
+    for one, following in pairwise(entries):
         if following["previous"] != one["hash"]:
             wrong.append(f"audit entry {following['number']} does not follow the one before it")
     return wrong
@@ -269,7 +270,7 @@ def one_does_not_stop_others(e: Evidence) -> list[str]:
 
 
 def nobody_is_named(e: Evidence) -> list[str]:
-    """I11: no address, name or word of a customer is in a log, in Prefect's database or on an error page."""
+    """I11: nobody's address or name is in a log, in Prefect's database or on an error page."""
     wrong = []
     for canary in e.world.canaries:
         wrong += [f"{name} holds {canary!r}" for name, text in e.logs() if canary in text]
