@@ -4,11 +4,12 @@
 window. So no instrument ever scans a table, and what it says is as true after a crash as before.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, exists, func, or_, select
+from sqlalchemy import RowMapping, and_, exists, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 from sqlmodel import Session
 
@@ -25,6 +26,8 @@ from signalpost.record.receipts import ReceiptRow
 
 #: Rows that one question looks at, at most. What is counted says "so many, or more".
 MOST = 10_000
+#: Rows that "lately" looks at.
+NEWEST = 5_000
 
 _e, _m, _d = table_of(Enrolment), table_of(Message), table_of(DecisionRow)
 _r, _s, _a = table_of(CampaignRun), table_of(CampaignShard), table_of(CampaignAct)
@@ -83,30 +86,29 @@ def idle_campaigns(
 
 def lately(
     session: Session, what: str, *, now: datetime, window: timedelta
-) -> tuple[list[RowMapping], timedelta]:
-    """Count what was made lately: ``messages``, ``decisions`` or ``signals``, by their labels.
+) -> tuple[Counter[tuple[str, ...]], timedelta]:
+    """Count what was made lately, ``messages``, ``decisions`` or ``signals``, by its labels.
 
-    Also gives how long "lately" was: the window, or less when ``MOST`` rows fill less of it.
+    Also gives how long "lately" was: the window, or less when ``NEWEST`` rows fill less of it.
     """
     table, at, labels = _LATELY[what]
-    newest = _newest(table, at, labels)
-    [(rows, first)] = session.execute(select(func.count(), func.min(newest.c.at)))
-    if rows < MOST or first is None:
-        length = window
-    else:
-        length = max(min(window, now - first), timedelta(seconds=1))
-    query = (
-        select(*(newest.c[name] for name in labels), func.count().label("number"))
-        .where(newest.c.at > now - window)
-        .group_by(*(newest.c[name] for name in labels))
-    )
-    return list(session.execute(query).mappings()), length
-
-
-def _newest(table: SqlTable, at: str, labels: tuple[str, ...]) -> Any:
     columns = [func.coalesce(table.c[name], "").label(name) for name in labels]
-    newest = select(table.c[at].label("at"), *columns).order_by(table.c.id.desc()).limit(MOST)
-    return newest.subquery()
+    newest = (
+        select((table.c[at] > now - window).label("recent"), table.c[at].label("at"), *columns)
+        .order_by(table.c.id.desc())
+        .limit(NEWEST)
+        .subquery()
+    )
+    by = [newest.c.recent, *(newest.c[name] for name in labels)]
+    query = select(func.count(), func.min(newest.c.at), *by).group_by(*by)
+    found: Counter[tuple[str, ...]] = Counter()
+    total, first = 0, now
+    for number, since, recent, *values in session.execute(query):
+        total, first = total + number, min(first, since)
+        if recent:
+            found[tuple(values)] += number
+    length = window if total < NEWEST else min(window, now - first)
+    return found, max(length, timedelta(seconds=1))
 
 
 _LATELY: Mapping[str, tuple[SqlTable, str, tuple[str, ...]]] = {
@@ -120,7 +122,9 @@ def unknown(session: Session) -> list[RowMapping]:
     """Count messages of which nobody knows whether they left, by channel, and since when."""
     some = (
         select(_m.c.channel, _m.c.updated_at)
-        .where(_m.c.status == MessageStatus.UNKNOWN)
+        # As the index of open messages says it: else SQLite does not see that it serves.
+        .where(text("status IN ('queued', 'sending', 'unknown')"))
+        .where(_m.c.status == MessageStatus.UNKNOWN.value)
         .limit(MOST)
         .subquery()
     )

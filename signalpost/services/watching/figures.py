@@ -43,7 +43,7 @@ FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("channel", "purpose", "status", "reason"),
     ),
     "signalpost_recent_messages_seconds": (
-        "How long 'lately' is: 900, or less when the newest 10,000 fill less.",
+        "How long 'lately' is: 900, or less when the newest 5,000 fill less.",
         (),
     ),
     "signalpost_recent_decisions": (
@@ -141,10 +141,10 @@ def _campaigns(session: Session, now: datetime) -> Iterator[Figure]:
 def _recent(session: Session, now: datetime) -> Iterator[Figure]:
     for what in ("messages", "decisions", "signals"):
         name = f"signalpost_recent_{what}"
-        rows, length = figures.lately(session, what, now=now, window=WINDOW)
+        found, length = figures.lately(session, what, now=now, window=WINDOW)
         yield Figure(f"{name}_seconds", length.total_seconds())
-        for row in rows:
-            yield Figure(name, row["number"], _texts(row, name))
+        for labels, number in found.items():
+            yield Figure(name, number, labels)
 
 
 def _unknown(session: Session, now: datetime) -> Iterator[Figure]:
