@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, literal_column, select, update
+from sqlalchemy import RowMapping, and_, bindparam, func, literal_column, or_, select, update
 from sqlmodel import Field, Session
 
 from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus
@@ -51,6 +51,7 @@ _p = table_of(CampaignPerson)
 _s = table_of(CampaignShard)
 _r = table_of(ReceiptRow)
 
+_STEP = func.coalesce(_e.c.step, "")
 #: What the partial index ``ix_messages_open`` is over; without these words it is not used.
 _OPEN = literal_column("messages.status IN ('queued', 'sending', 'unknown')")
 
@@ -135,8 +136,10 @@ def strays(session: Session, *, before: datetime, limit: int) -> list[str]:
     return list(session.execute(query).scalars())
 
 
-def left_behind(session: Session, *, before: datetime, limit: int) -> list[RowMapping]:
-    """Give queued messages of journeys, with where their person stands now, that nobody holds."""
+def left_behind(
+    session: Session, *, before: datetime, limit: int, lock: bool = True
+) -> list[RowMapping]:
+    """Give queued messages of steps that their person, whom nobody holds, has left; locks those."""
     query = (
         select(
             _m.c.id, _m.c.idempotency_key, _m.c.expires_at, _e.c.id.label("enrolment_id"),
@@ -144,12 +147,21 @@ def left_behind(session: Session, *, before: datetime, limit: int) -> list[RowMa
         )
         .join(_e, _e.c.id == _m.c.enrolment_id)
         .where(
-            _OPEN, _m.c.status == "queued", _m.c.updated_at < before, _e.c.claim_id.is_(None)
+            _OPEN,
+            _m.c.status == "queued",
+            _m.c.updated_at < before,
+            _e.c.claim_id.is_(None),
+            # A key is enrolment:step:chain:channel, and an id has 36 letters.
+            or_(
+                func.substr(_m.c.idempotency_key, 38, func.length(_STEP) + 1) != _STEP + ":",
+                _e.c.status == "exited",
+            ),
         )
         .order_by(_e.c.id, _m.c.id)
         .limit(limit)
-        .with_for_update(of=_e, skip_locked=True)
     )  # fmt: skip
+    if lock:
+        query = query.with_for_update(of=_e, skip_locked=True)
     return list(session.execute(query).mappings())
 
 
@@ -159,6 +171,23 @@ def step_back(session: Session, *, enrolment_id: str, step: str, now: datetime) 
         update(_e)
         .where(_e.c.id == enrolment_id)
         .values(step=step, status="active", wait_for=None, due_at=now, moved_at=now, ended_at=None)
+    )
+
+
+def anything(
+    session: Session, *, now: datetime, overdue: datetime, stray: datetime, left: datetime
+) -> bool:
+    """Say whether there is anything to reconcile; quick when there is not."""
+    looks = (
+        select(_e.c.id).where(_e.c.claim_id.is_not(None), _e.c.lease_until <= overdue),
+        select(_s.c.number).where(_s.c.claim_id.is_not(None), _s.c.lease_until <= overdue),
+        select(_l.c.delivery_id).where(_l.c.due_at <= now),
+    )
+    return (
+        any(session.execute(look.limit(1)).first() is not None for look in looks)
+        or bool(strays(session, before=stray, limit=1))
+        or bool(left_behind(session, before=left, limit=1, lock=False))
+        or bool(open_unknown(session, limit=1))
     )
 
 

@@ -26,6 +26,7 @@ from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
 from signalpost.worker.diagrams import show_diagrams
 from signalpost.worker.prefect_view import PrefectView
+from signalpost.worker.reconciling import RECONCILE_EVERY, Reconciling
 from signalpost.worker.runs import Outcome, Runs
 from signalpost.worker.sweep import close_lost_runs
 from signalpost.worker.wake import Wake
@@ -236,6 +237,8 @@ class LaneWorker:
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
             chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
+            reconciling = Reconciling(self._desk, client=self._client, view=self.view)
+            chores.append(_every(RECONCILE_EVERY, reconciling.look))
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
             chores.append(_every(FILES_EVERY, self._read_files))

@@ -1,5 +1,6 @@
 """What nobody knows is found out: a real post office, its faults, and a virtual clock."""
 
+import asyncio
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from signalpost.services.inbound import optouts
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import claim_due
 from signalpost.services.reconciling.rounds import Reconciler
+from signalpost.services.reconciling.sweeping import sweep
 from signalpost.testing import Stage
 from tests.integration.postoffice_harness import ACCOUNT, KEY, OURS, TOKEN, http, open_office, until
 
@@ -95,7 +97,14 @@ class House:
     def round(self, **passed):
         """Let a while pass, and reconcile once."""
         self.stage.clock.now += timedelta(**passed)
-        return self.run(self.reconciler.go(self.stage.desk, now=self.stage.clock()))
+        return self.run(self._round(self.stage.clock()))
+
+    async def _round(self, now):
+        desk, reconciler = self.stage.desk, self.reconciler
+        await reconciler.sweep(desk, now=now)
+        await reconciler.note(desk, now=now)
+        await reconciler.ask(desk, now=now)
+        return await reconciler.poll(desk, now=now)
 
     def rows(self, table):
         with self.stage.database.reading() as session:
@@ -318,8 +327,7 @@ def test_a_stop_whose_webhook_was_lost_is_polled_and_counts_once(house):
     assert {(channel, scope, reason) for channel, _, scope, reason in held} == {
         ("sms", "all", "stop")
     }
-    again = house.round(minutes=5)
-    assert again.texts == 0
+    assert house.round(minutes=5) == 0  # texts that were not on the record
     assert [reply.meaning for reply in house.rows(Reply)] == ["stop"]
 
 
@@ -351,3 +359,107 @@ def test_what_was_being_sent_when_its_person_left_does_not_stay_on_its_way_for_e
     assert {m.status for m in house.rows(Message)} <= {"unknown", "handed_over", "delivered"}
     house.round(minutes=3)
     assert house.message().status in ("handed_over", "delivered")
+
+
+# -- F24: a sender that was stopped past its lease ------------------------------------------------
+
+
+def stopped_before_its_request(house, *, then, lane="service"):
+    """Have a worker stand still right before its text's request; others act; then it goes on.
+
+    It stands in the adapter, behind everything but the last look at the fence.
+    """
+    stage = house.stage
+    twilio = stage.desk.providers[Channel.SMS]
+    send = twilio._hand_over_one
+
+    async def slowly(out):
+        del twilio._hand_over_one
+        stage.clock.now += timedelta(minutes=1)
+        await asyncio.to_thread(then)
+        return await send(out)
+
+    twilio._hand_over_one = slowly
+    [claim] = claim_due(stage.desk, lane=lane, now=stage.clock())
+    house.run(advance(stage.desk, claim_id=claim.id, units=Direct(stage.desk), run_id=None))
+
+
+def another_worker(house, lane="service"):
+    """Give what a worker on another machine does until nobody is due."""
+
+    def work():
+        desk = house.stage.desk
+        texts = Twilio(desk.providers[Channel.SMS]._settings)
+        mails = SendGrid(desk.providers[Channel.EMAIL]._settings)
+        elsewhere = dataclasses.replace(
+            desk,
+            providers={**dict(desk.providers), Channel.SMS: texts, Channel.EMAIL: mails},
+        )
+        for claim in claim_due(elsewhere, lane=lane, now=house.stage.clock()):
+            units = Direct(elsewhere)
+            asyncio.run(advance(elsewhere, claim_id=claim.id, units=units, run_id=None))
+
+    return work
+
+
+def test_f24_a_worker_that_wakes_after_its_lease_sends_nothing_and_nobody_is_lost(house):
+    """The other one called the text unknown and moved on; the late one knows that it did not go.
+
+    The person is taken back to the step, and the same message goes out once.
+    """
+    pickup(house)
+    stopped_before_its_request(house, then=another_worker(house))
+    assert house.taken("sms") == []
+    [enrolment] = house.rows(Enrolment)
+    assert (enrolment.status, enrolment.wait_for) == ("waiting", "event:order.picked_up")
+    assert house.message().status == "queued"
+    house.round(minutes=1)
+    house.stage.run_due()
+    assert len(house.taken("sms")) == 1
+    assert house.message().status in ("handed_over", "delivered")
+    [enrolment] = house.rows(Enrolment)
+    assert (enrolment.status, enrolment.wait_for) == ("waiting", "event:order.picked_up")
+    attempts = sorted(
+        (d.attempt, d.status, d.code)
+        for d in house.rows(Delivery)
+        if d.message_id == house.message().id
+    )
+    assert attempts == [(1, "retry", "fenced"), (2, "accepted", None)]
+
+
+def test_f24_a_worker_that_wakes_after_its_lease_and_whom_nobody_followed_sends_it_once(house):
+    pickup(house)
+    stopped_before_its_request(house, then=lambda: None)
+    house.stage.run_due()
+    assert len(house.taken("sms")) == 1
+    assert "fenced" in {one.code for one in house.rows(Delivery)}
+    assert house.rows(Enrolment)[0].attempts == 0  # it was not the provider's fault
+
+
+def test_f24_a_worker_that_wakes_after_the_sweeper_came_by_sends_nothing_itself(house):
+    pickup(house)
+    stopped_before_its_request(house, then=lambda: sweep(house.stage.desk, now=house.stage.clock()))
+    assert house.taken("sms") == []
+    assert house.message().status == "queued"
+    house.stage.run_due()
+    assert len(house.taken("sms")) == 1
+
+
+def test_what_surely_did_not_go_is_closed_when_its_journey_was_left_meanwhile(house):
+    pickup(house)
+    stopped_before_its_request(
+        house, then=lambda: house.stage.signal("order.cancelled", user_id="bo", order_id="1")
+    )
+    house.round(minutes=1)
+    assert (house.message().status, house.message().reason) == ("expired", "went_on")
+    house.stage.run_for(hours=20)
+    assert house.taken("sms") == []
+
+
+def test_an_alert_that_went_by_another_channel_meanwhile_is_not_said_again(house):
+    house.stage.signal("fraud.signalled", **FRAUD)
+    stopped_before_its_request(house, then=another_worker(house, "risk"), lane="risk")
+    house.round(minutes=1)
+    house.stage.run_due()
+    assert (house.taken("sms"), len(house.taken("email"))) == ([], 1)
+    assert house.message("sms").status == "expired"

@@ -48,13 +48,16 @@ def sweep(desk: Desk, *, now: datetime) -> Swept:
     )
 
 
+def stray_after(desk: Desk) -> timedelta:
+    """Give after how long a message on its way that nobody holds is given up."""
+    return max(2 * desk.lease, _STRAY_AFTER)
+
+
 def _take_claims(desk: Desk, now: datetime) -> tuple[int, int]:
     with transaction(desk, writing="reconcile.losing", written="reconcile.lost") as session:
         freed = reconciling.free_enrolments(session, now=now, limit=_TOGETHER)
         lost = reconciling.sending_of(session, enrolment_ids=freed) if freed else []
-        stray = reconciling.strays(
-            session, before=now - max(2 * desk.lease, _STRAY_AFTER), limit=_TOGETHER
-        )
+        stray = reconciling.strays(session, before=now - stray_after(desk), limit=_TOGETHER)
         lost = sorted({*lost, *stray})
         messages.give_up_lost(session, message_ids=lost, now=now)
     return len(freed), len(lost)
@@ -85,7 +88,6 @@ def _queued(desk: Desk, now: datetime) -> tuple[int, int]:
     """
     with desk.database.writing() as session:
         rows = reconciling.left_behind(session, before=now - desk.lease, limit=_TOGETHER)
-        rows = [row for row in rows if _step_of(row) != row["step"]]
         if not rows:
             return 0, 0
         programs = {
