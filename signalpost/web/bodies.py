@@ -134,6 +134,16 @@ def bearer(request: Request) -> str | None:
     return value.strip() if scheme.lower() == "bearer" else None
 
 
+def key_of(request: Request) -> str | None:
+    """Return the key that a sender of signals gives in a header, or None when there is none.
+
+    Raises:
+        Problem: 401 when the header is broken.
+    """
+    token = bearer(request)
+    return token if token is not None else basic_user(request)
+
+
 def same(given: object, expected: str) -> bool:
     """Compare secrets in constant time."""
     return (

@@ -101,10 +101,7 @@ class _Door:
                 "the webhook signature does not fit the body, or is older than 5 minutes; "
                 "sign webhook-id, webhook-timestamp and the raw body with the shared secret",
             )
-        token = bodies.bearer(request)
-        if token is None:
-            token = bodies.basic_user(request)
-        return await self.doorkeeper.sender(request, token)
+        return await self.doorkeeper.sender(request, bodies.key_of(request))
 
     def _verifies(self, webhook: Webhook, request: Request, body: bytes) -> bool:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signalpost.settings import Settings
@@ -42,11 +43,19 @@ log = structlog.get_logger(__name__)
 class Guard:
     """ASGI middleware; plain, since every signal passes through it."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], https: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        https: bool,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._known: set[bytes] = set()
         self._headers = _HEADERS | (_HSTS if https else {})
+        self._body_seconds = body_seconds
         self._bytes = 0  #: of the bodies that are being served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +76,12 @@ class Guard:
                 ]
             await send(message)
 
-        body = _Body(self, receive, _limit_of(scope))
+        body = _Body(self, receive, limit=_limit_of(scope), seconds=self._body_seconds)
         try:
             self._check_head(scope, body.limit)
             await self._app(scope, body.receive, guarded_send)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
         except Problem as problem:
             await problem.response()(scope, receive, guarded_send)
         except Exception as error:  # its text may hold personal data, so only its kind is told
@@ -85,16 +96,18 @@ class Guard:
         """Refuse what the head of a request says already.
 
         Raises:
-            Problem: 413, 421 or 431.
+            Problem: 400, 413, 421 or 431.
         """
         headers = scope["headers"]
-        size, host, stated = len(scope["query_string"]), b"", 0
+        size, host, stated, chunked = len(scope["query_string"]), b"", 0, False
         for name, value in headers:
             size += len(name) + len(value)
             if name == b"host":
                 host = value
             elif name == b"content-length" and value.isdigit():
                 stated = int(value[:20])
+            elif name == b"transfer-encoding":
+                chunked = True
         if len(headers) > MOST_HEADERS or size > MOST_HEADER_BYTES:
             raise Problem(431, "The headers are too many or too large.")
         if host not in self._known and not self._is_ours(host) and scope["path"] not in _PROBES:
@@ -102,6 +115,8 @@ class Guard:
                 421,
                 "This server is not known by that name; add it to SIGNALPOST_HOSTS if it is yours.",
             )
+        if chunked and stated:  # two servers may differ about where such a body ends
+            raise Problem(400, "Give a length or send chunks, not both.", headers=_CLOSE)
         if stated > limit:
             raise too_large(limit)
 
@@ -129,8 +144,9 @@ _AGAIN = {"retry-after": "1"}
 class _Body:
     """The body of one request, as it comes."""
 
-    def __init__(self, guard: Guard, receive: Receive, limit: int) -> None:
+    def __init__(self, guard: Guard, receive: Receive, *, limit: int, seconds: float) -> None:
         self.limit = limit
+        self._seconds = seconds
         self.size = 0
         self._guard = guard
         self._receive = receive
@@ -146,7 +162,7 @@ class _Body:
         if self._whole:
             return await self._receive()
         if self._until is None:
-            self._until = asyncio.get_running_loop().time() + BODY_SECONDS
+            self._until = asyncio.get_running_loop().time() + self._seconds
         try:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
@@ -31,6 +31,7 @@ def add(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, _away)
+    app.add_exception_handler(DataError, _unfit)
     for kind in _OURS:
         app.add_exception_handler(kind, _said)
 
@@ -51,6 +52,12 @@ async def _refused(request: Request, error: Any) -> Response:
 async def _away(request: Request, error: Any) -> Response:
     del error
     return _answer(request, 503, _AWAY, {"Retry-After": edge.RETRY_AFTER})
+
+
+async def _unfit(request: Request, error: Any) -> Response:
+    """Answer what no text of a database can hold, such as NUL, and numbers that no column can."""
+    del error
+    return _answer(request, 400, "One of the values holds what no record can hold, such as NUL.")
 
 
 async def _said(request: Request, error: Any) -> Response:

@@ -103,8 +103,8 @@ def routes(committer: Committer, *, doorkeeper: Doorkeeper) -> list[BaseRoute]:
 
 
 async def _take(request: Request, committer: Committer, doorkeeper: Doorkeeper) -> Response:
-    user = bodies.basic_user(request)
-    grant = await doorkeeper.sender(request, user) if user is not None else None
+    key = bodies.key_of(request)
+    grant = await doorkeeper.sender(request, key) if key is not None else None
     body = bodies.parse(await bodies.read(request, limit=LARGEST_BODY))
     if not isinstance(body, dict):
         raise Problem(400, "the body must be a JSON object")

@@ -17,13 +17,15 @@ MOST_CONNECTIONS = 2_000  #: beyond them 503; people who watch their inbox hold 
 class Impatient(H11Protocol):
     """Uvicorn's protocol, and an end to its patience with whoever drips a head or a refused body."""
 
+    head_seconds = HEAD_SECONDS
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to look whether requests come."""
         super().connection_made(transport)
         self._look_later(None)
 
     def _look_later(self, seen: RequestResponseCycle | None) -> None:
-        self.loop.call_later(HEAD_SECONDS, self._look, seen)
+        self.loop.call_later(self.head_seconds, self._look, seen)
 
     def _look(self, seen: RequestResponseCycle | None) -> None:
         if self.transport.is_closing():
