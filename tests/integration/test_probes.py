@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import text
 
 from signalpost import settings
 from signalpost.cli.up import children
@@ -64,6 +65,16 @@ def test_a_worker_is_ready_when_the_record_has_its_tables(worker, tmp_path):
     status, says = ask(replace(worker, database=empty), "/readyz")
     assert status == 503
     assert "signalpost migrate" in says
+
+
+def test_a_worker_stays_ready_while_a_later_version_takes_over(worker):
+    """The next version has migrated the record: who still runs goes on until they are replaced."""
+    with worker.database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert ask(worker, "/readyz")[0] == 200
+    with worker.database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert ask(worker, "/readyz")[0] == 503
 
 
 def test_a_worker_gives_its_figures(worker):
