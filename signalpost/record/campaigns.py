@@ -105,6 +105,9 @@ class CampaignPerson(Table, table=True):
             *("campaign_run_id", "shard", "due_at", "customer_id"),
             where="outcome IS NULL",
         ),
+        partial_index(
+            "ix_campaign_people_set_aside", "campaign_run_id", where="outcome = 'set_aside'"
+        ),
         Index("ix_campaign_people_customer", "customer_id", "campaign_run_id"),
         {"sqlite_with_rowid": False},
     )

@@ -15,6 +15,7 @@ from signalpost.record.base import (
     insert_rows,
     moment,
     new_id,
+    partial_index,
     pk,
     table_of,
 )
@@ -61,7 +62,12 @@ class HookCall(Table, table=True):
     """A signed webhook out; its id is the idempotency key that the receiver sees on every attempt."""
 
     __tablename__ = "hook_calls"
-    __table_args__ = (UniqueConstraint("enrolment_id", "step"),)
+    __table_args__ = (
+        UniqueConstraint("enrolment_id", "step"),
+        partial_index(
+            "ix_hook_calls_undone", "id", where="status IN ('failed', 'retry', 'unknown')"
+        ),
+    )
 
     id: str = pk()
     customer_id: str = Field(index=True, sa_type=Id)

@@ -342,10 +342,14 @@ def never_handed_over(session: Session, *, message_ids: Collection[str]) -> set[
 
 
 def requeue(session: Session, *, message_ids: Collection[str], now: datetime) -> None:
-    """Put messages that failed by our own fault back to where they were decided on."""
+    """Put messages that failed by our own fault back to where they were decided on.
+
+    Those of campaigns are closed as expired then; whether they are, the gate says anew.
+    """
+    unsent = (MessageStatus.FAILED, MessageStatus.EXPIRED)
     session.execute(
         update(_m)
-        .where(_m.c.id.in_(message_ids), _m.c.status == MessageStatus.FAILED)
+        .where(_m.c.id.in_(message_ids), _m.c.status.in_(unsent))
         .values(status=MessageStatus.QUEUED.value, reason=None, updated_at=now)
     )
 

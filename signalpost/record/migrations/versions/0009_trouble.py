@@ -26,8 +26,20 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_provider_accounts")),
     )
+    undone = sa.text("status IN ('failed', 'retry', 'unknown')")
+    op.create_index(
+        "ix_hook_calls_undone", "hook_calls", ["id"],
+        postgresql_where=undone, sqlite_where=undone,
+    )  # fmt: skip
+    aside = sa.text("outcome = 'set_aside'")
+    op.create_index(
+        "ix_campaign_people_set_aside", "campaign_people", ["campaign_run_id"],
+        postgresql_where=aside, sqlite_where=aside,
+    )  # fmt: skip
 
 
 def downgrade() -> None:
+    op.drop_index("ix_campaign_people_set_aside", "campaign_people")
+    op.drop_index("ix_hook_calls_undone", "hook_calls")
     op.drop_table("provider_accounts")
     op.drop_column("deliveries", "account")
