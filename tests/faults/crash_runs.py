@@ -11,7 +11,6 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from signalpost.clock import FileClock, set_file
 from tests.faults import invariants
-from tests.faults.evidence import TAKEN, Evidence, World, moment
+from tests.faults.evidence import TAKEN, Evidence, World, key_of, moment
 from tests.faults.house import House, opened
 from tests.faults.load import Outside
 from tests.faults.places import Crowds
@@ -225,25 +224,35 @@ class Run:
             rows = self.evidence.rows("SELECT id FROM messages WHERE status = 'unknown'")
             self.unknown.update(str(row["id"]) for row in rows)
 
-    def _let_time_pass(self) -> None:
-        """Let hours go by, so that whoever reconciles has looked at the providers' lists."""
-        unknown = "SELECT count(*) FROM messages WHERE status = 'unknown'"
-        for minutes in (3, 11, 61):
-            if not self.evidence.count(unknown):
-                break
-            later = self.outside.now() + timedelta(minutes=minutes)
-            set_file(self.house.home / "clock.json", later, speed=1)
-            self._come_to_rest(lambda: not self.evidence.count(unknown), patience=1.5)
-        self._come_to_rest(lambda: True, patience=0)
+    def _let_time_pass(self, seconds: float = 90) -> None:
+        """Let hours go by, until the providers' lists have been asked about all that is unknown."""
+        end = time.monotonic() + seconds
+        asked = (
+            "SELECT min(due_at) AS at FROM lookups WHERE due_at IS NOT NULL AND message_id IN "
+            "(SELECT id FROM messages WHERE status = 'unknown')"
+        )
+        self._rest(2)  # a receipt may be on its way
+        while time.monotonic() < end and (due := self.evidence.rows(asked)[0]["at"]):
+            if moment(due) > self.outside.now():
+                later = moment(due) + timedelta(seconds=1)
+                set_file(self.house.home / "clock.json", later, speed=1)
+            self._rest(0.3)
+        self._come_to_rest()
 
-    def _come_to_rest(self, also: Callable[[], bool], *, patience: float) -> None:
-        """Wait until nothing is open; and for so many seconds, until something ``also`` holds."""
-        began = time.monotonic()
-        while time.monotonic() < began + 30:
+    def _rest(self, seconds: float) -> None:
+        """Go on for a while, less when nothing is unknown."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             self._look_after()
-            waited = time.monotonic() - began > patience
-            if not self._asleep and self._is_settled() and (waited or also()):
+            if not self.evidence.count("SELECT count(*) FROM messages WHERE status = 'unknown'"):
                 return
+            time.sleep(0.05)
+
+    def _come_to_rest(self, seconds: float = 30) -> None:
+        """Wait until nothing is open."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and (self._asleep or not self._is_settled()):
+            self._look_after()
             time.sleep(0.02)
 
     def result(self, began: float) -> Result:
@@ -255,15 +264,20 @@ class Run:
         self.world.alert_within = float("inf")  # those who should send are killed
         found = invariants.broken(e)
         external = [m for m in e.messages.values() if m["channel"] in ("email", "sms")]
-        unknown = {u.replace("-", "") for u in self.unknown}
+        unknown = set(map(key_of, self.unknown))
         taken = {one.message_id for one in e.accepted}
+        asked = {key_of(r["message_id"]): r for r in e.rows("SELECT * FROM lookups")}
         ends: Counter[str] = Counter()
         for id_ in unknown:
-            status = e.messages[id_]["status"]
+            status, lookup = e.messages[id_]["status"], asked.get(id_, {})
             if status in TAKEN:
-                ends["found to have been taken"] += 1
+                listed = lookup.get("outcome") == "found" and lookup.get("asked")
+                ends["taken, says the provider's list" if listed else "taken, says a receipt"] += 1
+            elif lookup.get("due_at"):
+                ends["still being asked about"] += 1
             else:
-                ends[f"{status}, {'and was taken' if id_ in taken else 'and was not taken'}"] += 1
+                was = "and was taken" if id_ in taken else "and was not taken"
+                ends[f"{status} ({lookup.get('outcome') or 'never asked'}), {was}"] += 1
         return Result(
             seed=plan.seed,
             dialect=plan.dialect,
