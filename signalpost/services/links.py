@@ -28,7 +28,21 @@ LIFETIME: Mapping[str, timedelta] = {
     "unsubscribe": timedelta(days=400),
     "preferences": timedelta(days=400),
     "inbox": timedelta(days=30),
+    "go": timedelta(days=400),
 }
+#: Where a click link may lead: pages of the brand's own website, each by a name.
+PAGES: Mapping[str, str] = {"home": "", "inbox": "/inbox", "order": "/orders/{}"}
+
+
+def page_of(website: str, name: str, order_id: str | None) -> str:
+    """Give the address of one of the brand's own pages.
+
+    Raises:
+        KeyError: there is no such page, or it needs an order and there is none.
+    """
+    if name == "order" and order_id is None:
+        raise KeyError(name)
+    return website + PAGES[name].format(quote(order_id or "", safe=""))
 
 
 @dataclass(frozen=True)
@@ -79,13 +93,15 @@ class Links:
         website: str,
         order_id: str | None,
         now: datetime,
+        counted: bool = False,
     ) -> "MessageLinks":
         """Give the links a template may use; each is signed only when the template asks for it.
 
-        ``website``: the brand's own, where a customer's account and orders are.
+        ``website``: the brand's own, where a customer's account and orders are. ``counted``: links to
+        it lead there by way of us, so that we know of the click.
         """
         claims = {"c": _short(customer_id), "m": _short(message_id)}
-        return MessageLinks(self, claims, topic, website, order_id, now)
+        return MessageLinks(self, claims, topic, website, order_id, now, counted)
 
     @cached_property
     def _keys(self) -> dict[str, hmac.HMAC]:
@@ -145,7 +161,9 @@ def _long(value: Any) -> Any:
 class MessageLinks(Mapping[str, str]):
     """The links of one message, each made when it is first asked for: a template asks for few."""
 
-    __slots__ = ("_claims", "_links", "_made", "_now", "_order_id", "_said", "_topic", "_website")
+    __slots__ = (
+        "_claims", "_counted", "_links", "_made", "_now", "_order_id", "_said", "_topic", "_website",
+    )  # fmt: skip
 
     _SIGNED = frozenset({"agent", "answer", "unsubscribe", "preferences"})
 
@@ -157,7 +175,9 @@ class MessageLinks(Mapping[str, str]):
         website: str,
         order_id: str | None,
         now: datetime,
+        counted: bool = False,
     ) -> None:
+        self._counted = counted
         self._links, self._claims, self._topic = links, claims, topic
         self._website, self._order_id, self._now = website, order_id, now
         self._said = _payload(claims, now)
@@ -175,13 +195,12 @@ class MessageLinks(Mapping[str, str]):
             if name == "unsubscribe":
                 said = _payload({**self._claims, "t": self._topic}, self._now)
             return f"{self._links.base_url}/links/{name}/{self._links.sign(name, said)}"
-        if name == "home":
-            return self._website
-        if name == "inbox":
-            return f"{self._website}/inbox"
-        if name == "order" and self._order_id is not None:
-            return f"{self._website}/orders/{quote(self._order_id, safe='')}"
-        raise KeyError(name)
+        page = page_of(self._website, name, self._order_id)
+        if not self._counted or not page.startswith("https://"):
+            return page  # by way of us nobody is led to a page that is not https
+        order = {"o": self._order_id} if name == "order" and self._order_id is not None else {}
+        said = _payload({**self._claims, "to": name, **order}, self._now)
+        return f"{self._links.base_url}/links/go/{self._links.sign('go', said)}"
 
     def __iter__(self) -> Iterator[str]:
         yield from (*sorted(self._SIGNED), "home", "inbox")

@@ -1,7 +1,8 @@
 """The pages behind links in our messages: unsubscribe, preferences, answers, the way to one's agent.
 
 Scanners open links, so GET changes nothing; a button does. Every link is signed for one purpose and
-one customer, and leads nowhere but here.
+one customer, and leads nowhere but here; those to the brand's own pages (``/links/go``) to a page that
+the template named, and a click on them is written down first.
 """
 
 from collections.abc import Callable
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError
-from signalpost.services.inbound import agents, answer_links, unsubscribe
+from signalpost.services.inbound import agents, answer_links, clicks, unsubscribe
 from signalpost.services.inbound.answers import Answered
 from signalpost.services.links import BadLinkError
 from signalpost.web import edge
@@ -33,6 +34,14 @@ _ONE_CLICK = b"One-Click"
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+
+
+def _is_machine(request: Request) -> bool:
+    """Whether a scanner or a preview follows the link, and no person: as far as they say so."""
+    hints = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+    fetches = "".join(request.headers.get(name, "") for name in hints).lower()
+    agent = request.headers.get("user-agent", "")
+    return "fetch" in fetches or "preview" in fetches or not agent.startswith("Mozilla/")
 
 
 def _nothing() -> None:
@@ -62,6 +71,8 @@ def router(
         path = f"/{purpose}/{{token}}"
         routes.add_api_route(path, look, methods=looking, dependencies=theirs)
         routes.add_api_route(path, act, methods=["POST"], dependencies=once)
+    away = [doorkeeper.public("a link to the brand's own pages; a click adds a receipt at most")]
+    routes.add_api_route("/go/{token}", door.go, methods=looking, dependencies=away)
     return routes
 
 
@@ -206,6 +217,35 @@ class _Door:
         log.info("link.answered", message_id=claims.get("m"))
         words = answer_words(asked.locale)
         return self._page("links_answer.html", state="done", words=words, lang=words["lang"])
+
+    async def go(self, request: Request, token: str) -> Response:
+        """Lead to one of the brand's own pages; the click is written down before.
+
+        When the record is away the person goes on all the same, and the click is lost.
+        """
+        claims = self._claims("go", token) or {}
+        where = clicks.destination(
+            claims,
+            website=self._desk.catalogue.brand["website"].rstrip("/"),
+            domains=self._desk.catalogue.domains,
+        )
+        if where is None:
+            return self._invalid()
+        message_id, to = claims.get("m", ""), claims["to"]
+        if request.method == "GET":
+            try:
+                await self._writing(
+                    lambda session: clicks.note(
+                        session,
+                        message_id=message_id,
+                        to=to,
+                        machine=_is_machine(request),
+                        now=self._desk.clock(),
+                    )
+                )
+            except HTTPException:
+                log.warning("link.click_lost", message_id=message_id)
+        return RedirectResponse(where, 302, headers=edge.PAGE_HEADERS)
 
     async def _asked(self, claims: dict[str, str]) -> answer_links.Asked | None:
         return await self._reading(

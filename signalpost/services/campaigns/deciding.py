@@ -295,6 +295,7 @@ class _Deciding:
         """Render one message and put it on its way."""
         job, person, channel = self.job, self.person, proposal.channel
         message_id = again or new_id()
+        marketing_mail = proposal.purpose is Purpose.MARKETING and channel is Channel.EMAIL
         links = job.desk.links.for_message(
             customer_id=person.root_id,
             message_id=message_id,
@@ -302,6 +303,7 @@ class _Deciding:
             website=job.website,
             order_id=None,
             now=self.now,
+            counted=marketing_mail,
         )
         try:
             variant, slots = job.mailing(self.message, channel).slots(
@@ -314,7 +316,6 @@ class _Deciding:
         except (MissingFact, RenderFailed) as error:
             self.fail(channel, error.reason)
             return
-        one_click = proposal.purpose is Purpose.MARKETING and channel is Channel.EMAIL
         person.drafts.append(
             Draft(
                 person=person,
@@ -326,7 +327,7 @@ class _Deciding:
                 expires_at=proposal.expires_at,
                 variant=variant,
                 slots=slots,
-                unsubscribe_url=links["unsubscribe"] if one_click else None,
+                unsubscribe_url=links["unsubscribe"] if marketing_mail else None,
                 purpose=proposal.purpose,
                 again=again is not None,
             )

@@ -47,6 +47,7 @@ def _render_one(desk: Desk, draft: Draft, now: datetime) -> None:
     draft.variant = desk.catalogue.variant(name, draft.channel, person.locale)
     known = desk.catalogue[name].facts
     draft.facts = {fact: person.facts[fact] for fact in known if fact in person.facts}
+    marketing_mail = draft.proposal.purpose is Purpose.MARKETING and draft.channel is Channel.EMAIL
     links = desk.links.for_message(
         customer_id=person.root_id,
         message_id=draft.message_id,
@@ -54,8 +55,9 @@ def _render_one(desk: Desk, draft: Draft, now: datetime) -> None:
         website=desk.catalogue.brand["website"].rstrip("/"),
         order_id=str(order) if (order := person.facts.get("order_id")) is not None else None,
         now=now,
+        counted=marketing_mail,
     )
-    if draft.proposal.purpose is Purpose.MARKETING and draft.channel is Channel.EMAIL:
+    if marketing_mail:
         draft.unsubscribe_url = links["unsubscribe"]
     context = desk.catalogue.context(
         name,
