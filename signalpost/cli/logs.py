@@ -43,6 +43,7 @@ def set_up(level: str, *, shape: Literal["logfmt", "json"] = "logfmt") -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)  # also of those that raise their own voice, as Prefect
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

@@ -7,10 +7,11 @@ somebody asks (``services.watching.figures``), since a counter dies with its pro
 from collections import Counter as Tally
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from signalpost.domain.delivery import Handover
 
+disable_created_metrics()
 registry = CollectorRegistry()
 
 PROVIDER_SECONDS = Histogram(
