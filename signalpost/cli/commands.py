@@ -266,12 +266,16 @@ def redrive(
     id_: Annotated[
         Optional[str],  # noqa: UP045
         typer.Argument(
-            metavar="ID", help="Of a parked event, or of an enrolment that was set aside."
+            metavar="ID", help="Of a parked event, of somebody set aside, or of a failed call."
         ),
     ] = None,
     all_set_aside: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="JOURNEY", help="Everybody who is set aside in this journey."),
+        typer.Option(metavar="NAME", help="All who are set aside in this journey or campaign."),
+    ] = None,
+    reason: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of them only those with this reason, such as missing_fact."),
     ] = None,
     fact: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -281,7 +285,7 @@ def redrive(
     """Try again what waits for an operator; without an ID, list it."""
     from signalpost.cli.mend import redrive as run
 
-    run(settings_.load(), id_, journey=all_set_aside, facts=fact or [])
+    run(settings_.load(), id_, journey=all_set_aside, facts=fact or [], reason=reason)
 
 
 @app.command(rich_help_panel=MEND)

@@ -1,5 +1,6 @@
 """Putting things right: one person out of two, what waits for an operator, blocks on addresses."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,13 +12,15 @@ from signalpost.cli import door, say
 from signalpost.cli.write import put
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.record import audit, consents
+from signalpost.record import audit, consents, enrolments, redriving
 from signalpost.record.customers import Merge
 from signalpost.services.inbound import optouts
 from signalpost.services.intake import addresses, identity, signals
 from signalpost.services.journeys import resuming
-from signalpost.services.reading import commands, overview, sheet
+from signalpost.services.reading import commands, sheet
 from signalpost.services.reading.why import channel_name
+from signalpost.services.redriving import acting
+from signalpost.services.redriving.waiting import waiting
 from signalpost.settings import Settings
 
 _SOURCE = "operator"
@@ -128,14 +131,25 @@ def _say_consents(one: sheet.Sheet, source: str) -> None:
 
 
 def redrive(
-    settings: Settings, found_id: str | None, *, journey: str | None, facts: Sequence[str]
+    settings: Settings,
+    found_id: str | None,
+    *,
+    journey: str | None,
+    facts: Sequence[str],
+    reason: str | None = None,
 ) -> None:
-    """Try a parked event, or people who were set aside, again; without an id, list them."""
+    """Try what gave up again; without an id, list it."""
     if facts and (found_id is None or journey is not None):
         raise BadInputError("A fact is put right for one person: give the id of their enrolment.")
     if found_id is not None and journey is not None:
         raise BadInputError("Give an id, or --all-set-aside with a journey, and not both.")
-    if journey is not None:
+    if reason is not None and journey is None:
+        raise BadInputError(
+            "A reason is looked for in a journey or campaign: --all-set-aside NAME."
+        )
+    if journey is not None and (reason is not None or not _is_journey(settings, journey)):
+        _redrive_rest(settings, name=journey, reason=reason)
+    elif journey is not None:
         with door.opened(settings) as database:
             count = resuming.resume_all(
                 database, journey=journey, now=_now(settings), actor=door.actor()
@@ -147,7 +161,47 @@ def redrive(
     elif not _resume(settings, found_id, put({}, facts)):
         if facts:
             raise NotFoundError(f"There is no enrolment {found_id}.")
-        _redrive_event(settings, found_id)
+        if _is_event(settings, found_id):
+            _redrive_event(settings, found_id)
+        else:
+            _redrive_rest(settings, ids=[found_id])
+
+
+def _is_journey(settings: Settings, name: str) -> bool:
+    with door.reading(settings) as session:
+        return enrolments.journey_known(session, journey=name) or not redriving.campaign_known(
+            session, campaign=name
+        )
+
+
+def _is_event(settings: Settings, found_id: str) -> bool:
+    """Whether an id is an event's, rather than a failed call's or a campaign's person's."""
+    with door.reading(settings) as session:
+        return ":" not in found_id and not redriving.failed_hooks(session, call_id=found_id)
+
+
+def _redrive_rest(
+    settings: Settings,
+    *,
+    ids: Sequence[str] = (),
+    name: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """Try again what takes the whole product: calls, people of campaigns, all of one reason."""
+    with door.built(settings) as product:
+        done = asyncio.run(
+            acting.redrive(
+                product.desk,
+                ids=ids,
+                name=name,
+                reason=reason,
+                actor=door.actor(),
+                now=_now(settings),
+            )
+        )
+    say.out.print(escape(done.in_words), soft_wrap=True)
+    if ids and done.not_done:
+        raise ConflictError("Not everything could be tried again.")
 
 
 def _resume(settings: Settings, found_id: str, facts: dict[str, Any]) -> bool:
@@ -198,19 +252,22 @@ def _redrive_event(settings: Settings, event_id: str) -> None:
     say.out.print(f"{escape(line)}[dim]{led}[/dim]", soft_wrap=True)
 
 
+_GAVE_UP = {
+    "person": "[bold]{name}[/bold] set aside: {says}",
+    "event": "[bold]{name}[/bold] parked: {says}",
+    "hook": "[bold]{name}[/bold] failed: {says}",
+    "campaign": "[bold]{name}[/bold] set aside in the campaign: {says}",
+}
+
+
 def _list_waiting(settings: Settings) -> None:
     with door.reading(settings) as session:
-        people = overview.set_aside(session)
-        parked = overview.events(session, status="parked")
-    if not people and not parked:
+        found = waiting(session)
+    if not found:
         say.out.print("Nobody is set aside, and no event is parked.")
-    for row in people:
-        line = f"[bold]{row['journey']}[/bold] set aside: {escape(row['says'])}"
-        say.out.print(f"{line}  [dim]{commands.redrive(row['id'])}[/dim]", soft_wrap=True)
-    for event in parked:
-        why = (event.reason or "it waits").replace("_", " ")
-        line = f"[bold]{escape(event.name)}[/bold] parked: {escape(why)}"
-        say.out.print(f"{line}  [dim]{commands.redrive(event.id)}[/dim]", soft_wrap=True)
+    for one in found:
+        line = _GAVE_UP[one.kind].format(name=escape(one.name), says=escape(one.says))
+        say.out.print(f"{line}  [dim]{commands.redrive(one.id)}[/dim]", soft_wrap=True)
 
 
 # -- addresses -----------------------------------------------------------------------------------
