@@ -31,6 +31,7 @@ class Area(StrEnum):
     PARKED = "parked"
     INBOXES = "inboxes"
     METRICS = "metrics"
+    AUDIT = "audit"
 
 
 #: Which scopes open an area; ``admin`` opens every one.
@@ -49,6 +50,7 @@ OPENS: Mapping[Area, frozenset[Scope]] = {
     # A token opens somebody's inbox and answers in their name: more than reading.
     Area.INBOXES: frozenset({Scope.INBOX}),
     Area.METRICS: frozenset({Scope.READ, Scope.OPERATOR}),
+    Area.AUDIT: frozenset({Scope.OPERATOR}),
 }
 
 _FRAUD = "fraud."

@@ -18,6 +18,7 @@ from signalpost.services.intake.signals import SignalPolicy
 from signalpost.services.journeys.enrolling import Journeys
 from signalpost.web import (
     api,
+    audit,
     campaigns,
     edge,
     inbox,
@@ -80,6 +81,7 @@ def create_app(signalpost: Signalpost, *, on_commit: Callable[[], None] = _nothi
         app.include_router(module.router(signalpost, doorkeeper=doorkeeper, on_commit=on_commit))
     app.include_router(api.router(signalpost, doorkeeper=doorkeeper))
     app.include_router(metrics.router(signalpost, doorkeeper=doorkeeper))
+    app.include_router(audit.router(signalpost, doorkeeper=doorkeeper))
     app.include_router(pages.router(signalpost, doorkeeper=doorkeeper))
     app.include_router(campaigns.json_router(signalpost, doorkeeper=doorkeeper))
     app.include_router(campaigns.router(signalpost, doorkeeper=doorkeeper))

@@ -34,6 +34,7 @@ PAGES: Mapping[Area, str] = {
     Area.JOURNEYS: "/journeys",
     Area.CAMPAIGNS: "/campaigns",
     Area.PARKED: "/events",
+    Area.AUDIT: "/audit",
 }
 _GRANT = "signalpost.grant"  #: in the ASGI scope
 _SAFE = ("GET", "HEAD", "OPTIONS")
