@@ -33,6 +33,7 @@ from signalpost.providers.twilio.tracing import TwilioTracer
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
 from signalpost.services.links import Links
+from signalpost.services.retention import Keep
 from signalpost.services.ways_out.accounts import Account, WayOut
 from signalpost.services.ways_out.circuits import Circuits
 from signalpost.services.ways_out.stopping import Stopping
@@ -124,6 +125,7 @@ def build(
         policy=policy(settings),
         clock=clock,
         forgetting=forgetting(settings),
+        keep=keep(settings),
         default_zone=settings.default_zone,
         sms_prices=settings.sms_prices,
         on_call=settings.on_call,
@@ -401,6 +403,12 @@ def _check_twilio(settings: Settings) -> None:
             "No sender for text messages is set: set SIGNALPOST_TWILIO_SENDER to a number of your "
             "Twilio account, or SIGNALPOST_TWILIO_MESSAGING_SERVICE_SID."
         )
+
+
+def keep(settings: Settings) -> Keep:
+    """Say how long what happened stays on record."""
+    days = settings.keep_events_days, settings.keep_messages_days
+    return Keep(*(None if one is None else timedelta(days=one) for one in days))
 
 
 def _holidays(settings: Settings, year: int) -> frozenset[date]:

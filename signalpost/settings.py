@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     journeys: str = "flows"  #: the module whose JOURNEYS are run
     campaigns: Path = Path("deployments/campaigns")  #: a file for each; none when it is missing
     grace: float = Field(default=25, gt=0, le=3600)  #: seconds a worker told to stop takes at most
+    keep_events_days: int | None = Field(default=None, ge=90)  #: unset: for ever
+    keep_messages_days: int | None = Field(default=None, ge=90)  #: with all that is about them
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["logfmt", "json"] = "logfmt"
     otlp_url: Url | None = None  #: a collector of OpenTelemetry's spans; none: there are no spans

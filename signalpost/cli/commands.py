@@ -311,6 +311,18 @@ def unmerge(
 
 
 @app.command(rich_help_panel=MEND)
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")
+    ] = False,
+) -> None:
+    """Delete now what is older than SIGNALPOST_KEEP_…_DAYS; a worker does it every hour."""
+    from signalpost.cli.mend import prune as run
+
+    run(settings_.load(), dry_run=dry_run)
+
+
+@app.command(rich_help_panel=MEND)
 def suppress(
     address: Annotated[str, typer.Argument(help="An email address, a phone number …")],
     channel: Annotated[

@@ -14,6 +14,7 @@ from signalpost.domain.vocabulary import Channel
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record import audit, consents, enrolments, redriving
 from signalpost.record.customers import Merge
+from signalpost.services import retention
 from signalpost.services.inbound import optouts
 from signalpost.services.intake import addresses, identity, signals
 from signalpost.services.journeys import resuming
@@ -268,6 +269,31 @@ def _list_waiting(settings: Settings) -> None:
     for one in found:
         line = _GAVE_UP[one.kind].format(name=escape(one.name), says=escape(one.says))
         say.out.print(f"{line}  [dim]{commands.redrive(one.id)}[/dim]", soft_wrap=True)
+
+
+# -- what is old --------------------------------------------------------------------------------
+
+
+def prune(settings: Settings, *, dry_run: bool) -> None:
+    """Delete what is older than the settings keep it, and say how many rows of each table."""
+    from signalpost.bootstrap import keep
+
+    kept, now = keep(settings), _now(settings)
+    if not kept:
+        raise BadInputError(
+            "Everything is kept for ever. Set SIGNALPOST_KEEP_EVENTS_DAYS or "
+            "SIGNALPOST_KEEP_MESSAGES_DAYS to a number of days, 90 or more."
+        )
+    with door.opened(settings) as database:
+        if dry_run:
+            gone = retention.preview(database, keep=kept, now=now)
+        else:
+            gone = retention.prune(database, keep=kept, now=now)
+            with database.writing() as session:
+                _log(session, settings, "prune", "project:record", **gone)
+    what = ", ".join(f"{count:,} {table.replace('_', ' ')}" for table, count in (+gone).items())
+    verb = "would go" if dry_run else "are gone"
+    say.out.print(f"{what} {verb}." if what else "Nothing is that old.", soft_wrap=True)
 
 
 # -- addresses -----------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class ReceiptKey(Table, table=True):
     __tablename__ = "receipt_keys"
 
     key: str = Field(primary_key=True)
-    receipt_id: str = Field(sa_type=Id)
+    receipt_id: str = Field(sa_type=Id, index=True)
 
 
 class Question(Table, table=True):

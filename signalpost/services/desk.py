@@ -15,6 +15,7 @@ from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import Channel
 from signalpost.record.database import Database
 from signalpost.services.links import Links
+from signalpost.services.retention import Keep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,4 +39,5 @@ class Desk:
     sms_prices: Mapping[str, Decimal] = field(default_factory=dict)  #: of a segment, by country
     on_call: str = "on-call"  #: who gets a case when the customer has no agent of their own
     holidays: frozenset[date] = field(default_factory=frozenset)
+    keep: Keep = field(default_factory=Keep)  #: how long what happened stays on record
     lease: timedelta = timedelta(seconds=45)  #: how long people wait when their worker is killed

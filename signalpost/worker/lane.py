@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from prefect.client.orchestration import PrefectClient
 
 from signalpost import bootstrap
 from signalpost.domain.vocabulary import Lane
+from signalpost.services import retention
 from signalpost.services.desk import Desk
 from signalpost.services.intake import signals
 from signalpost.services.journeys.advance import Direct, advance
@@ -45,6 +47,7 @@ RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
 ERASURES_EVERY = 15.0
+PRUNE_EVERY = 3600.0
 PROGRESS_EVERY = 3.0
 
 
@@ -97,7 +100,7 @@ class LaneWorker:
             await self.view.looked()  # else what is paused would not be known yet
             log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
             campaigns = asyncio.create_task(self._serve_campaigns(stop))
-            async with self._beside(*self._chores()):
+            async with self._beside(*self._chores(stop)):
                 while not stop.is_set():
                     await self._round_or_rest(stop)
                 await self.served()
@@ -227,7 +230,7 @@ class LaneWorker:
         outcome = await self._runs.asked_for(flow_run, flow=self.view.flow_of(name))
         return outcome is not Outcome.NOT_BEGUN
 
-    def _chores(self) -> list[Coroutine[Any, Any, None]]:
+    def _chores(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         chores: list[Coroutine[Any, Any, None]] = [
             _every(SWEEP_EVERY, self.sweep),
             _every(SWEEP_EVERY, self.draw),
@@ -239,6 +242,7 @@ class LaneWorker:
             chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
             reconciling = Reconciling(self._desk, client=self._client, view=self.view)
             chores.append(_every(RECONCILE_EVERY, reconciling.look))
+            chores.append(_every(PRUNE_EVERY, partial(self._prune, stop)))
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
             chores.append(_every(FILES_EVERY, self._read_files))
@@ -261,6 +265,18 @@ class LaneWorker:
         await erasing.proceed_all(
             self._desk.database, forgetting=self._desk.forgetting, now=self._desk.clock()
         )
+
+    async def _prune(self, stop: asyncio.Event) -> None:
+        """Delete what has been kept for long enough; a worker that is stopped leaves off."""
+        if self._desk.keep:
+            gone = await asyncio.to_thread(
+                retention.prune,
+                self._desk.database,
+                keep=self._desk.keep,
+                now=self._desk.clock(),
+                stop=stop.is_set,
+            )
+            log.info("worker.pruned", **gone)
 
     async def _release_parked(self) -> None:
         await asyncio.to_thread(self._let_parked_through)
@@ -303,7 +319,8 @@ async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         try:
             await chore()
         except Exception as error:
-            log.warning("worker.chore_failed", chore=chore.__name__, error=type(error).__name__)
+            name = getattr(chore, "func", chore).__name__
+            log.warning("worker.chore_failed", chore=name, error=type(error).__name__)
         await asyncio.sleep(seconds)
 
 

@@ -38,6 +38,7 @@ DEEDS = {
     "campaign resume": "campaign.resumed",
     "campaign cancel": "campaign.cancelled",
     "migrate": "migrate",
+    "prune": "prune",
 }
 #: Deeds that need more than this test has, and the test that holds them.
 ELSEWHERE = {"deploy": "tests/flows/test_deploying.py"}
@@ -174,6 +175,7 @@ class House:
             journeys="no_journeys",
             database_url=f"sqlite:///{self.folder / 'stage.db'}",
             clock_file=str(clock),
+            keep_messages_days="90",
         )
         assert done.code == 0, done
         return done
@@ -252,6 +254,7 @@ def test_each_deed_leaves_an_entry(house: House) -> None:
     house.run("campaign", "pause", run, "--reason", "wait")
     house.run("campaign", "resume", run)
     house.run("campaign", "cancel", run, "--reason", "over")
+    house.run("prune")
     found = house.entries()
     assert {row.actor for row in found} == {actor()}
     assert set(DEEDS.values()) - {row.action for row in found} == {"migrate"}
