@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.access import Area
+from signalpost.domain.identity import KINDS
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.services.privacy import exporting
 from signalpost.services.reading import overview, sheet
@@ -27,7 +28,7 @@ Limit = Annotated[int, Query(ge=1, le=2000)]
 class Lookup(BaseModel):
     """A key that leads to a customer; sent as a body, so that no address ends up in a log."""
 
-    kind: str = Field(max_length=32)
+    kind: str = Field(max_length=32, json_schema_extra={"enum": ["id", *KINDS]})
     value: str = Field(max_length=512)
 
 

@@ -25,6 +25,7 @@ from signalpost.web import (
     intake,
     links,
     metrics,
+    openapi,
     pages,
     refusals,
     webhooks,
@@ -106,9 +107,9 @@ def _add_signs_of_life(app: FastAPI, signalpost: Signalpost, doorkeeper: Doorkee
     described = [doorkeeper.public("describes the routes; holds nothing of the record")]
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=described)
-    async def openapi() -> Response:
+    async def description() -> Response:
         """Describe the routes that are JSON."""
-        return JSONResponse(app.openapi())
+        return JSONResponse(openapi.describe(app))
 
     @app.get("/healthz", include_in_schema=False, dependencies=probes)
     async def healthz() -> dict[str, str]:

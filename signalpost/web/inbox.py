@@ -70,12 +70,22 @@ def router(
     routes = APIRouter(prefix="/v1/inbox", tags=["inbox"], route_class=Route)
     routes.add_api_route("", door.page, methods=["GET"], **theirs)
     routes.add_api_route("/unread", door.unread, methods=["GET"], **theirs)
-    routes.add_api_route("/events", door.events, methods=["GET"], **theirs)
+    stream = {200: {"description": "News, as it comes", "content": {"text/event-stream": {}}}}
+    routes.add_api_route(
+        "/events",
+        door.events,
+        methods=["GET"],
+        response_class=EventSourceResponse,
+        responses=stream,
+        **theirs,
+    )
     routes.add_api_route("/customers", door.customers, methods=["GET"], **ours)
     routes.add_api_route("/tokens", door.make_token, methods=["POST"], status_code=201, **ours)
     routes.add_api_route("/seen-all", door.see_all, methods=["POST"], **theirs)
     routes.add_api_route("/{item_id}/answer", door.answer, methods=["POST"], **theirs)
-    routes.add_api_route("/{item_id}/{action}", door.act, methods=["POST"], **theirs)
+    routes.add_api_route(
+        "/{item_id}/{action}", door.act, methods=["POST"], status_code=204, **theirs
+    )
     return routes
 
 

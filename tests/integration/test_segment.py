@@ -155,7 +155,7 @@ def test_the_write_key_may_come_in_the_body(intake: Intake) -> None:
         {"auth": ("", WRITE_KEY)},
         {"auth": None},
         {"auth": None, "headers": {"authorization": "Basic !!!"}},
-        {"auth": None, "headers": {"authorization": "Bearer write-key"}},
+        {"auth": None, "headers": {"authorization": "Bearer wrong"}},
         {"auth": None, "headers": {"authorization": b"Basic \xe9"}},
     ],
 )
