@@ -58,7 +58,31 @@ def erase(
         privacy.erase(settings, customer, reason=reason, out=out)
 
 
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; it must not be there yet.")],
+) -> None:
+    """Copy the record while everything runs (SQLite; PostgreSQL has its own tools)."""
+    from signalpost.cli.copies import backup as run
+
+    run(settings_.load(), file)
+
+
+def restored(
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="When the backup was taken: 2026-03-02T09:30:00Z.")
+    ],
+) -> None:
+    """Say that the record was restored from a backup, before anything is started again.
+
+    What may have been sent since then is asked about at the providers and not sent a second time, and
+    whoever was erased since then is erased again.
+    """
+    from signalpost.cli.copies import restored as run
+
+    run(settings_.load(), since)
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands into the list."""
-    for command in (export, erase):
+    for command in (export, erase, backup, restored):
         app.command(rich_help_panel=PANEL)(command)

@@ -121,6 +121,7 @@ class Sought:
     slots: Mapping[str, str]
     since: datetime  #: when the attempt began
     provider_id: str | None = None  #: the vendor's own id, when its answer came
+    until: datetime | None = None  #: lost in a restore: any in this wording from ``since`` to then
 
 
 @dataclass(frozen=True, kw_only=True)

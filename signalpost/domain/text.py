@@ -26,6 +26,21 @@ def fill(
     }
 
 
+def could_be(pieces: Sequence[str | Slot | Mapping[str, str]], text: str) -> bool:
+    """Whether a text may be these pieces with some words in the slots: the static ones, in order."""
+    static = [piece for piece in pieces if isinstance(piece, str) and piece]
+    ends = bool(pieces) and isinstance(pieces[-1], str)
+    place = 0
+    for number, piece in enumerate(static):
+        first = number == 0 and isinstance(pieces[0], str)
+        last = ends and number == len(static) - 1
+        found = text.rfind(piece, place) if last else text.find(piece, place)
+        if found < 0 or (first and found) or (last and found + len(piece) != len(text)):
+            return False
+        place = found + len(piece)
+    return bool(static) or bool(text)
+
+
 def _name(piece: Slot | Mapping[str, str]) -> str:
     return piece.name if isinstance(piece, Slot) else piece["slot"]
 

@@ -233,6 +233,16 @@ def due_people(
     return {customer: tries for customer, tries in rows}  # noqa: C416 - Row is not a tuple pair
 
 
+def due_until(
+    session: Session, *, campaign_run_id: str, people: Collection[str], until: datetime
+) -> set[str]:
+    """Give those of these people of a run who were due by then."""
+    query = select(_p.c.customer_id).where(
+        _p.c.campaign_run_id == campaign_run_id, among(_p.c.customer_id), _p.c.due_at <= until
+    )
+    return set(session.execute(query, given(people)).scalars())
+
+
 def give_place(session: Session, *, campaign_run_id: str, of: str, to: str) -> bool:
     """Give a person's place in a run to another; false when that one has a place of their own."""
     taken = select(_p.c.customer_id).where(

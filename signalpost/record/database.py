@@ -190,6 +190,17 @@ class Database:
         if busy:
             raise TimeoutError("somebody reads an old state of the database")
 
+    def copy_to(self, file: Path) -> None:
+        """Copy SQLite's record into a file while others write; it is whole, as of one moment."""
+        with self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            target = sqlite3.connect(file)
+            try:
+                driver.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+            finally:
+                target.close()
+
     def ping(self) -> None:
         """Ask the database for a sign of life; raises what the driver raises."""
         with self.engine.connect() as connection:

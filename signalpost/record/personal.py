@@ -356,6 +356,7 @@ IMPERSONAL: Mapping[str, str] = {
     "campaign_schedules": "when a campaign is launched next",
     "provider_accounts": "how well a provider's account works",
     "channel_paces": "when a provider may be given more",
+    "lost_windows": "when the record was restored, and from how old a backup",
     "forgotten_addresses": "keyed hashes: without the secret they lead to nobody",
     "api_keys": "keys of systems and staff, hashed",
 }

@@ -18,6 +18,7 @@ from signalpost.record.base import (
 )
 from signalpost.record.bulk import among, given
 from signalpost.record.campaigns import CampaignPerson, CampaignShard
+from signalpost.record.cases import HookCall
 from signalpost.record.customers import Customer
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message, MessageVariant
@@ -50,6 +51,7 @@ _c = table_of(Customer)
 _p = table_of(CampaignPerson)
 _s = table_of(CampaignShard)
 _r = table_of(ReceiptRow)
+_h = table_of(HookCall)
 
 _STEP = func.coalesce(_e.c.step, "")
 #: What the partial index ``ix_messages_open`` is over; without these words it is not used.
@@ -248,6 +250,7 @@ def due(session: Session, *, now: datetime, limit: int) -> list[RowMapping]:
         select(
             _l.c.delivery_id, _l.c.message_id, _l.c.provider, _l.c.why, _l.c.began_at, _l.c.asked,
             _m.c.status, _m.c.channel, _m.c.address, _m.c.slots, _v.c.parts, _d.c.provider_id,
+            _d.c.code,
         )
         .join(_m, _m.c.id == _l.c.message_id)
         .join(_d, _d.c.id == _l.c.delivery_id)
@@ -267,13 +270,20 @@ def kept_receipts(session: Session, *, message_ids: Collection[str]) -> list[Row
     return list(session.execute(query, given(message_ids)).mappings())
 
 
-def owners(session: Session, *, provider_ids: Collection[str]) -> dict[str, str]:
-    """Give which delivery each of a provider's ids belongs to, as far as we know."""
+def owners(session: Session, *, provider_ids: Collection[str], address: str) -> dict[str, str]:
+    """Give which delivery to this address each of a provider's ids belongs to, as far as we know.
+
+    SendGrid gives one id to everybody in a request.
+    """
     rows = session.execute(
-        select(_d.c.provider_id, _d.c.id).where(
-            among(_d.c.provider_id), _d.c.provider_id.is_not(None)
+        select(_d.c.provider_id, _d.c.id)
+        .join(_m, _m.c.id == _d.c.message_id)
+        .where(
+            among(_d.c.provider_id),
+            _d.c.provider_id.is_not(None),
+            _m.c.address == bindparam("address"),
         ),
-        given(provider_ids),
+        given(provider_ids, address=address),
     )
     return {provider_id: delivery for provider_id, delivery in rows}  # noqa: C416 - Row is no pair
 
@@ -344,3 +354,42 @@ def unknown(session: Session, *, limit: int) -> list[RowMapping]:
         .limit(limit)
     )  # fmt: skip
     return list(session.execute(query).mappings())
+
+
+# -- what is stuck -------------------------------------------------------------------------------
+
+
+def expired_claims(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
+    """Count claims that are over, and give since when the oldest is."""
+    looks = (
+        select(func.count(), func.min(table.c.lease_until)).where(
+            table.c.claim_id.is_not(None), table.c.lease_until <= now
+        )
+        for table in (_e, _s)
+    )
+    found = [session.execute(look).one() for look in looks]
+    since = [one[1] for one in found if one[1] is not None]
+    return sum(one[0] for one in found), min(since, default=None)
+
+
+def set_aside_counts(session: Session, *, limit: int) -> list[RowMapping]:
+    """Count who is set aside by journey and reason, the longest first."""
+    since = func.min(_e.c.moved_at)
+    query = (
+        select(_e.c.journey, _e.c.reason, func.count().label("people"), since.label("since"))
+        .where(_e.c.status == "set_aside")
+        .group_by(_e.c.journey, _e.c.reason)
+        .order_by(since)
+        .limit(limit)
+    )
+    return list(session.execute(query).mappings())
+
+
+def failed_calls(session: Session) -> tuple[int, datetime | None]:
+    """Count the webhooks out that failed for good, and give since when the oldest did."""
+    query = select(func.count(), func.min(_h.c.started_at)).where(
+        literal_column("hook_calls.status IN ('failed', 'retry', 'unknown')"),  # the index's words
+        _h.c.status == "failed",
+    )
+    number, since = session.execute(query).one()
+    return number, since

@@ -16,7 +16,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from signalpost.domain.delivery import Inbound, Receipt, Sought
-from signalpost.domain.text import fill
+from signalpost.domain.text import could_be, fill
 from signalpost.providers.twilio.provider import connect
 from signalpost.providers.twilio.settings import PREFIX, TwilioSettings
 from signalpost.providers.twilio.webhooks import parse_inbound, parse_status
@@ -57,6 +57,8 @@ class TwilioTracer:
         if sought.provider_id is not None:
             return await _fetched(client, sought.provider_id)
         rows = await _pages(client, since=sought.since - _EARLIER, to=_to(sought))
+        if sought.until is not None:
+            return _in_this_wording(rows, sought, sought.until)
         body = fill(sought.parts, sought.slots)["text"]
         last = sought.since + _LATER
         alike = [
@@ -79,6 +81,17 @@ class TwilioTracer:
                 log.warning("poll.failed", provider=self.name, error=type(error).__name__)
                 return None
         return sorted(found, key=lambda one: one.at)
+
+
+def _in_this_wording(rows: Sequence[Any], sought: Sought, until: datetime) -> list[Any]:
+    """What was sent in a time that the record knows nothing of: the same words around the slots."""
+    return [
+        row
+        for row in reversed(rows)
+        if row.direction == "outbound-api"
+        and row.date_created <= until + _EARLIER
+        and could_be(sought.parts["text"], row.body or "")
+    ]
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from signalpost.domain.campaign import Personal, after_quiet_hours
 from signalpost.domain.gate import Proposal, Sent, Standing, judge
 from signalpost.domain.pace import Pace
 from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
-from signalpost.record import campaign_people, customers, events, restraint
+from signalpost.record import campaign_people, customers, events, lost_windows, restraint
 from signalpost.record.base import new_id
 from signalpost.services.campaigns.judging import home
 from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
@@ -124,7 +124,23 @@ def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
         ):
             again[row["customer_id"]].earlier.append(row)
     personal_facts(session, job, people)
+    _after_a_restore(session, job, people)
     return people
+
+
+def _after_a_restore(session: Session, job: Job, people: Sequence[Recipient]) -> None:
+    """Mark whose turn may have come in the time that a restored record knows nothing of."""
+    lost = lost_windows.latest(session)
+    if lost is None or not lost.may_have_done(due=job.run.scheduled_at):
+        return
+    early = campaign_people.due_until(
+        session,
+        campaign_run_id=job.run.id,
+        people=[person.root_id for person in people],
+        until=lost.until,
+    )
+    for person in people:
+        person.maybe_sent = person.root_id in early
 
 
 def _follow_merges(session: Session, job: Job, batch: Batch) -> None:

@@ -52,6 +52,7 @@ class Recipient:
     hold_until: datetime | None = None
     failure: str | None = None
     done: bool = False  #: a chain did its work in an earlier round
+    maybe_sent: bool = False  #: their turn may have come before the record was restored
     is_merged: bool = False  #: no root any more: merged into somebody since the freeze
 
 
@@ -72,6 +73,11 @@ class Draft:
     purpose: Purpose
     again: bool
     handover: Handover | None = None
+
+    @property
+    def maybe_sent(self) -> bool:
+        """Whether it may have left before the record was restored."""
+        return self.person.maybe_sent
 
     @property
     def customer_id(self) -> str:

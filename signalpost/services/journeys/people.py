@@ -13,8 +13,9 @@ from signalpost.content import Variant
 from signalpost.domain.delivery import Handover
 from signalpost.domain.gate import Proposal, Standing
 from signalpost.domain.program import Node, Program
+from signalpost.domain.restoring import LostWindow
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.record import customers
+from signalpost.record import customers, lost_windows
 
 
 @dataclass(eq=False)
@@ -41,6 +42,8 @@ class Person:
     hold_until: datetime | None = None  #: set by a step that must be tried again later
     retrying: bool = False  #: that later try counts as a failed attempt
     set_aside: str | None = None  #: why this person cannot go on
+    was_due: datetime | None = None  #: when they were due as they were claimed
+    lost: LostWindow | None = None  #: the record was restored
 
     @property
     def node(self) -> Node | None:
@@ -56,6 +59,13 @@ class Person:
     def since(self) -> datetime:
         """When what happened last happened; waits and expiry count from here."""
         return datetime.fromisoformat(self.context["since"])
+
+    @property
+    def maybe_sent(self) -> bool:
+        """Whether what they get now may have been sent before the record was restored."""
+        if self.lost is None:
+            return False
+        return self.lost.may_have_done(due=self.was_due, caused=self.since)
 
     def concerned_by(self, event: Mapping[Any, Any]) -> bool:
         """Say whether an event is about what they are here for.
@@ -123,6 +133,11 @@ class Draft:
         return self.proposal.channel
 
     @property
+    def maybe_sent(self) -> bool:
+        """Whether it may have left before the record was restored."""
+        return self.person.maybe_sent
+
+    @property
     def purpose(self) -> Purpose:
         """What it is for."""
         return self.proposal.purpose
@@ -170,6 +185,7 @@ def load(
     """Make the people of a claim from their enrolments and their customers' records."""
     rows = list(rows)
     who = customers.profiles(session, {row["root_id"] for row in rows})
+    lost = lost_windows.latest(session)
     people = []
     for row in rows:
         profile = who[row["root_id"]]
@@ -189,6 +205,8 @@ def load(
                 locale=profile["locale"],
                 zone=profile["zone"],
                 attributes=profile["attributes"],
+                was_due=row["due_at"],
+                lost=lost,
             )
         )
     return people

@@ -38,6 +38,11 @@ class Draft(Protocol):
         ...
 
     @property
+    def maybe_sent(self) -> bool:
+        """Whether it may have left before the record was restored, and must not leave again."""
+        ...
+
+    @property
     def slots(self) -> Mapping[str, str]:
         """This person's own words."""
         ...

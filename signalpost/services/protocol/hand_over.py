@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import structlog
 
 from signalpost.crash_points import reach
 from signalpost.domain.delivery import FENCED, Handover, Outgoing, Provider, withheld
+from signalpost.domain.restoring import CODE
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.services.desk import Desk
 from signalpost.services.protocol.draft import Draft
@@ -36,7 +38,10 @@ async def hand_over(
     ``still_held`` asks the record, in a thread, whose claim is still ours at this moment.
     """
     held = set(map(id, await asyncio.to_thread(still_held, drafts)))
-    going = [draft for draft in drafts if id(draft) in held]
+    for draft in drafts:
+        if id(draft) in held and draft.maybe_sent and draft.channel is not Channel.IN_APP:
+            draft.handover = _lost(draft, desk.providers[draft.channel].name)
+    going = [draft for draft in drafts if id(draft) in held and draft.handover is None]
     await asyncio.gather(
         *(_one_load(desk.providers[channel], load, fence) for channel, load in _loads(desk, going))
     )
@@ -84,6 +89,12 @@ async def _call(provider: Provider, drafts: Sequence[Draft], fence: Fence) -> li
         log.exception("delivery.provider_raised", provider=provider.name)
         detail = f"the adapter raised {type(error).__name__}"
         return [_unknown(draft, provider.name, detail) for draft in drafts]
+
+
+def _lost(draft: Draft, provider: str) -> Handover:
+    """Nobody knows whether it went before the restore; the provider's own list is asked."""
+    handover = _unknown(draft, provider, "it may have been sent before the record was restored")
+    return replace(handover, code=CODE)
 
 
 def _unknown(draft: Draft, provider: str, detail: str) -> Handover:

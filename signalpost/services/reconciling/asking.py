@@ -18,9 +18,10 @@ from sqlmodel import Session
 from signalpost.crash_points import reach
 from signalpost.domain import status
 from signalpost.domain.delivery import Receipt, Sought, Tracer
+from signalpost.domain.restoring import CODE, LostWindow
 from signalpost.domain.text import parts_from_json
 from signalpost.domain.vocabulary import Channel, MessageStatus, Purpose, ReceiptKind
-from signalpost.record import messages, reconciling
+from signalpost.record import lost_windows, messages, reconciling
 from signalpost.record import receipts as kept
 from signalpost.services.desk import Desk
 from signalpost.services.inbound import receipts
@@ -141,22 +142,26 @@ async def ask_providers(desk: Desk, *, now: datetime) -> Counter[str]:
     """Ask about those who are due; gives how many ended in which way."""
     with desk.database.reading() as session:
         rows = reconciling.due(session, now=now, limit=_MOST)
+        lost = lost_windows.latest(session)
     tracers = {tracer.name: tracer for tracer in desk.tracers}
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(row: RowMapping) -> str:
         async with slots:
-            return await _ask(desk, tracers.get(row["provider"]), row, now)
+            sought = _sought(row, lost if row["code"] == CODE else None)
+            return await _ask(desk, tracers.get(row["provider"]), row, sought, now)
 
     return Counter(await asyncio.gather(*(one(row) for row in rows)))
 
 
-async def _ask(desk: Desk, tracer: Tracer | None, row: RowMapping, now: datetime) -> str:
+async def _ask(
+    desk: Desk, tracer: Tracer | None, row: RowMapping, sought: Sought, now: datetime
+) -> str:
     if not _is_open(row):  # a receipt came meanwhile
         return await asyncio.to_thread(_end, desk, row, "found", now)
     if tracer is None:
         return await asyncio.to_thread(_end, desk, row, "not_asked", now)
-    found = await tracer.trace(_sought(row), now=now)
+    found = await tracer.trace(sought, now=now)
     reach("reconcile.listed")
     if found is None:
         return await asyncio.to_thread(_not_reached, desk, row, now)
@@ -168,7 +173,7 @@ def _is_open(row: RowMapping) -> bool:
     return row["status"] == open_
 
 
-def _sought(row: RowMapping) -> Sought:
+def _sought(row: RowMapping, lost: LostWindow | None) -> Sought:
     return Sought(
         delivery_id=row["delivery_id"],
         message_id=row["message_id"],
@@ -176,7 +181,8 @@ def _sought(row: RowMapping) -> Sought:
         address=row["address"],
         parts=parts_from_json(row["parts"]),
         slots=row["slots"],
-        since=row["began_at"],
+        since=lost.since if lost is not None else row["began_at"],
+        until=lost.until if lost is not None else None,
         provider_id=row["provider_id"],
     )
 
@@ -198,7 +204,9 @@ def _settle(desk: Desk, row: RowMapping, found: Sequence[Receipt], now: datetime
 def _which(session: Session, row: RowMapping, found: Sequence[Receipt]) -> Receipt | None:
     """Choose, of what may be ours, the first that is no other delivery's."""
     owners = reconciling.owners(
-        session, provider_ids={one.provider_id for one in found if one.provider_id}
+        session,
+        provider_ids={one.provider_id for one in found if one.provider_id},
+        address=row["address"],
     )
     for one in found:
         certain = one.message_id == row["message_id"]

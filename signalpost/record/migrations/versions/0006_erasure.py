@@ -1,4 +1,4 @@
-"""Erasure and its receipts."""
+"""Erasure and its receipts, and restores."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -57,11 +57,20 @@ def upgrade() -> None:
             "fingerprint", "channel", "scope", "reason", name=op.f("pk_forgotten_addresses")
         ),
     )
+    op.create_table(
+        "lost_windows",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        _moment("since"),
+        _moment("until"),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lost_windows")),
+    )
     op.add_column("customers", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("customers", "erased_at")
+    op.drop_table("lost_windows")
     op.drop_table("forgotten_addresses")
     op.drop_table("erasure_steps")
     op.drop_index(op.f("ix_erasures_customer_id"), "erasures")
