@@ -29,6 +29,7 @@ from signalpost.providers.sendgrid import SendGrid, SendGridEraser
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
 from signalpost.providers.sendgrid.tracing import SendGridTracer
 from signalpost.providers.twilio import Twilio, TwilioEraser, TwilioSettings
+from signalpost.providers.twilio.faults import FILTERED, UNREGISTERED
 from signalpost.providers.twilio.tracing import TwilioTracer
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
@@ -37,6 +38,7 @@ from signalpost.services.retention import Keep
 from signalpost.services.ways_out.accounts import Account, WayOut
 from signalpost.services.ways_out.circuits import Circuits
 from signalpost.services.ways_out.stopping import Stopping
+from signalpost.services.ways_out.watching import Signs
 from signalpost.settings import Settings, load
 
 SENDGRID_EVENTS = "/webhooks/sendgrid/events"
@@ -44,6 +46,9 @@ TWILIO_STATUS = "/webhooks/twilio/status"
 TWILIO_INBOUND = "/webhooks/twilio/inbound"
 
 Clock = Callable[[], datetime]
+
+#: What in receipts is about our senders, and not about the people they wrote to.
+SIGNS = Signs(filtered=FILTERED, unregistered=UNREGISTERED)
 
 _LOCAL_SENDER = "+15005550006"  #: the number that Twilio's own test credentials may send from
 

@@ -72,6 +72,12 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+def first_id_of(moment: datetime) -> str:
+    """Give the lowest id that can have been made at a moment, by this machine's clock."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
+
+
 def pk() -> Any:
     """A primary key filled with a UUIDv7."""
     return Field(default_factory=new_id, primary_key=True, sa_type=Id)

@@ -248,6 +248,13 @@ def give_back(session: Session, *, claim_id: str, due_at: datetime, set_aside: s
     session.execute(update(_e).where(_e.c.claim_id == claim_id).values(values))
 
 
+def let_go(session: Session, *, claim_id: str) -> None:
+    """Let go of a claim with which nothing was begun: due as before, at nobody's cost."""
+    values = {"claim_id": None, "lease_until": None}
+    session.execute(update(_e).where(_e.c.claim_id == claim_id).values(values))
+    announce(session)
+
+
 def status_of(session: Session, *, enrolment_id: str) -> str | None:
     """Give the status of an enrolment, or None when there is none by that id."""
     return session.execute(select(_e.c.status).where(_e.c.id == enrolment_id)).scalar()

@@ -10,7 +10,10 @@ from sqlalchemy import RowMapping, select, update
 from sqlmodel import Field, Session
 
 from signalpost.domain.circuit import Circuit
-from signalpost.record.base import Table, insert_new, moment, table_of
+from signalpost.domain.vocabulary import Channel, DeliveryStatus, ReceiptKind
+from signalpost.record.base import Table, first_id_of, insert_new, moment, table_of
+from signalpost.record.messages import Delivery, Message
+from signalpost.record.receipts import ReceiptRow
 
 
 class ProviderAccount(Table, table=True):
@@ -32,6 +35,12 @@ class ProviderAccount(Table, table=True):
 
 
 _a = table_of(ProviderAccount)
+_d = table_of(Delivery)
+_m = table_of(Message)
+_r = table_of(ReceiptRow)
+
+_MOST = 20_000  #: deliveries that one look goes through
+_LEFT = frozenset({ReceiptKind.SENT, ReceiptKind.FAILED, ReceiptKind.BLOCKED, ReceiptKind.BOUNCED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,18 @@ class Standing:
     circuit: Circuit
     slow_since: datetime | None = None
     slow_share: float | None = None
+    closed_at: datetime | None = None  #: when the circuit was closed last; None: open, or never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """What receipts say about one text that a provider took."""
+
+    account: str
+    started_at: datetime
+    left: bool  #: the provider passed it on
+    delivered_at: datetime | None
+    code: str | None  #: why it did not arrive
 
 
 def standings(session: Session) -> dict[str, Standing]:
@@ -60,7 +81,51 @@ def _standing(row: RowMapping) -> Standing:
         code=row["code"],
         reason=row["reason"],
     )
-    return Standing(circuit=circuit, slow_since=row["slow_since"], slow_share=row["slow_share"])
+    return Standing(
+        circuit=circuit,
+        slow_since=row["slow_since"],
+        slow_share=row["slow_share"],
+        closed_at=None if circuit.is_open else row["updated_at"],
+    )
+
+
+def recent_texts(session: Session, *, since: datetime) -> list[Text]:
+    """Give what is known of the texts that providers took since then; of very many the newest.
+
+    They are found by their ids, which are sorted by the time of making: no index is kept for it.
+    """
+    newest = (
+        select(_d.c.id, _d.c.message_id, _d.c.provider, _d.c.account, _d.c.started_at)
+        .where(_d.c.id >= first_id_of(since), _d.c.status == DeliveryStatus.ACCEPTED)
+        .order_by(_d.c.id.desc())
+        .limit(_MOST)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            newest.c.id, newest.c.provider, newest.c.account, newest.c.started_at,
+            _r.c.kind, _r.c.at, _r.c.code,
+        )
+        .join(_m, _m.c.id == newest.c.message_id)
+        .outerjoin(_r, _r.c.message_id == newest.c.message_id)
+        .where(_m.c.channel == Channel.SMS.value)
+    ).mappings()  # fmt: skip
+    found: dict[str, list[RowMapping]] = {}
+    for row in rows:
+        found.setdefault(row["id"], []).append(row)
+    return [_text(receipts) for receipts in found.values()]
+
+
+def _text(receipts: list[RowMapping]) -> Text:
+    kinds = {row["kind"]: row for row in receipts}
+    delivered = kinds.get(ReceiptKind.DELIVERED)
+    return Text(
+        account=receipts[0]["account"] or receipts[0]["provider"],
+        started_at=receipts[0]["started_at"],
+        left=bool(kinds.keys() & _LEFT),
+        delivered_at=delivered["at"] if delivered else None,
+        code=next((row["code"] for row in receipts if row["code"]), None),
+    )
 
 
 def keep(session: Session, *, circuit: Circuit, now: datetime) -> None:
@@ -103,9 +168,7 @@ def note_speed(
     """Write whether an account delivers slowly (``slow_since``), and how much of its messages."""
     _ensure(session, account, now)
     session.execute(
-        update(_a)
-        .where(_a.c.account == account)
-        .values(slow_since=slow_since, slow_share=share, updated_at=now)
+        update(_a).where(_a.c.account == account).values(slow_since=slow_since, slow_share=share)
     )
 
 

@@ -3,16 +3,18 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 from prefect.client.orchestration import PrefectClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost import bootstrap
 from signalpost.domain.vocabulary import Lane
+from signalpost.record import enrolments
 from signalpost.services import retention
 from signalpost.services.desk import Desk
 from signalpost.services.intake import signals
@@ -20,6 +22,7 @@ from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import Claim, claim_due, release
 from signalpost.services.journeys.enrolling import Journeys
 from signalpost.services.privacy import erasing
+from signalpost.services.ways_out import watching
 from signalpost.worker.campaign_artifacts import CampaignArtifacts
 from signalpost.worker.campaign_clock import LOOK_EVERY as CLOCK_EVERY
 from signalpost.worker.campaign_clock import CampaignClock
@@ -47,8 +50,10 @@ RECORD_AWAY = 1.0  #: seconds until the record is tried again
 SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
 ERASURES_EVERY = 15.0
+PROVIDERS_EVERY = 30.0
 PRUNE_EVERY = 3600.0
 PROGRESS_EVERY = 3.0
+RESULTS_EVERY = 3600.0
 
 
 #: Gives the deployments as the files describe them, and the campaigns whose file cannot be read.
@@ -106,8 +111,15 @@ class LaneWorker:
                 await self.served()
                 await campaigns
             await self._runs.finished()
+        await asyncio.to_thread(self._give_back)
         self.wake.close()
         log.info("worker.stopped", lane=self._lane, left=len(self._claims))
+
+    def _give_back(self) -> None:
+        """Let other workers have at once whom this one has claimed and not begun with."""
+        with suppress(SQLAlchemyError), self._desk.database.writing() as session:
+            for claim in self._claims:
+                enrolments.let_go(session, claim_id=claim.id)
 
     async def _serve_campaigns(self, stop: asyncio.Event) -> None:
         if self._lane == Lane.MARKETING:
@@ -240,12 +252,14 @@ class LaneWorker:
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
             chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
+            chores.append(_every(PROVIDERS_EVERY, self._look_at_providers))
             reconciling = Reconciling(self._desk, client=self._client, view=self.view)
             chores.append(_every(RECONCILE_EVERY, reconciling.look))
             chores.append(_every(PRUNE_EVERY, partial(self._prune, stop)))
         if self._lane == Lane.MARKETING:
             chores.append(_every(PROGRESS_EVERY, self._show_progress))
             chores.append(_every(FILES_EVERY, self._read_files))
+            chores.append(_every(RESULTS_EVERY, self._look_at_results))
             folder = bootstrap.current().settings.campaigns
             clock = CampaignClock(self._desk, view=self.view, folder=folder)
             chores.append(_every(CLOCK_EVERY, clock.look))
@@ -255,6 +269,9 @@ class LaneWorker:
         """See campaign files that were written, or changed, while this worker goes on."""
         if self._reread is not None:
             self.view.declare(*await asyncio.to_thread(self._reread))
+
+    async def _look_at_results(self) -> None:
+        await self.artifacts.look(tell=self.view.reachable)
 
     async def _show_progress(self) -> None:
         if self.view.reachable:
@@ -277,6 +294,12 @@ class LaneWorker:
                 stop=stop.is_set,
             )
             log.info("worker.pruned", **gone)
+
+    async def _look_at_providers(self) -> None:
+        """See whether texts arrive slowly, or are filtered."""
+        await asyncio.to_thread(
+            watching.look, self._desk.database, signs=bootstrap.SIGNS, now=self._desk.clock()
+        )
 
     async def _release_parked(self) -> None:
         await asyncio.to_thread(self._let_parked_through)

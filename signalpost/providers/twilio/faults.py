@@ -96,3 +96,8 @@ FAULTS: Mapping[int, Fault] = {
     63018: _later("The channel's limit for this sender is reached."),
 }
 """Codes that are not here are judged by the HTTP status alone."""
+
+FILTERED = frozenset({"30007"})
+"""Carriers take our texts for spam: a spike of these is about the sender, not about the people."""
+UNREGISTERED = frozenset({"30032", "30034"})
+"""Carriers carry nothing of this sender until it is registered."""
