@@ -17,8 +17,8 @@ from typing import Any
 from tests.faults import crash_runs, places, report
 from tests.faults.crash_runs import Plan, Result
 
-CROWD, BIG_CROWD = 1_000, 45_000
-BIG_EVERY = 10  #: each tenth seed has the big crowd
+CROWD, BIG_CROWD = 300, 45_000
+BIG_EVERY = 20  #: each twentieth seed has the big crowd
 
 
 def main() -> int:

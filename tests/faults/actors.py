@@ -154,7 +154,8 @@ class Sender:
             return False
         self._swept = now
         await asyncio.to_thread(self._release_parked)
-        await self._reconciler.go(self._desk, now=self._desk.clock())
+        for step in ("sweep", "note", "ask", "poll"):
+            await getattr(self._reconciler, step)(self._desk, now=self._desk.clock())
         return False
 
     def _release_parked(self) -> None:

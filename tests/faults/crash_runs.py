@@ -224,7 +224,7 @@ class Run:
             rows = self.evidence.rows("SELECT id FROM messages WHERE status = 'unknown'")
             self.unknown.update(str(row["id"]) for row in rows)
 
-    def _let_time_pass(self, seconds: float = 90) -> None:
+    def _let_time_pass(self, seconds: float = 30) -> None:
         """Let hours go by, until the providers' lists have been asked about all that is unknown."""
         end = time.monotonic() + seconds
         asked = (
