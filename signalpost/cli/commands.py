@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from signalpost import settings as settings_
-from signalpost.cli import campaign_commands, key_commands, privacy_commands
+from signalpost.cli import campaign_commands, key_commands, privacy_commands, stuck_commands
 from signalpost.cli.options import Json, Person
 from signalpost.domain.vocabulary import Channel, Lane
 
@@ -339,4 +339,5 @@ def suppress(
     run(settings_.load(), address, channel=channel, scope=scope, reason=reason, lift=lift)
 
 
+stuck_commands.register(app, panel=MEND)
 privacy_commands.register(app)

@@ -37,6 +37,12 @@ REASONS: Mapping[str, str] = {
     "missing_fact": "a fact that it must show is missing: {subject}",
     "bad_fact": "a fact that it must show is not of its type: {subject}",
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
+    "fenced": "its sender's claim was over before the request left, so it was not sent",
+    "went_on": "it was not sent in time, and its journey went on without it",
+    "not_found": "the provider does not have it, an hour later; it was not sent again",
+    "not_asked": "the provider could not be asked; it was not sent again",
+    "resolved_not_sent": "an operator found out that it did not go",
+    "abandoned": "an operator gave it up; whether it went is not known",
     "provider_refuses": "the provider put it off again and again ({subject})",
     # a campaign
     "cancelled": "the run was cancelled",

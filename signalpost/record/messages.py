@@ -332,6 +332,11 @@ def close_campaign(session: Session, *, campaign_run_id: str, now: datetime) -> 
     )
 
 
+def status_of(session: Session, *, message_id: str) -> str | None:
+    """Give the status of a message, or None when there is none by that id."""
+    return session.execute(select(_m.c.status).where(_m.c.id == message_id)).scalar()
+
+
 def never_handed_over(session: Session, *, message_ids: Collection[str]) -> set[str]:
     """Give those of the messages that no provider can have: none was called, or each surely refused."""
     perhaps = select(_d.c.message_id).where(

@@ -19,3 +19,8 @@ def unmerge(merge_id: str) -> str:
 def campaign(verb: str, run_id: str) -> str:
     """The command that does something to a campaign's run: approve, pause, resume …."""
     return f"signalpost campaign {verb} {run_id}"
+
+
+def resolve(message_id: str) -> str:
+    """The command that takes an operator's word on an unknown message; which word is to be chosen."""
+    return f"signalpost resolve {message_id} --as not-sent|abandoned"
