@@ -294,8 +294,8 @@ class Run:
         )
 
 
-def begin_campaign(house: House) -> None:
-    """Launch a campaign by email to everybody on the record."""
+def begin_campaign(house: House, wanted: Any = None) -> None:
+    """Launch a campaign to everybody on the record: a notice by email, unless told."""
     from signalpost import bootstrap, settings
     from signalpost.services.campaigns import launching
     from signalpost.services.campaigns.runs import Launch
@@ -305,7 +305,7 @@ def begin_campaign(house: House) -> None:
     given = settings.load(home=house.home, database_url=house.database_url)
     product = bootstrap.build(given, journeys=(), campaigns={}, catalogue=ready.catalogue)
     now = FileClock(house.home / "clock.json")()
-    wanted = Launch(campaign=notice(channels={"every": ["email"]}))
+    wanted = Launch(campaign=wanted or notice(channels={"every": ["email"]}))
     run = launching.launch(product.desk, launch=wanted, by="harness", now=now)
     launching.start(product.desk, campaign_run_id=run.id, now=now)
     product.close()

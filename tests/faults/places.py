@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +31,18 @@ class Crowds:
         self.server = server
         self._made: dict[tuple[str, int], str] = {}
         self._count = 0
+        self._lock = threading.Lock()  # a crowd is written once, and Alembic is not for threads
 
     def record(self, dialect: str, size: int, home: Path) -> str:
         """Give the address of a new record with a crowd in it."""
-        self._count += 1
-        template = self._template(dialect, size)
+        with self._lock:
+            self._count += 1
+            name = f"run_{self._count}"
+            template = self._template(dialect, size)
         if dialect == "sqlite":
             shutil.copyfile(template, home / "signalpost.db")
             return f"sqlite:///{home / 'signalpost.db'}"
-        name = f"run_{self._count}"
-        with self._admin() as run:
+        with self._lock, self._admin() as run:
             run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.server.get_uri(name)
 
