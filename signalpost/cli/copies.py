@@ -15,7 +15,7 @@ from signalpost.record import audit, lost_windows
 from signalpost.services.privacy import erasing
 from signalpost.settings import Settings
 
-RESTORED = "record.restored"
+BACKED_UP, RESTORED = "record.backed_up", "record.restored"
 #: The backup may have begun a little before the time that is given.
 _MARGIN = timedelta(minutes=1)
 
@@ -36,8 +36,10 @@ def backup(settings: Settings, file: Path) -> None:
             raise BadInputError(f"{file} cannot be written: {error.strerror}.") from None
         database.copy_to(file)
     from signalpost.bootstrap import clock_of
+    from signalpost.cli.audit import note
 
     at = clock_of(settings)()
+    note(settings, BACKED_UP, "project:record")  # everybody's data leaves the record in one file
     say.out.print(
         f"The record as of {at:%Y-%m-%dT%H:%M:%SZ} is in {escape(str(file))}. Keep "
         f"{escape(str(settings.home / 'keys.json'))} and the folder erasures beside it, elsewhere.",
