@@ -93,7 +93,8 @@ class Teller:
         held_out = sum(plan.held_out.values())
         why = Counter({reason_for_many(one["reason"]): one["people"] for one in plan.excluded})
         self._line(f"       {plan.people} people are meant: {escape(meant)}")
-        self._line(f"       {plan.reached} would get it, {held_out} are held out to measure by")
+        are = "is" if held_out == 1 else "are"
+        self._line(f"       {plan.reached} would get it, {held_out} {are} held out to measure by")
         if why:
             self._line(f"       {why.total()} would not: {_counted(why)}")
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from signalpost.record.campaign_results import scanned
 from signalpost.record.campaigns import CampaignPerson
 from signalpost.record.cases import Case
 from signalpost.record.customers import Customer, Identity
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
+from signalpost.record.messages import NOT_SENT, Message
 
 
 def recent_customers(session: Session, *, limit: int) -> list[tuple[Customer, Event]]:
@@ -117,6 +119,39 @@ def campaign_examples(
     found: dict[tuple[str, str], list[str]] = {}
     for outcome, reason, customer_id in rows:
         found.setdefault((outcome, reason or ""), []).append(customer_id)
+    return found
+
+
+def campaign_examples_by_channel(
+    session: Session, *, campaign_run_id: str, among: int, each: int
+) -> dict[frozenset[str], list[str]]:
+    """Some customers who were sent to, by the channels they were sent to by.
+
+    Looks at the messages of some people of the run, each of whom has a few.
+    """
+    people = (
+        select(col(CampaignPerson.customer_id))
+        .where(
+            col(CampaignPerson.campaign_run_id) == campaign_run_id,
+            col(CampaignPerson.outcome) == "sent",
+        )
+        .limit(among)
+    )
+    rows = session.execute(
+        select(col(Message.customer_id), col(Message.channel)).where(
+            col(Message.customer_id).in_(people),
+            scanned(col(Message.campaign_run_id)) == campaign_run_id,
+            col(Message.status).not_in(NOT_SENT),
+        )
+    )
+    by_person: dict[str, set[str]] = {}
+    for customer_id, channel in rows:
+        by_person.setdefault(customer_id, set()).add(channel)
+    found: dict[frozenset[str], list[str]] = {}
+    for customer_id, channels in sorted(by_person.items()):
+        examples = found.setdefault(frozenset(channels), [])
+        if len(examples) < each:
+            examples.append(customer_id)
     return found
 
 

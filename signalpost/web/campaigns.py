@@ -52,6 +52,7 @@ class _Pages(PageDoor):
     def __init__(self, signalpost: Signalpost) -> None:
         super().__init__(signalpost)
         self._campaigns = signalpost.desk.campaigns
+        self._prices = signalpost.desk.sms_prices or None
 
     async def campaigns(self, request: Request) -> Response:
         """Show the newest runs with how far they are, and the files."""
@@ -91,8 +92,14 @@ class _Pages(PageDoor):
     async def results(self, request: Request, run_id: Id) -> Response:
         """Give what it brought about alone, for its page; an answer is kept by the command, not here."""
         now = self.now()
-        found = await self.read(lambda s: results.results(s, campaign_run_id=run_id, now=now))
-        values = {"found": found, "says": report_words.verdicts(found.experiment)}
+        found = await self.read(
+            lambda s: results.results(s, campaign_run_id=run_id, now=now, prices=self._prices)
+        )
+        words = {
+            "says": report_words.verdicts(found.experiment),
+            "texts": report_words.texts(found),
+        }
+        values = {"found": found, **words}
         return self.show(request, "_results.html", here="campaigns", **values)
 
     async def _run(self, run_id: str) -> runs.RunSheet:
@@ -106,6 +113,7 @@ class _Json(ApiDoor):
     def __init__(self, signalpost: Signalpost) -> None:
         super().__init__(signalpost)
         self._campaigns, self._clock = signalpost.desk.campaigns, signalpost.desk.clock
+        self._prices = signalpost.desk.sms_prices or None
 
     async def campaigns(self, campaign: Name | None = None, limit: Limit = 50) -> dict[str, Any]:
         """The campaigns as their files are, and their newest runs with how far they are."""
@@ -131,5 +139,7 @@ class _Json(ApiDoor):
     async def results(self, run_id: Id) -> dict[str, Any]:
         """What a run brought about: messages, what came back, orders, and the experiment."""
         now = self._clock()
-        found = await self.read(lambda s: results.results(s, campaign_run_id=run_id, now=now))
+        found = await self.read(
+            lambda s: results.results(s, campaign_run_id=run_id, now=now, prices=self._prices)
+        )
         return found.to_json()

@@ -18,7 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from sqlmodel import Session
 
 from signalpost.record import campaigns as record
-from signalpost.services.campaigns import runs
+from signalpost.services.campaigns import looking, results, runs
 from signalpost.services.campaigns.runs import Progress, Run
 from signalpost.services.campaigns.standing import in_words, table
 from signalpost.services.desk import Desk
@@ -69,6 +69,22 @@ class CampaignArtifacts:
                 await self._keep_report(one)
                 self._reported.add(one.run.id)
 
+    async def look(self, *, tell: bool) -> None:
+        """Look at what came of the runs; an answer that is known is kept on the record.
+
+        With ``tell`` the reports in Prefect's pages say it; else Prefect is away.
+        """
+        found = await asyncio.to_thread(self._results)
+        for run, report in found if tell else ():
+            id_ = await self._bar(run, _report_key(run))
+            if id_ is not None:
+                await self._client.update_artifact(id_, ArtifactUpdate(data=report))
+
+    def _results(self) -> list[tuple[Run, str]]:
+        now = self._desk.clock()
+        looked_at = looking.look_at_all(self._desk, now=now)
+        return [(run, found.markdown(base_url=self._base_url)) for run, found in looked_at]
+
     def _standings(self) -> list[_Standing]:
         now = self._desk.clock()
         with self._desk.database.reading() as session:
@@ -118,13 +134,25 @@ class CampaignArtifacts:
         return next((one.id for one in found if run.id in (one.description or "")), None)
 
     async def _keep_report(self, one: _Standing) -> None:
-        key = f"{one.run.campaign}-report"
+        key = _report_key(one.run)
         if await self._bar(one.run, key) is not None:
             return
         rows = json.dumps(table(one.progress.counts))
         where = f"{one.run.title}, run {one.run.id}"
+        report = await asyncio.to_thread(self._report, one.run)
         await self._make(one.run, f"{one.run.campaign}-decisions", "table", rows, where)
-        await self._make(one.run, key, "markdown", _report(one, self._base_url), where)
+        await self._make(one.run, key, "markdown", report, where)
+
+    def _report(self, run: Run) -> str:
+        """What it brought about so far, in the words of `signalpost campaign report`."""
+        with self._desk.database.reading() as session:
+            found = results.results(
+                session,
+                campaign_run_id=run.id,
+                now=self._desk.clock(),
+                prices=self._desk.sms_prices or None,
+            )
+        return found.markdown(base_url=self._base_url)
 
     async def _make(self, run: Run, key: str, kind: str, data: Any, description: str) -> UUID:
         made = await self._client.create_artifact(
@@ -139,24 +167,5 @@ class CampaignArtifacts:
         return made.id
 
 
-def _report(one: _Standing, base_url: str) -> str:
-    page = f"{base_url}/campaigns/{one.run.id}"
-    lines = [
-        f"# {one.run.title}",
-        in_words(one.run, one.progress, now=one.now),
-        _took(one.run),
-        "| outcome | channels | reason | people |\n|---|---|---|---:|\n"
-        + "\n".join(
-            f"| {row['outcome']} | {row['channels']} | {row['reason']} | {row['people']:,} |"
-            for row in table(one.progress.counts)
-        ),
-        f"[Everybody's decision]({page}) · [What came of it]({page}#results)",
-    ]
-    return "\n\n".join(line for line in lines if line)
-
-
-def _took(run: Run) -> str:
-    if run.started_at is None or run.ended_at is None:
-        return ""
-    began, ended = (f"{one:%d %b %Y at %H:%M} UTC" for one in (run.started_at, run.ended_at))
-    return f"{run.people or 0:,} people were in the audience. It began on {began} and ended on {ended}."
+def _report_key(run: Run) -> str:
+    return f"{run.campaign}-report"

@@ -13,7 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost import bootstrap
-from signalpost.domain.vocabulary import Lane
+from signalpost.domain.vocabulary import Lane, Purpose
 from signalpost.record import enrolments
 from signalpost.services import retention
 from signalpost.services.desk import Desk
@@ -23,6 +23,7 @@ from signalpost.services.journeys.claims import Claim, claim_due, release
 from signalpost.services.journeys.enrolling import Journeys
 from signalpost.services.privacy import erasing
 from signalpost.services.ways_out import watching
+from signalpost.services.ways_out.once_more import OnceMore
 from signalpost.worker.campaign_artifacts import CampaignArtifacts
 from signalpost.worker.campaign_clock import LOOK_EVERY as CLOCK_EVERY
 from signalpost.worker.campaign_clock import CampaignClock
@@ -51,9 +52,13 @@ SWEEP_EVERY = 60.0
 PARKED_EVERY = 5.0
 ERASURES_EVERY = 15.0
 PROVIDERS_EVERY = 30.0
+ONCE_MORE_EVERY = 10.0
 PRUNE_EVERY = 3600.0
 PROGRESS_EVERY = 3.0
 RESULTS_EVERY = 3600.0
+
+#: What did not arrive is tried once more in its own lane; marketing is not.
+_ONCE_MORE = {Lane.RISK: Purpose.SECURITY, Lane.SERVICE: Purpose.TRANSACTIONAL}
 
 
 #: Gives the deployments as the files describe them, and the campaigns whose file cannot be read.
@@ -93,6 +98,8 @@ class LaneWorker:
         self.artifacts = CampaignArtifacts(desk, client=client)
         self.watcher = Watcher(desk, client=client, view=self.view)
         self._reread = reread
+        purposes = [purpose for other, purpose in _ONCE_MORE.items() if other == lane]
+        self._once_more = OnceMore(codes=bootstrap.ONCE_MORE_CODES, purposes=purposes)
         self._claims: deque[Claim] = deque()
         self._serving: set[asyncio.Task[Any]] = set()
         self._waited_for: str | None = None
@@ -249,6 +256,8 @@ class LaneWorker:
         ]
         if self._lane != Lane.MARKETING:  # two lanes look at all: one of them may be the trouble
             chores.append(_every(LOOK_EVERY, self.watcher.look))
+        if self._lane in _ONCE_MORE:
+            chores.append(_every(ONCE_MORE_EVERY, self._try_once_more))
         if self._lane == Lane.SERVICE:  # one lane does it for all
             chores.append(_every(PARKED_EVERY, self._release_parked))
             chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
@@ -294,6 +303,9 @@ class LaneWorker:
                 stop=stop.is_set,
             )
             log.info("worker.pruned", **gone)
+
+    async def _try_once_more(self) -> None:
+        await self._once_more.look(self._desk, now=self._desk.clock())
 
     async def _look_at_providers(self) -> None:
         """See whether texts arrive slowly, or are filtered."""

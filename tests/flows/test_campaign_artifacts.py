@@ -1,6 +1,7 @@
 """What a marketer finds in Prefect beside a campaign, and what nobody finds there."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,38 @@ def test_the_report_and_the_table_come_once_when_the_run_has_ended(campaigns):
     assert {(row["outcome"], row["people"]) for row in rows} == {("sent", 2), ("skipped", 1)}
     report = found["report-report"]
     assert report.type == "markdown"
-    assert "3 people were in the audience" in report.data
+    assert "Sent to 2 of 3 people" in report.data
     assert f"/campaigns/{run.id}" in report.data
     assert str(report.flow_run_id) == run.run_id
+
+
+def test_an_answer_is_kept_without_anybody_asking_for_the_report(campaigns):
+    """The worker looks now and then: the record keeps the answer, and the report in Prefect says it."""
+    campaigns.file("spring", more="holdout: 50%\n")
+    campaigns.customers(60)
+
+    async def sending(worker: Any, client: Any) -> Any:
+        await press_run(worker, client, "spring")
+        await worker.artifacts.keep()
+
+    async def looking(worker: Any, client: Any) -> Any:
+        await worker.artifacts.look(tell=True)
+        [run] = campaigns.runs()
+        return run, await artifacts_of(client, run)
+
+    campaigns.work(sending)
+    buyers = [one.to.partition("@")[0] for one in campaigns.stage.sent]
+    campaigns.stage.clock.now += timedelta(hours=5)
+    for who in buyers:
+        campaigns.stage.signal(
+            "order.placed", user_id=who, order_id=f"order-of-{who}", total=10, currency="USD"
+        )
+    campaigns.stage.clock.now += timedelta(hours=1)
+    run, found = campaigns.work(looking)
+    assert ("result", "signalpost") in campaigns.acts(run.id)
+    assert "converted more often" in found["spring-report"].data
+    campaigns.work(looking)
+    assert campaigns.acts(run.id).count(("result", "signalpost")) == 1
 
 
 def test_prefect_never_learns_who_is_in_a_campaign(campaigns):

@@ -50,9 +50,11 @@ def _sums(plan: Figures) -> str:
     lines = [f"**{_upper(reached)} would be written to**, {_start(plan)}."]
     for kind, people in plan.held_out.items():
         ghosts = _GHOSTS.get(kind, kind)
-        lines.append(f"{_upper(plan.about(people))} are {ghosts} and get nothing on purpose.")
+        get = "is {} and gets" if people == 1 else "are {} and get"
+        lines.append(f"{_upper(plan.about(people))} {get.format(ghosts)} nothing on purpose.")
     if left_out:
-        lines.append(f"{_upper(plan.about(left_out))} are left out.")
+        are = "is" if left_out == 1 else "are"
+        lines.append(f"{_upper(plan.about(left_out))} {are} left out.")
     if plan.sample_of is not None:
         lines.append(f"This is a test on at most {plan.sample_of:,} people.")
     if plan.needs_approval:

@@ -32,7 +32,7 @@ def write(found: Figures, *, base_url: str = "") -> str:
         _experiment(found.experiment),
         _channels(found),
         _owed(found),
-        _texts(found),
+        texts(found),
         _outcomes(found),
         _periods(found),
         _foot(found, base_url),
@@ -70,7 +70,8 @@ def _answer(found: Experiment, one: Comparison) -> str:
 
 def sums(found: Figures) -> Iterator[str]:
     """Say in sentences who got it, and who did not and why."""
-    yield f"Sent to {found.count('sent'):,} of {found.people:,} people."
+    people = "person" if found.people == 1 else "people"
+    yield f"Sent to {found.count('sent'):,} of {found.people:,} {people}."
     skipped = [one for one in found.outcomes if one.outcome == "skipped"]
     if skipped:
         said = "; ".join(
@@ -79,14 +80,14 @@ def sums(found: Figures) -> Iterator[str]:
         rest = sum(one.people for one in skipped[_REASONS:])
         more = f"; {rest:,} for other reasons" if rest else ""
         yield f"Not sent to {found.count('skipped'):,} ({cell(said)}{more})."
-    for outcome, says in (
-        ("held_out", "{:,} were held out on purpose, to measure by."),
-        ("set_aside", "{:,} were set aside: something went wrong with their message."),
-        ("cancelled", "{:,} were left when it was cancelled."),
-        ("open", "{:,} are not decided yet."),
+    for outcome, one, many, says in (
+        ("held_out", "was", "were", "held out on purpose, to measure by."),
+        ("set_aside", "was", "were", "set aside: something went wrong with their message."),
+        ("cancelled", "was", "were", "left when it was cancelled."),
+        ("open", "is", "are", "not decided yet."),
     ):
         if number := found.count(outcome):
-            yield says.format(number)
+            yield f"{number:,} {one if number == 1 else many} {says}"
 
 
 def _outcomes(found: Figures) -> str:
@@ -264,14 +265,17 @@ def _owed(found: Figures) -> str:
     return f"{_table('Orders owed to it (bookkeeping)', head, rows)}\n\n{note}"
 
 
-def _texts(found: Figures) -> str:
-    texts = found.texts
-    if texts is None:
+def texts(found: Figures) -> str:
+    """Say what the text messages took and cost; nothing when there were none."""
+    took = found.texts
+    if took is None:
         return ""
-    if texts.segments is None:
-        return f"{texts.messages:,} text messages; their segments were not counted beforehand."
-    cost = f"at about {texts.cost}" if texts.cost else "no price is set, so no cost is shown"
-    return f"{texts.messages:,} text messages, about {texts.segments:,} segments; {cost}."
+    messages = f"{took.messages:,} text message{'' if took.messages == 1 else 's'}"
+    if took.segments is None:
+        return f"{messages}; their segments were not counted beforehand."
+    cost = f"at about {took.cost}" if took.cost else "no price is set, so no cost is shown"
+    segments = f"{took.segments:,} segment{'' if took.segments == 1 else 's'}"
+    return f"{messages}, about {segments}; {cost}."
 
 
 def _periods(found: Figures) -> str:

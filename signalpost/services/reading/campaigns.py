@@ -12,6 +12,9 @@ from signalpost.record.campaigns import CampaignPerson, CampaignRun
 #: What to call somebody on whom nothing is decided yet.
 OPEN = "open"
 
+#: The reason on the place of somebody who was merged into another: that one is asked instead.
+_MERGED = "merged"
+
 _HEADS: Mapping[str, str] = {
     "sent": "Sent {title}{by}",
     "skipped": "Did not send {title}",
@@ -55,8 +58,15 @@ def title(run: CampaignRun) -> str:
 
 
 def passages(found: record.History) -> Iterator[Passage]:
-    """Tell of every run that had this customer among its people."""
+    """Tell of every run that had this customer among its people, once.
+
+    Whoever was merged since the run began has a place there that says so; it is told when it is all
+    that the run has of them.
+    """
+    asked = {row.campaign_run_id for row in found.campaign_people if row.reason != _MERGED}
     for row in found.campaign_people:
+        if row.reason == _MERGED and row.campaign_run_id in asked:
+            continue
         run = found.campaign_runs[row.campaign_run_id]
         sent = [one for one in found.messages if one.campaign_run_id == run.id]
         yield Passage(

@@ -21,6 +21,9 @@ from signalpost.services.reading.campaigns import in_words, why
 
 #: People of a run in which examples are looked for: some milliseconds of reading.
 _AMONG = 20_000
+#: People who were sent to whose messages are looked at, for examples by channel.
+_AMONG_SENT = 500
+_EACH = 3
 #: Statuses after which nothing happens in a run any more.
 ENDED = frozenset({"done", "cancelled", "refused", "missed"})
 
@@ -168,11 +171,10 @@ def run_sheet(session: Session, *, which: str, now: datetime) -> RunSheet:
     """
     run = runs.find(session, which=which)
     progress = runs.progress(session, campaign_run_id=run.id, now=now)
-    examples = overview.campaign_examples(session, campaign_run_id=run.id, among=_AMONG, each=3)
     return RunSheet(
         run=run,
         progress=progress,
-        outcomes=outcomes(progress, examples),
+        outcomes=outcomes(progress, _examples(session, run.id)),
         acts=[
             Act(act=row["act"], who=row["who"], at=row["at"], detail=row["detail"])
             for row in record.acts(session, campaign_run_id=run.id)
@@ -181,12 +183,35 @@ def run_sheet(session: Session, *, which: str, now: datetime) -> RunSheet:
     )
 
 
+@dataclass(frozen=True)
+class _Examples:
+    """Some people of a run: of who was sent to by channels, of everybody else by outcome and reason."""
+
+    others: Mapping[tuple[str, str], Sequence[str]]
+    sent: Mapping[frozenset[str], Sequence[str]]
+
+    def of(self, outcome: str, channels: str, code: str) -> Sequence[str]:
+        """Give some of those with this outcome; nobody rather than somebody of another channel."""
+        if outcome == "sent":
+            return self.sent.get(frozenset(channels.split("+")), ())
+        return self.others.get((outcome, code), ())
+
+
+def _examples(session: Session, run_id: str) -> _Examples:
+    return _Examples(
+        others=overview.campaign_examples(
+            session, campaign_run_id=run_id, among=_AMONG, each=_EACH
+        ),
+        sent=overview.campaign_examples_by_channel(
+            session, campaign_run_id=run_id, among=_AMONG_SENT, each=_EACH
+        ),
+    )
+
+
 _ORDER = ("sent", "held_out", "skipped", "set_aside", "cancelled")
 
 
-def outcomes(
-    progress: Progress, examples: Mapping[tuple[str, str], Sequence[str]] | None = None
-) -> list[Outcome]:
+def outcomes(progress: Progress, examples: _Examples | None = None) -> list[Outcome]:
     """Put a run's counts in order: what was sent first, then by how many people."""
     found = [
         Outcome(
@@ -195,7 +220,7 @@ def outcomes(
             reason=code,
             says=in_words(outcome, code),
             people=people,
-            examples=(examples or {}).get((outcome, code), ()),
+            examples=examples.of(outcome, channels, code) if examples else (),
         )
         for (outcome, channels, code), people in progress.counts.items()
     ]
