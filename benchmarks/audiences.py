@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ RULE = All(
 WIDE = All(RULE.rules[1:])
 EVERYBODY = Reachable("email")  #: about everybody, for the freeze
 
-_POSTGRES = {
+POSTGRES = {
     "customers": """
         INSERT INTO customers (id, root_id, locale, zone, attributes, created_at, updated_at)
         SELECT person(n), CASE WHEN n % 100 = 7 THEN person(n - 1) ELSE person(n) END,
@@ -141,8 +141,11 @@ def _postgres() -> Iterator[Any]:
 _WHILE_FILLING = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "'8GB'"}
 
 
-def fill_postgres(database: Database, customers: int) -> None:
-    """Write the record; indexes that can wait are made afterwards."""
+def fill_postgres(database: Database, customers: int, tables: Mapping[str, str] = POSTGRES) -> None:
+    """Write the record, by one statement a table; indexes that can wait are made afterwards.
+
+    A statement that names ``:first`` and ``:last`` is run for parts of ten rows a customer.
+    """
     with _by_itself(database) as connection:
         for name, value in _WHILE_FILLING.items():
             connection.execute(text(f"ALTER SYSTEM SET {name} = {value}"))
@@ -155,11 +158,11 @@ def fill_postgres(database: Database, customers: int) -> None:
                 "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
                 " AND indexname LIKE 'ix_%' AND tablename = ANY(:tables)"
             ),
-            {"tables": list(_POSTGRES)},
+            {"tables": list(tables)},
         ).all()
         for name, _ in made:
             connection.execute(text(f'DROP INDEX "{name}"'))
-    _side_by_side(lambda one: _write(database, *one), _parts(customers))
+    _side_by_side(lambda one: _write(database, *one), _parts(customers, tables))
     _side_by_side(lambda one: _index(database, one), [definition for _, definition in made])
     with _by_itself(database) as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
@@ -172,15 +175,16 @@ def _by_itself(database: Database) -> Any:
     return database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _parts(customers: int) -> list[tuple[str, dict[str, Any]]]:
+def _parts(customers: int, tables: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     events = customers * 10
     values = {"now": NOW, "customers": customers, "events": events}
     size = -(-events // 10)
-    parts = [
-        ("events", values | {"first": first, "last": min(events, first + size - 1)})
-        for first in range(1, events + 1, size)
-    ]
-    return [*((table, values) for table in _POSTGRES if table != "events"), *parts]
+    for statement in tables.values():
+        if ":first" not in statement:
+            yield statement, values
+            continue
+        for first in range(1, events + 1, size):
+            yield statement, values | {"first": first, "last": min(events, first + size - 1)}
 
 
 def _side_by_side(work: Callable[[Any], None], parts: Iterable[Any]) -> None:
@@ -188,10 +192,10 @@ def _side_by_side(work: Callable[[Any], None], parts: Iterable[Any]) -> None:
         list(both.map(work, parts))
 
 
-def _write(database: Database, table: str, values: dict[str, Any]) -> None:
+def _write(database: Database, statement: str, values: dict[str, Any]) -> None:
     with database.engine.begin() as connection:  # as a replica: without looking up foreign keys
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(_POSTGRES[table]), values)
+        connection.execute(text(statement), values)
 
 
 def _index(database: Database, definition: str) -> None:

@@ -87,37 +87,45 @@ def history(
     """Read what happened with this person; ``before`` leaves out what came at that moment or later."""
     newest = _Newest(session, limit, before)
     family = who.family
-    found = History(
-        events=newest(Event, _of(Event, family), Event.received_at),
-        decisions=newest(DecisionRow, _of(DecisionRow, family), DecisionRow.at),
-        messages=newest(Message, _of(Message, family), Message.created_at),
-        items=newest(InAppItem, _of(InAppItem, family), InAppItem.created_at),
-        questions=newest(Question, _of(Question, family), Question.asked_at),
-        replies=newest(Reply, _of(Reply, family), Reply.received_at),
-        answers=newest(Answer, _of(Answer, family), Answer.at),
-        hook_calls=newest(HookCall, _of(HookCall, family), HookCall.started_at),
-        consents=newest(Consent, _of(Consent, family), Consent.at),
-        ended=newest(Enrolment, _of(Enrolment, family), Enrolment.ended_at),
-        merges=newest(
-            Merge, or_(_in(Merge.kept_id, family), _in(Merge.merged_id, family)), Merge.at
+    wanted: dict[str, tuple[type[Table], Any, Any]] = {
+        "events": (Event, _of(Event, family), Event.received_at),
+        "decisions": (DecisionRow, _of(DecisionRow, family), DecisionRow.at),
+        "messages": (Message, _of(Message, family), Message.created_at),
+        "items": (InAppItem, _of(InAppItem, family), InAppItem.created_at),
+        "questions": (Question, _of(Question, family), Question.asked_at),
+        "replies": (Reply, _of(Reply, family), Reply.received_at),
+        "answers": (Answer, _of(Answer, family), Answer.at),
+        "hook_calls": (HookCall, _of(HookCall, family), HookCall.started_at),
+        "consents": (Consent, _of(Consent, family), Consent.at),
+        "ended": (Enrolment, _of(Enrolment, family), Enrolment.ended_at),
+        "merges": (
+            Merge,
+            or_(_in(Merge.kept_id, family), _in(Merge.merged_id, family)),
+            Merge.at,
         ),
-        conflicts=newest(
+        "conflicts": (
             IdentityConflict,
             or_(_in(IdentityConflict.customer_id, family), _in(IdentityConflict.other_id, family)),
             IdentityConflict.at,
         ),
-        suppressions=newest(
+        "suppressions": (
             Suppression,
             _in(Suppression.address, sorted({point.address for point in who.points})),
             Suppression.at,
         ),
-    )
-    own = select(Message.id).where(_of(Message, family))  # type: ignore[arg-type]
-    found.deliveries = newest(Delivery, _in(Delivery.message_id, own), Delivery.started_at)
-    found.receipts = newest(ReceiptRow, _in(ReceiptRow.message_id, own), ReceiptRow.received_at)
+    }
+    there = _there(session, {name: (model, where) for name, (model, where, _) in wanted.items()})
+    rows: dict[str, Any] = {name: newest(*wanted[name]) for name in there}
+    found = History(**rows)
+    if found.messages:
+        own = select(Message.id).where(_of(Message, family))  # type: ignore[arg-type]
+        found.deliveries = newest(Delivery, _in(Delivery.message_id, own), Delivery.started_at)
+        found.receipts = newest(ReceiptRow, _in(ReceiptRow.message_id, own), ReceiptRow.received_at)
     cases = _all(session, Case, _of(Case, family), order=Case.opened_at)
     found.cases = {case.id: case for case in cases}
-    found.case_entries = newest(CaseEntry, _in(CaseEntry.case_id, list(found.cases)), CaseEntry.at)
+    if cases:
+        of_them = _in(CaseEntry.case_id, list(found.cases))
+        found.case_entries = newest(CaseEntry, of_them, CaseEntry.at)
     found.campaign_people = newest.in_campaigns(family)
     _add_context(session, found, family)
     return found
@@ -126,15 +134,17 @@ def history(
 def _add_context(session: Session, found: History, family: list[str]) -> None:
     """Add what the rows refer to: wording, enrolments and the journeys they are pinned to."""
     wording = {one.variant_id for one in found.messages if one.variant_id}
-    variants = _all(session, MessageVariant, _in(MessageVariant.id, sorted(wording)))
-    found.variants = {one.id: one for one in variants}
+    if wording:
+        variants = _all(session, MessageVariant, _in(MessageVariant.id, sorted(wording)))
+        found.variants = {one.id: one for one in variants}
     enrolments = _all(session, Enrolment, _of(Enrolment, family), order=Enrolment.started_at)
     found.enrolments = {one.id: one for one in enrolments}
-    versions = sorted({one.version for one in enrolments})
-    pinned = _all(session, JourneyVersion, _in(JourneyVersion.version, versions))
-    found.programs = {one.version: one.program for one in pinned}
+    if versions := sorted({one.version for one in enrolments}):
+        pinned = _all(session, JourneyVersion, _in(JourneyVersion.version, versions))
+        found.programs = {one.version: one.program for one in pinned}
     runs = {one.campaign_run_id for one in (*found.campaign_people, *found.messages)}
-    found.campaign_runs = _campaign_runs(session, sorted(one for one in runs if one))
+    if ids := sorted(one for one in runs if one):
+        found.campaign_runs = _campaign_runs(session, ids)
 
 
 def _campaign_runs(session: Session, ids: Sequence[str]) -> dict[str, CampaignRun]:
@@ -155,6 +165,16 @@ def find(session: Session, *, keys: Sequence[tuple[str, str]]) -> str | None:
         if owner is not None:
             return owner
     return None
+
+
+def _there(session: Session, wanted: dict[str, tuple[type[Table], Any]]) -> list[str]:
+    """Name the tables that hold anything of a person, by one look: most hold nothing of most."""
+    looks = [
+        select(table_of(model)).where(where).exists().label(name)
+        for name, (model, where) in wanted.items()
+    ]
+    row = session.execute(select(*looks)).one()
+    return [name for name, holds in zip(wanted, row, strict=True) if holds]
 
 
 class _Newest:
