@@ -29,6 +29,9 @@ class Statement:
     source: str
     at: datetime
     wording: str | None = None
+    told: bool = (
+        False  #: said elsewhere, at ``at``; it may come late, and after what was said later
+    )
 
 
 def standing(statements: Iterable[Any], channel: str, topic: str) -> str | None:
@@ -54,8 +57,12 @@ def changes(statements: Sequence[Any], said: Statement) -> bool:
         if said.status == "granted" and _withdrawn(statements, said):
             return False
         return not same or same[-1].status != said.status
-    covering = [s for s in statements if _overlaps(s, said)]
-    return not same or same[-1].status != said.status or covering[-1].status != said.status
+    if not same or same[-1].status != said.status:
+        return True
+    if said.told and said.status == "denied" and said.at > same[-1].at:
+        return True  # an older yes may still come, and must find this later no
+    since = statements[[s is same[-1] for s in statements].index(True) :]
+    return any(s.status != said.status for s in since if _overlaps(s, said))
 
 
 def _overlaps(one: Any, other: Any) -> bool:
@@ -88,6 +95,7 @@ def record_statements(
         earlier = known.setdefault(root, [])
         if changes(earlier, statement):
             earlier.append(statement)  # type: ignore[arg-type]
+            earlier.sort(key=lambda one: one.at)
             rows.append(_row(root, statement, now))
     record.add(session, rows)
     return len(rows)

@@ -225,6 +225,7 @@ def _read_facts(draft: Draft, policy: SignalPolicy) -> None:
             Statement(
                 channel=draft.facts["channel"],
                 topic=draft.facts["topic"],
+                told=True,
                 status="granted" if signal.name == "consent.granted" else "denied",
                 source=str(draft.facts.get("source") or signal.source)[:100],
                 wording=draft.facts.get("wording"),
