@@ -4,21 +4,24 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
-from signalpost.domain.access import Area
+from signalpost.domain.access import Area, Grant
 from signalpost.domain.identity import KINDS
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record import api_keys, audit
 from signalpost.services.privacy import exporting
 from signalpost.services.reading import overview, sheet
 from signalpost.services.reading.audience import standing
 from signalpost.services.reading.timeline import timeline
 from signalpost.services.reading.why import why
 from signalpost.web import edge
-from signalpost.web.doorkeeper import Doorkeeper, Route
+from signalpost.web.doorkeeper import Doorkeeper, Route, grant_in
+
+EXPORTED = "customer.exported"
 
 T = TypeVar("T")
 Id = Annotated[str, Field(max_length=36)]
@@ -72,6 +75,13 @@ class ApiDoor:
             raise HTTPException(400, str(error)) from None
 
 
+def actor_of(session: Session, grant: Grant | None) -> str:
+    """Say whom the audit log names for a key or a session: the key's name, or the installation's."""
+    key_id = grant.key_id if grant else "unknown"
+    made = [key for key in api_keys.called(session, which=key_id) if key.id == key_id]
+    return f"key:{made[0].name if made else key_id}"
+
+
 class _Door(ApiDoor):
     """The handlers."""
 
@@ -123,10 +133,24 @@ class _Door(ApiDoor):
         audience = {"audience": place.to_json()} if place else {}
         return {"customer_id": customer_id, "decisions": decisions, **audience}
 
-    async def export(self, customer_id: Id) -> dict[str, Any]:
+    async def export(self, request: Request, customer_id: Id) -> dict[str, Any]:
         """All data of a person, both ways, every table (docs/privacy.md shows the shape)."""
-        now = self._clock()
-        return await self.read(lambda s: exporting.export(s, customer_id=customer_id, now=now))
+        now, grant = self._clock(), grant_in(request)
+        found = await self.read(lambda s: exporting.export(s, customer_id=customer_id, now=now))
+
+        def write_down() -> None:
+            with self._database.writing() as session:
+                audit.add(
+                    session,
+                    actor=actor_of(session, grant),
+                    action=EXPORTED,
+                    subject=f"customer:{found['customer_id']}",
+                    detail={"rows": sum(found["rows"].values())},
+                    now=now,
+                )
+
+        await edge.in_transaction(write_down)  # who was handed everything is on the log before
+        return found
 
     async def lookup(self, wanted: Lookup) -> dict[str, str]:
         """Find a customer by a key: id, user_id, email, phone, order_id and so on."""

@@ -8,6 +8,7 @@ import pytest
 
 from signalpost.domain.access import Scope
 from signalpost.record import audit
+from signalpost.record.customers import Customer
 from signalpost.services.access import keys
 from tests.integration.front_harness import READ_KEY, Front, open_front
 
@@ -98,3 +99,24 @@ def test_what_stands_in_the_log_is_shown_as_text(front: Front) -> None:
     for odd in ("\0", "%00", "'; DROP TABLE audit_entries; --", "x" * 200):
         assert front.client.get("/audit", params={"subject": odd}).status_code == 200
     assert front.client.get("/audit?before=0").status_code in (400, 422)
+
+
+def test_who_is_handed_all_data_of_a_person_is_named_by_their_key(front: Front) -> None:
+    """The only GET that writes: a disclosure, in the log before it is given."""
+    front.stage.signal("customer.identified", user_id="ann", email="ann@example.com")
+    [customer] = front.rows(Customer)
+    with front.stage.database.writing() as session:
+        token = keys.make(
+            session, name="desk", scopes=[Scope.ADMIN], actor="cli:ann", now=front.stage.clock()
+        ).token
+    front.stage.clock.now += timedelta(minutes=1)
+    path = f"/v1/customers/{customer.id}/export"
+    assert front.client.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert front.read(path).status_code == 200
+    assert front.client.get(path).status_code == 401
+    said = front.read("/v1/audit", subject=f"customer:{customer.id}").json()["entries"]
+    assert [(one["action"], one["actor"]) for one in said] == [
+        ("customer.exported", "key:api_key"),
+        ("customer.exported", "key:desk"),
+    ]
+    assert "ann@" not in str(said)
