@@ -29,7 +29,7 @@ from signalpost.providers.sendgrid import SendGrid, SendGridEraser
 from signalpost.providers.sendgrid.settings import From, SendGridSettings
 from signalpost.providers.sendgrid.tracing import SendGridTracer
 from signalpost.providers.twilio import Twilio, TwilioEraser, TwilioSettings
-from signalpost.providers.twilio.faults import FILTERED, UNREGISTERED
+from signalpost.providers.twilio.faults import FILTERED, ONCE_MORE, UNREGISTERED
 from signalpost.providers.twilio.tracing import TwilioTracer
 from signalpost.record.database import Database, open_engine
 from signalpost.services.desk import Desk
@@ -49,6 +49,8 @@ Clock = Callable[[], datetime]
 
 #: What in receipts is about our senders, and not about the people they wrote to.
 SIGNS = Signs(filtered=FILTERED, unregistered=UNREGISTERED)
+#: What in receipts lets a message that did not arrive be tried once more.
+ONCE_MORE_CODES = ONCE_MORE
 
 _LOCAL_SENDER = "+15005550006"  #: the number that Twilio's own test credentials may send from
 

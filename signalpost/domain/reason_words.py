@@ -10,6 +10,9 @@ REASONS: Mapping[str, str] = {
     # the gate
     "allowed": "every rule of its purpose allowed it",
     "next_channel": "the channel before it did not work, so this one was tried",
+    "once_more": "it did not arrive the first time, so it was sent once more",
+    "circuit_open": "nothing goes to the provider's account for now",
+    "worker_stops": "the worker was told to stop before its turn",
     "no_contact_point": "there is no address for this channel",
     "unverified_contact_point": "the address is not known to be the customer's own",
     "not_written_for_channel": "the message is not written for this channel",

@@ -19,12 +19,12 @@ LONGEST_WAIT = timedelta(hours=1)
 _GROWTH = 4
 _LATER_THAN_ASKED = 0.25
 
-#: What was taken and did not arrive gets one more attempt while this young; an alert of last night
-#: alarms for nothing.
+#: What was taken and did not arrive gets one more attempt while this young: an alert of last night
+#: alarms for nothing. Marketing gets none.
 TIMELY: Mapping[Purpose, timedelta] = {
     Purpose.SECURITY: timedelta(minutes=10),
     Purpose.TRANSACTIONAL: timedelta(hours=4),
-    Purpose.MARKETING: timedelta(hours=12),
+    Purpose.MARKETING: timedelta(0),
 }
 
 

@@ -79,6 +79,9 @@ ODD: Mapping[tuple[MessageStatus, MessageStatus], str] = {
     (MessageStatus.FAILED, MessageStatus.QUEUED): (
         "It failed before any provider had it, and an operator had it tried again."
     ),
+    (MessageStatus.BOUNCED, MessageStatus.QUEUED): (
+        "The provider took it and could not deliver it this time; it is tried once more."
+    ),
     (MessageStatus.UNKNOWN, MessageStatus.HANDED_OVER): (
         "The answer to our call was lost; the receipt proves that the provider took the message."
     ),
@@ -137,13 +140,17 @@ def settle(
     return merge(status, _SETTLES[delivery])
 
 
+_BACK = (MessageStatus.SENDING, MessageStatus.FAILED, MessageStatus.BOUNCED)
+
+
 def allowed(before: MessageStatus, after: MessageStatus) -> bool:
     """Whether a message may move so: upwards in rank, or back to the queue.
 
     Back from ``sending`` when the call was surely not processed; from ``failed`` when an operator
-    resumes the person and no provider ever had it.
+    resumes the person and no provider ever had it; from ``bounced`` and ``failed`` once, when the
+    provider says that it did not arrive this time.
     """
-    back = after is MessageStatus.QUEUED and before in (MessageStatus.SENDING, MessageStatus.FAILED)
+    back = after is MessageStatus.QUEUED and before in _BACK
     return back or RANK[after] > RANK[before]
 
 

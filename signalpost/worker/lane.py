@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from prefect.client.orchestration import PrefectClient
+from structlog.contextvars import bound_contextvars
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost import bootstrap
@@ -179,7 +180,8 @@ class LaneWorker:
             try:
                 await self._serve_claim(claim)
             except Exception as error:
-                log.warning("worker.claim_failed", lane=self._lane, error=type(error).__name__)
+                name = type(error).__name__
+                log.warning("worker.claim_failed", lane=self._lane, claim=claim.id, error=name)
                 await asyncio.sleep(RECORD_AWAY)
             else:
                 return
@@ -198,6 +200,10 @@ class LaneWorker:
 
     async def _serve_claim(self, claim: Claim) -> bool:
         """Take a claim to its end; False when it has to wait for Prefect."""
+        with bound_contextvars(lane=self._lane, claim=claim.id, journey=claim.journey):
+            return await self._take(claim)
+
+    async def _take(self, claim: Claim) -> bool:
         if not self.view.is_declared(claim.journey):
             log.error("worker.no_deployment", journey=claim.journey, add_it_to="prefect.yaml")
             await self._without_prefect(claim)

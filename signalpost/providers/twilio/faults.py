@@ -101,3 +101,10 @@ FILTERED = frozenset({"30007"})
 """Carriers take our texts for spam: a spike of these is about the sender, not about the people."""
 UNREGISTERED = frozenset({"30032", "30034"})
 """Carriers carry nothing of this sender until it is registered."""
+
+ONCE_MORE = frozenset(
+    str(code)
+    for code, fault in FAULTS.items()
+    if (fault.status, fault.fault) == (DeliveryStatus.REJECTED, FaultClass.TRANSIENT)
+)
+"""Of a text that was taken and did not arrive: another attempt may."""
