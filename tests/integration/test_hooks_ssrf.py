@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from signalpost import settings
 from signalpost.domain.delivery import HookOutcome
 from signalpost.errors import ConfigurationError
 from signalpost.providers import addresses
@@ -259,3 +262,47 @@ def test_while_a_secret_is_replaced_receivers_may_verify_with_either(
         Webhook("whsec_" + "c29tZWJvZHkgZWxzZSdzIHNlY3JldA==").verify(
             request.data, dict(request.headers)
         )
+
+
+def settled(httpserver: HTTPServer, folder: Path, **more: str) -> HookOutcome:
+    """What the settings make of a hook that goes to the local post office's port."""
+    httpserver.expect_request("/hooks/block-card").respond_with_data("", 204)
+    url = f'{{"block_card": "http://127.0.0.1:{httpserver.port}/hooks/block-card"}}'
+    given = settings.load(
+        home=folder, postoffice_port=httpserver.port, hooks=json.loads(url), **more
+    )
+
+    async def whole() -> HookOutcome:
+        hooks = Webhooks(
+            urls=given.hook_urls, secrets=given.hooks_signed_with, private=given.hook_networks
+        )
+        try:
+            return await hooks.call(hook="block_card", call_id="1", body={})
+        finally:
+            await hooks.close()
+
+    return asyncio.run(whole())
+
+
+def test_in_development_the_post_office_is_called_and_nothing_else_of_this_machine(
+    httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    assert settled(httpserver, tmp_path).status == "done"
+    given = settings.load(home=tmp_path, postoffice_port=httpserver.port)
+    exempt = [Exempt.parse(one) for one in given.hook_networks]
+    assert not is_allowed("127.0.0.1", httpserver.port + 1, exempt=exempt)
+    assert not is_allowed("127.0.0.2", httpserver.port, exempt=exempt)
+    assert not is_allowed("169.254.169.254", httpserver.port, exempt=exempt)
+
+
+def test_in_production_nothing_of_this_machine_is_called_unless_the_settings_say_so(
+    httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    accounts = {
+        "sendgrid_api_key": "SG.x",
+        "twilio_account_sid": "AC" + "0" * 32,
+        "twilio_auth_token": "x",
+        "twilio_sender": "+15005550006",
+    }
+    assert settled(httpserver, tmp_path, **accounts).status == "failed"
+    assert settled(httpserver, tmp_path, **accounts, hooks_private="127.0.0.1").status == "done"
