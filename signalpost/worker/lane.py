@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from structlog.contextvars import bound_contextvars
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from signalpost import bootstrap
 from signalpost.domain.vocabulary import Lane, Purpose

@@ -164,3 +164,16 @@ def test_a_public_address_that_leads_elsewhere_is_wrong(
     httpserver.expect_request("/healthz").respond_with_data("<html>Welcome to nginx</html>")
     found = look(tmp_path, url, public_url=httpserver.url_for("").rstrip("/"))
     assert found["public address"]["state"] == "wrong"
+
+
+def test_the_clock_of_the_database_is_compared_with_ours(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    """Claims and leases go by each machine's clock: on PostgreSQL the difference is measured."""
+    engine = open_engine(empty_database_url)
+    migrate(engine)
+    engine.dispose()
+    found = look(tmp_path, empty_database_url)
+    assert found["clock"]["state"] == "ok"
+    if empty_database_url.startswith("postgres"):
+        assert "differ by 0." in found["clock"]["says"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import pytest
 
 from signalpost.domain.delivery import Receipt
 from signalpost.domain.vocabulary import ReceiptKind
+from signalpost.errors import ConfigurationError
 from signalpost.providers.measured import Measured
 from signalpost.record.events import Event
 from signalpost.record.messages import Message
@@ -165,3 +167,13 @@ def test_without_a_collector_there_are_no_spans(front):
     front.batch(alert("c", "T1"))
     front.stage.run_due()
     assert front.rows(Message)
+
+
+def test_a_collector_without_the_packages_is_said_to_need_them():
+    """The setting alone is not enough: the sentence says what to install."""
+    if importlib.util.find_spec("opentelemetry.exporter") is not None:
+        pytest.skip("the exporter is installed here")
+    with pytest.raises(ConfigurationError, match=r"signalpost\[telemetry\]"):
+        traces.set_up(url="http://127.0.0.1:4318", process="web")
+    traces.set_up(url=None, process="web")
+    assert not traces.is_on()
