@@ -140,8 +140,8 @@ def key_of(request: Request) -> str | None:
     Raises:
         Problem: 401 when the header is broken.
     """
-    token = bearer(request)
-    return token if token is not None else basic_user(request)
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else basic_user(request)
 
 
 def same(given: object, expected: str) -> bool:

@@ -138,9 +138,20 @@ class Doorkeeper:
         Raises:
             Problem: 403.
         """
-        area = area_of_signal(name)
-        if area not in grant.areas:
+        if area_of_signal(name) not in grant.areas:
             raise _not_allowed(f"signals called {name[:100]!r}", where=where)
+
+    def check_signals(self, grant: Grant, signals: Sequence[Signal]) -> None:
+        """Refuse a batch with a signal that this key may not send.
+
+        Raises:
+            Problem: 403; it says which one.
+        """
+        if grant.areas >= _SENDING:
+            return
+        for place, signal in enumerate(signals):
+            if area_of_signal(signal.name) not in grant.areas:
+                self.check_signal(grant, signal.name, where=f"batch[{place}]")
 
     def count_signals(self, grant: Grant, signals: Sequence[Signal]) -> None:
         """Have a key pay for what it sends."""

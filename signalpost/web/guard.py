@@ -2,8 +2,10 @@
 
 import asyncio
 import traceback
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -55,7 +57,8 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._known: set[bytes] = set()
         self._headers = _HEADERS | (_HSTS if https else {})
-        self._body_seconds = body_seconds
+        self._names, self._list = frozenset(self._headers), list(self._headers.items())
+        self.patience = _Patience(body_seconds)
         self._bytes = 0  #: of the bodies that are being served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,14 +72,13 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                there = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in self._headers.items() if name not in there),
-                ]
+                headers = message["headers"]
+                there = self._names.intersection([name for name, _ in headers])
+                missing = self._list if not there else self._without(there)
+                message["headers"] = [*headers, *missing]
             await send(message)
 
-        body = _Body(self, receive, limit=_limit_of(scope), seconds=self._body_seconds)
+        body = _Body(self, receive, limit=_limit_of(scope))
         try:
             self._check_head(scope, body.limit)
             await self._app(scope, body.receive, guarded_send)
@@ -91,6 +93,10 @@ class Guard:
                 await answer.response()(scope, receive, guarded_send)
         finally:
             self._bytes -= body.size
+            self.patience.forget(body)
+
+    def _without(self, there: Container[bytes]) -> list[tuple[bytes, bytes]]:
+        return [(name, value) for name, value in self._list if name not in there]
 
     def _check_head(self, scope: Scope, limit: int) -> None:
         """Refuse what the head of a request says already.
@@ -144,13 +150,11 @@ _AGAIN = {"retry-after": "1"}
 class _Body:
     """The body of one request, as it comes."""
 
-    def __init__(self, guard: Guard, receive: Receive, *, limit: int, seconds: float) -> None:
+    def __init__(self, guard: Guard, receive: Receive, *, limit: int) -> None:
         self.limit = limit
-        self._seconds = seconds
         self.size = 0
         self._guard = guard
         self._receive = receive
-        self._until: float | None = None
         self._whole = False
 
     async def receive(self) -> Message:
@@ -161,20 +165,69 @@ class _Body:
         """
         if self._whole:
             return await self._receive()
-        if self._until is None:
-            self._until = asyncio.get_running_loop().time() + self._seconds
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError:
-            raise Problem(408, "The body came too slowly; send it again.", headers=_CLOSE) from None
+        message = await self._guard.patience.wait(self._receive, self)
         piece = len(message.get("body", b""))
         self.size += piece
         self._guard.take(piece)
         if self.size > self.limit:
             raise too_large(self.limit)
-        self._whole = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self._whole = True
+            self._guard.patience.forget(self)
         return message
+
+
+class _Patience:
+    """An end to waiting for bodies: one look now and then at all who wait, no timer for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: dict[_Body, _Waiting] = {}
+        self._looks = False
+
+    async def wait(self, receive: Receive, body: _Body) -> Message:
+        """Give the next piece of a body.
+
+        Raises:
+            Problem: 408, it did not come in time.
+        """
+        waiting = self._waiting.get(body)
+        if waiting is None:
+            loop = asyncio.get_running_loop()
+            waiting = _Waiting(asyncio.current_task(), loop.time() + self._seconds)
+            self._waiting[body] = waiting
+            if not self._looks:
+                self._looks = True
+                loop.call_later(self._seconds / 4, self._look, loop)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if waiting.task is None or not waiting.is_over or waiting.task.uncancel():
+                raise
+            raise Problem(408, "The body came too slowly; send it again.", headers=_CLOSE) from None
+
+    def forget(self, body: _Body) -> None:
+        """Wait no more: it came, or nobody wants it."""
+        self._waiting.pop(body, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for waiting in self._waiting.values():
+            if waiting.until <= now and waiting.task is not None and not waiting.is_over:
+                waiting.is_over = True
+                waiting.task.cancel()
+        self._looks = bool(self._waiting)
+        if self._looks:
+            loop.call_later(self._seconds / 4, self._look, loop)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Somebody whose body has not come whole."""
+
+    task: asyncio.Task[Any] | None
+    until: float
+    is_over: bool = False
 
 
 def too_large(limit: int) -> Problem:

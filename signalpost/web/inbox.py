@@ -70,7 +70,9 @@ def router(
     routes = APIRouter(prefix="/v1/inbox", tags=["inbox"], route_class=Route)
     routes.add_api_route("", door.page, methods=["GET"], **theirs)
     routes.add_api_route("/unread", door.unread, methods=["GET"], **theirs)
-    stream = {200: {"description": "News, as it comes", "content": {"text/event-stream": {}}}}
+    stream: dict[int | str, dict[str, Any]] = {
+        200: {"description": "News, as it comes", "content": {"text/event-stream": {}}}
+    }
     routes.add_api_route(
         "/events",
         door.events,

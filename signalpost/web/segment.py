@@ -111,7 +111,7 @@ async def _take(request: Request, committer: Committer, doorkeeper: Doorkeeper) 
     if grant is None:
         key = body.get("writeKey")
         grant = await doorkeeper.sender(request, key if isinstance(key, str) else None)
-    kind = request.url.path.strip("/").rsplit("/", 1)[-1]
+    kind = request.scope["path"].strip("/").rsplit("/", 1)[-1]
     kind = _LETTERS.get(kind, kind)
     items = _items(body) if kind in _BATCHES else [body]
     now = committer.clock()
@@ -122,8 +122,7 @@ async def _take(request: Request, committer: Committer, doorkeeper: Doorkeeper) 
         for place, item in enumerate(items)
     ]
     doorkeeper.count_signals(grant, signals)
-    for place, signal in enumerate(signals):
-        doorkeeper.check_signal(grant, signal.name, where=f"batch[{place}]")
+    doorkeeper.check_signals(grant, signals)
     await committer.submit(signals)
     return Response(_SUCCESS, media_type="application/json")
 

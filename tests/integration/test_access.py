@@ -12,7 +12,7 @@ from signalpost.domain.access import Area, Scope, area_of_signal, areas_of
 from signalpost.errors import ConfigurationError
 from signalpost.record.events import Event
 from signalpost.services.access import keys
-from signalpost.web.doorkeeper import Declared, check_declared, routes_of
+from signalpost.web.doorkeeper import PAGES, Declared, check_declared, routes_of
 from signalpost.web.segment import named
 from tests.integration.front_harness import READ_KEY, WRITE_KEY, Front, open_front
 
@@ -255,14 +255,6 @@ def test_a_new_key_opens_and_a_revoked_one_does_not_once_the_keys_are_read_again
 
 # -- pages ---------------------------------------------------------------------------------------
 
-_PAGES = {
-    Area.CUSTOMERS: "/customers",
-    Area.CASES: "/cases",
-    Area.JOURNEYS: "/journeys",
-    Area.CAMPAIGNS: "/campaigns",
-    Area.PARKED: "/events",
-}
-
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_session_may_what_its_key_may_and_pages_show_nothing_else(
@@ -273,13 +265,13 @@ def test_a_session_may_what_its_key_may_and_pages_show_nothing_else(
     html = {"accept": "text/html"}
     token = house.tokens[f"a key for {scope}"]
     answer = client.post("/login", data={"key": token}, headers=html, follow_redirects=False)
-    may = {area: path for area, path in _PAGES.items() if area in areas_of([scope])}
+    may = {area: path for area, path in PAGES.items() if area in areas_of([scope])}
     if not may:
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers
         return
     assert answer.headers["location"] in may.values()
-    for area, path in _PAGES.items():
+    for area, path in PAGES.items():
         shown = client.get(path, headers=html)
         if area not in may:
             assert shown.status_code == 403

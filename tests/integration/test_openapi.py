@@ -78,16 +78,16 @@ class Described:
 def described(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Described]:
-    url = None
+    postgres: Any = None
     if request.param == "postgres":
-        home = request.getfixturevalue("postgres_home")
-        url = home.furnished()
+        postgres = request.getfixturevalue("postgres_home")
+    url = postgres.furnished() if postgres else None
     with open_front(
         tmp_path_factory.mktemp("openapi"), url, request_rate=1e6, address_rate=1e6
     ) as front:
         yield Described(front)
-    if request.param == "postgres":
-        home.sweep()
+    if postgres:
+        postgres.sweep()
 
 
 def test_whatever_the_description_allows_or_forbids_is_answered_as_it_says(
