@@ -7,7 +7,13 @@ from typing import Annotated, Optional
 import typer
 
 from signalpost import settings as settings_
-from signalpost.cli import campaign_commands, key_commands, privacy_commands, stuck_commands
+from signalpost.cli import (
+    campaign_commands,
+    key_commands,
+    privacy_commands,
+    provider_commands,
+    stuck_commands,
+)
 from signalpost.cli.options import Json, Person
 from signalpost.domain.vocabulary import Channel, Lane
 
@@ -340,4 +346,5 @@ def suppress(
 
 
 stuck_commands.register(app, panel=MEND)
+provider_commands.register(app, panel=MEND)
 privacy_commands.register(app)

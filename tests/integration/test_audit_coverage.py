@@ -19,7 +19,8 @@ from signalpost.cli.door import actor
 from signalpost.clock import set_file
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import load
-from signalpost.record import audit
+from signalpost.domain.circuit import Circuit
+from signalpost.record import audit, provider_accounts
 from signalpost.services.campaigns import launching, runs
 from signalpost.testing import Stage
 from tests.cli_harness import Result, signalpost
@@ -31,6 +32,7 @@ DEEDS = {
     "unmerge": "unmerge",
     "redrive": "redrive",
     "suppress": "suppress",
+    "providers": "circuit_close",
     "campaign launch": "campaign.launched",
     "campaign approve": "campaign.approved",
     "campaign refuse": "campaign.refused",
@@ -278,6 +280,10 @@ def test_each_deed_leaves_an_entry(house: House) -> None:
     house.run("suppress", "u2@example.com")
     house.run("suppress", "u2@example.com", "--lift")
     house.run("redrive", parked(stage))
+    broken = Circuit(account="twilio", opened_at=stage.clock(), reason="Busy.")
+    with stage.database.writing() as session:
+        provider_accounts.keep(session, circuit=broken, now=stage.clock())
+    house.run("providers", "--close", "twilio")
     house.run("campaign", "refuse", _launched(house), "--reason", "the code is not live")
     run = _launched(house)
     with stage.database.reading() as session:
