@@ -22,7 +22,7 @@ from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.events import Event
 from signalpost.record.messages import Delivery, Message
-from signalpost.record.receipts import ReceiptRow
+from signalpost.record.receipts import BY_US, ReceiptRow
 
 #: Rows that one question looks at, at most. What is counted says "so many, or more".
 MOST = 10_000
@@ -137,7 +137,9 @@ def unknown(session: Session) -> list[RowMapping]:
 def last_receipts(session: Session) -> dict[str, datetime]:
     """Give when each provider's webhook last came, of those among the newest receipts."""
     newest = select(_t.c.provider, _t.c.received_at).order_by(_t.c.id.desc()).limit(MOST).subquery()
-    query = select(newest.c.provider, func.max(newest.c.received_at)).group_by(newest.c.provider)
+    theirs = newest.c.provider != BY_US  # who clicks, or does not, tells of no provider
+    query = select(newest.c.provider, func.max(newest.c.received_at)).where(theirs)
+    query = query.group_by(newest.c.provider)
     return {provider: at for provider, at in session.execute(query)}  # noqa: C416 - rows
 
 

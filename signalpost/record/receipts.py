@@ -21,6 +21,9 @@ from signalpost.record.customers import Customer
 from signalpost.record.events import chunks
 from signalpost.record.messages import Delivery, Message
 
+#: The provider of a receipt that we made ourselves: a click on a link that leads by way of us.
+BY_US = "signalpost"
+
 
 class ReceiptRow(Table, table=True):
     """What a provider said about a delivery, normalised, with the raw beside it; append-only."""

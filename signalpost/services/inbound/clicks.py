@@ -14,10 +14,9 @@ from sqlmodel import Session
 from signalpost.content import facts
 from signalpost.domain.delivery import Receipt
 from signalpost.domain.vocabulary import ReceiptKind
+from signalpost.record.receipts import BY_US
 from signalpost.services.inbound import receipts
 from signalpost.services.links import page_of
-
-_BY = "signalpost"  #: who tells of the click: no provider does
 
 
 def destination(
@@ -37,7 +36,7 @@ def note(session: Session, *, message_id: str, to: str, machine: bool, now: date
     """Write a click down as a receipt of the message; the same one again adds nothing."""
     who = "machine" if machine else "person"
     click = Receipt(
-        provider=_BY,
+        provider=BY_US,
         keys=(f"go:{message_id}:{to}:{who}",),
         kind=ReceiptKind.CLICKED,
         at=now,
