@@ -6,6 +6,7 @@ python -m tests.faults storm --seed 1               one long run of every proces
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=report.RESULTS)
     parser.add_argument("--mutant", help="break the product in one way, to see it found out")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whoever was begun is ended with us
     if why := crash_runs.environment_allows():
         print(why)
         return 0

@@ -131,32 +131,11 @@ def _i9() -> None:
 
 @_break("fails_all_for_the_sake_of_one")
 def _i10() -> None:
-    from signalpost.services.journeys import claims, sending
+    from signalpost.providers.sendgrid import client
 
-    render = sending._render_one
+    refused = client._refused
 
-    class BatchError(BaseException):
-        pass
-
-    def all_or_nothing(*given: Any) -> None:
-        try:
-            render(*given)
-        except Exception as error:
-            raise BatchError from error
-
-    sending._render_one = all_or_nothing
-    claims.TOGETHER = dict.fromkeys(range(100), 500)
-
-    # what breaks the batch is an ordinary failure to whoever runs it
-    whole = sending.render
-
-    def failing(*given: Any, **more: Any) -> None:
-        try:
-            whole(*given, **more)
-        except BatchError as error:
-            raise RuntimeError("the batch failed") from error
-
-    sending.render = failing
+    client._refused = lambda error: replace(refused(error), next=client.Next.SETTLE)
 
 
 @_break("logs_addresses")
@@ -217,7 +196,7 @@ def _i14() -> None:
     def after_a_while(*given: Any, **more: Any) -> Any:
         claimed = claim_due(*given, **more)
         if claimed and claimed[0].lane == "risk":
-            time.sleep(4.5)
+            time.sleep(11)
         return claimed
 
     claims.claim_due = after_a_while

@@ -98,7 +98,7 @@ def an_answer_is_lost(scene: Scene) -> None:
     scene.until(lambda: scene.accepted(), "the batch is taken")
     scene.until(_none_is("sending", scene), "it is settled")
     scene.later(timedelta(seconds=30))
-    scene.settle(3)
+    scene.settle(15)
 
 
 def an_error_page(scene: Scene) -> None:
@@ -106,7 +106,7 @@ def an_error_page(scene: Scene) -> None:
     scene.outside.fault("sendgrid", "502_not_processed", times=1)
     begin_campaign(scene.house)
     scene.sender()
-    scene.settle(8)
+    scene.settle(20)
 
 
 def somebody_says_stop(scene: Scene) -> None:
@@ -143,9 +143,10 @@ def offers_at_dawn(scene: Scene) -> None:
 def three_offers_a_day(scene: Scene) -> None:
     """I5: three campaigns, each to everybody, on one day: the cap is two."""
     scene.sender()
-    for name in ("first", "second", "third"):
-        begin_campaign(scene.house, campaign(name=name, message="spring_promotion"))
-        scene.settle(8)
+    for message in ("purchase_offer", "spring_promotion", "win_back"):
+        wanted = campaign(name=message.replace("_", "-"), message=message)
+        begin_campaign(scene.house, wanted)
+        scene.settle()
 
 
 def a_forger(scene: Scene) -> None:
@@ -186,20 +187,17 @@ def looked_at_twice(scene: Scene) -> None:
 
 
 def a_bad_neighbour(scene: Scene) -> None:
-    """I10: among ten whose order is ready is one of whom nobody knows in which store."""
-    for number in range(10):
-        scene.outside.pickup(number)
-        scene.world.neighbours.add(f"+120588{number:05d}")
-    scene.outside.signal(
-        "Order Ready For Pickup", "bad", "bad", phone="+12058899999", order_id="O9"
-    )
-    scene.world.poison.add("+12058899999")
+    """I10: a provider refuses a whole batch for the sake of one address in it."""
+    with scene.evidence.engine.begin() as record:
+        record.exec_driver_sql(
+            "UPDATE contact_points SET address = 'invalid@example.com' "
+            "WHERE address = 'u3@example.com'"
+        )
+    scene.world.poison.add("invalid@example.com")
+    scene.world.neighbours = {f"u{number}@example.com" for number in (0, 1, 2, 4, 5)}
+    begin_campaign(scene.house)
     scene.sender()
-    began = scene.outside.now()
-    with contextlib.suppress(TimeoutError):
-        scene.taken(10, seconds=invariants.NEIGHBOURS_WITHIN)
-    texts = [one.at for one in scene.accepted()]
-    scene.world.neighbours_seconds = (max(texts, default=began) - began).total_seconds()
+    scene.settle()
 
 
 def nobody_is_written_down(scene: Scene) -> None:
@@ -237,14 +235,17 @@ def too_many_requests(scene: Scene) -> None:
 
 def an_alert_in_a_blast(scene: Scene) -> None:
     """I14: alerts come in while a campaign goes out."""
-    scene.world.alert_within = 4.0  # on a machine that does much else
+    scene.world.alert_within = 10.0  # on a machine that does much else
     begin_campaign(scene.house)
     scene.sender("risk", lanes=("risk",))
     scene.sender("others", lanes=("service", "marketing"))
-    for number in range(3):
-        scene.outside.alert(number)
-    scene.taken(3)
-    scene.until(lambda: len(invariants.alert_latencies(scene.evidence)) >= 1, "an alert is out")
+    scene.outside.alert(1)
+
+    def out() -> bool:
+        scene.accepted()
+        return len(invariants.alert_latencies(scene.evidence)) == 1
+
+    scene.until(out, "the alert is out", 40)
 
 
 def _one_mail(scene: Scene) -> list[Accepted]:
@@ -284,7 +285,7 @@ SCENES: dict[str, Story] = {
         Story("I7", said_twice, "keeps_every_repeat"),
         Story("I8", said_in_any_order, "believes_whoever_spoke_last"),
         Story("I9", looked_at_twice, "keeps_only_the_last_receipt"),
-        Story("I10", a_bad_neighbour, "fails_all_for_the_sake_of_one", crowd=0),
+        Story("I10", a_bad_neighbour, "fails_all_for_the_sake_of_one"),
         Story("I11", nobody_is_written_down, "logs_addresses"),
         Story("I12", a_sender_dies, "holds_claims_for_an_hour"),
         Story("I13", too_many_requests, "asks_again_and_again"),
