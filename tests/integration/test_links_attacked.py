@@ -1,6 +1,7 @@
 """Links in messages under attack: scanners, forgers, tokens of another purpose, replaced keys."""
 
 import base64
+import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -70,26 +71,23 @@ def test_whatever_a_scanner_does_short_of_a_form_changes_nothing(
 ) -> None:
     """C2: links are fetched by mail scanners, previews and prefetchers, many times."""
     before = everything(shop)
-    for _ in range(10):
+    for _ in range(3):
         for way in SCANNERS:
             path = f"/links/{purpose}/{tokens[purpose]}"
             assert shop.client.request(url=path, **way).status_code in (200, 405)
     assert everything(shop) == before
 
 
-@pytest.mark.parametrize("purpose", PURPOSES)
-@pytest.mark.parametrize("other", PURPOSES)
 def test_a_token_opens_what_it_was_made_for_and_nothing_else(
-    shop: Shop, tokens: dict[str, str], purpose: str, other: str
+    shop: Shop, tokens: dict[str, str]
 ) -> None:
-    if purpose == other:
-        return
     before = everything(shop)
-    path = f"/links/{purpose}/{tokens[other]}"
-    for method in ("GET", "POST"):
-        answer = shop.client.request(method, path, content=ONE_CLICK)
-        assert "Ann" not in answer.text
-        assert "location" not in answer.headers
+    for purpose, other in itertools.permutations(PURPOSES, 2):
+        path = f"/links/{purpose}/{tokens[other]}"
+        for method in ("GET", "POST"):
+            answer = shop.client.request(method, path, content=ONE_CLICK)
+            assert "Ann" not in answer.text
+            assert "location" not in answer.headers
     assert everything(shop) == before
 
 
