@@ -58,6 +58,11 @@ _STEP = func.coalesce(_e.c.step, "")
 _OPEN = literal_column("messages.status IN ('queued', 'sending', 'unknown')")
 
 
+def _held(table: Any) -> Any:
+    """Say that somebody has a claim, in words for which SQLite uses the index of claims."""
+    return table.c.claim_id > ""
+
+
 # -- claims that are over ------------------------------------------------------------------------
 
 
@@ -69,8 +74,7 @@ def free_enrolments(session: Session, *, now: datetime, limit: int) -> list[str]
     ids = list(
         session.execute(
             select(_e.c.id)
-            .where(_e.c.claim_id.is_not(None), _e.c.lease_until <= now)
-            .order_by(_e.c.id)
+            .where(_held(_e), _e.c.lease_until <= now)
             .limit(limit)
             .with_for_update(skip_locked=True)
         ).scalars()
@@ -181,7 +185,7 @@ def anything(
 ) -> bool:
     """Say whether there is anything to reconcile; quick when there is not."""
     looks = (
-        select(_e.c.id).where(_e.c.claim_id.is_not(None), _e.c.lease_until <= overdue),
+        select(_e.c.id).where(_held(_e), _e.c.lease_until <= overdue),
         select(_s.c.number).where(_s.c.claim_id.is_not(None), _s.c.lease_until <= overdue),
         select(_l.c.delivery_id).where(_l.c.due_at <= now),
     )
@@ -363,7 +367,7 @@ def expired_claims(session: Session, *, now: datetime) -> tuple[int, datetime | 
     """Count claims that are over, and give since when the oldest is."""
     looks = (
         select(func.count(), func.min(table.c.lease_until)).where(
-            table.c.claim_id.is_not(None), table.c.lease_until <= now
+            _held(table), table.c.lease_until <= now
         )
         for table in (_e, _s)
     )

@@ -1,6 +1,6 @@
 """A sender as a process of its own, with the real adapters: sends whatever is due until it is killed.
 
-python -m tests.integration.campaign_sender HOME SECONDS
+python -m tests.integration.campaign_sender HOME SECONDS [LEASE]
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from signalpost import bootstrap, settings
 from signalpost.services.campaigns import sending
 
 
-async def main(home: Path, seconds: float) -> None:
+async def main(home: Path, seconds: float, lease: float = 1.5) -> None:
     product = bootstrap.build(settings.load(home=home), journeys=(), campaigns={})
-    desk = replace(product.desk, lease=timedelta(seconds=1.5))
+    desk = replace(product.desk, lease=timedelta(seconds=lease))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         claims = sending.claim_shards(desk, now=desk.clock(), limit=1)
@@ -27,4 +27,4 @@ async def main(home: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from signalpost import bootstrap, settings
 from signalpost.clock import wall_clock
 from signalpost.record.campaigns import CampaignPerson
-from signalpost.record.messages import Message
+from signalpost.record.messages import Delivery, Message
 from signalpost.record.migrate import whole_metadata
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.runs import Launch
@@ -94,9 +94,10 @@ def accepted(home):
     return taken
 
 
-def begin(home):
-    command = [sys.executable, "-m", "tests.integration.campaign_sender", str(home), "600"]
-    return subprocess.Popen(command, cwd=ROOT)
+def begin(home, lease=1.5, **environment):
+    name = "tests.integration.campaign_sender"
+    command = [sys.executable, "-m", name, str(home), "600", str(lease)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
 
 
 def killed_again_and_again(home, house, run_id, seed, end):
@@ -144,5 +145,53 @@ def test_senders_that_are_killed_lose_nobody_and_send_to_nobody_twice(home, offi
         assert message_id in taken or row.status == "unknown", row
     assert {p.outcome for p in rows(house, CampaignPerson, campaign_run_id=run.id)} == {"sent"}
     assert kills == 0 or states["unknown"] <= kills * 1_000
+    adds_up(house, run.id)
+    house.product.close()
+
+
+LONG = 10  #: seconds; extended after three
+
+
+def stopped(process):
+    """Say whether a process stands still."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who stands still")
+def test_f24_a_sender_that_is_stopped_past_its_lease_wakes_and_sends_nothing_late(home, office):
+    """SIGSTOP between the intent's commit and the request, for longer than the lease; then SIGCONT.
+
+    The lease is long, so that no other thread of the one that is stopped holds SQLite's lock meanwhile.
+    The other sender calls the batch unknown and ends the run. The late one finds that it may not send
+    any more, says so, and the batch goes out once.
+    """
+    house = House(home)
+    people(house, 1_300)
+    wanted = notice(channels={"every": ["email"]})
+    now = wall_clock()
+    run = launching.launch(house.desk, launch=Launch(campaign=wanted), by="ann", now=now)
+    launching.start(house.desk, campaign_run_id=run.id, now=now)
+    late = begin(home, LONG, SIGNALPOST_CRASH_AT="send.intended=stop")
+    other = None
+    try:
+        until(lambda: stopped(late), 60)
+        assert len(accepted(home)) == 0
+        other = begin(home, LONG)
+        until(lambda: the_run(house, run.id).status == "done", 60)
+        states = Counter(one.status for one in rows(house, Message, campaign_run_id=run.id))
+        assert states == {"unknown": 1_000, "handed_over": 300}
+        late.send_signal(signal.SIGCONT)
+        until(lambda: len(accepted(home)) == 1_300, 60)
+        until(lambda: the_run(house, run.id).status == "done", 60)
+    finally:
+        for one in (late, other):
+            if one is not None:
+                one.kill()
+                one.wait()
+    assert all(times == 1 for times in accepted(home).values())
+    messages = rows(house, Message, campaign_run_id=run.id)
+    assert {one.status for one in messages} == {"handed_over"}
+    fenced = [one for one in rows(house, Delivery) if one.code == "fenced"]
+    assert len(fenced) >= 1_000  # on a slow machine a later batch may have been too late as well
     adds_up(house, run.id)
     house.product.close()

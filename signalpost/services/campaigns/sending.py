@@ -6,6 +6,7 @@ on its way as unknown, and goes on with exactly the people who are left.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -123,15 +124,15 @@ async def _work_through(
             if stop():
                 report.ended = "stopped"
                 break
+            now, began = desk.clock(), time.monotonic()
             with _traced("decision", claim):
-                batch = await asyncio.to_thread(
-                    decide, desk, job, claim, now=desk.clock(), flow_run=run_id
-                )
+                batch = await asyncio.to_thread(decide, desk, job, claim, now=now, flow_run=run_id)
             if isinstance(batch, Ended):
                 report.ended = batch.why
             elif batch.wait_until is not None:
                 await _pause(desk, batch.wait_until)
             else:
+                fence.renewed(now=now, began=began)  # deciding has extended the lease as it began
                 with _traced("campaign.batch", claim):
                     held_for = await _send(desk, job, claim, batch, fence)
                 report.batches += 1

@@ -29,9 +29,13 @@ class Fence:
         self._clock = clock
         self._use = lease * (1 - MARGIN)
         self._is_lost = False
-        self._last(now or clock(), time.monotonic())
+        self.renewed(now=now or clock(), began=time.monotonic())
 
-    def _last(self, now: datetime, began: float) -> None:
+    def renewed(self, *, now: datetime, began: float) -> None:
+        """Take note of a lease that counts from ``now``, when the monotonic clock showed ``began``.
+
+        Both are read before the transaction that extended it on the record.
+        """
         self._until = now + self._use
         self._deadline = began + self._use.total_seconds()
 
@@ -54,7 +58,7 @@ class Fence:
         if not extend(now + self.lease):
             self.lose()
             return False
-        self._last(now, began)
+        self.renewed(now=now, began=began)
         return True
 
 
