@@ -233,11 +233,12 @@ def check_messages(programs: Mapping[str, Program], catalogue: Catalogue) -> Non
 
 def forgetting(settings: Settings) -> Forgetting:
     """What an erasure works with: who else must forget, and the keys of what remains."""
+    mails, phones = _accounts(settings)
     return Forgetting(
         fingerprints=Fingerprints(settings.keys["suppression_secret"]),
         erasers=(
-            SendGridEraser(sendgrid_settings(settings, brand="")),
-            TwilioEraser(twilio_settings(settings)),
+            SendGridEraser(*mails),
+            TwilioEraser(*phones),
         ),
         signing_key=settings.keys["erasure_key"],
         folder=settings.home / "erasures",
@@ -295,12 +296,15 @@ def _providers(ways: _WaysOut, catalogue: Catalogue) -> dict[Channel, Provider]:
 
 def _tracers(settings: Settings) -> tuple[Tracer, ...]:
     """Whoever can be asked what became of a message; a second account is asked too."""
+    mails, phones = _accounts(settings)
+    return (TwilioTracer(*phones), SendGridTracer(*mails))
+
+
+def _accounts(settings: Settings) -> tuple[list[SendGridSettings], list[TwilioSettings]]:
+    """Every account that is set up: the usual ones, and the second ones."""
     mail, phone = sendgrid_settings(settings, brand=""), twilio_settings(settings)
     mails, phones = (mail, second_sendgrid(settings, mail)), (phone, second_twilio(settings, phone))
-    return (
-        TwilioTracer(*(one for one in phones if one)),
-        SendGridTracer(*(one for one in mails if one)),
-    )
+    return [one for one in mails if one], [one for one in phones if one]
 
 
 def sendgrid_settings(settings: Settings, *, brand: str) -> SendGridSettings:

@@ -21,12 +21,12 @@ MOST = 1_000  #: addresses in a request; of 254 characters at most they stay bel
 
 
 class SendGridEraser:
-    """Erases by address; messages are found by SendGrid itself."""
+    """Erases by address, on every account of ours; messages are found by SendGrid itself."""
 
     name = "sendgrid"
 
-    def __init__(self, settings: SendGridSettings) -> None:
-        self._settings = settings
+    def __init__(self, *accounts: SendGridSettings) -> None:
+        self._accounts = accounts
 
     async def erase(self, *, addresses: Sequence[str], provider_ids: Sequence[str]) -> Erased:
         """Have SendGrid forget these addresses, everything that was sent to them included.
@@ -36,19 +36,22 @@ class SendGridEraser:
         """
         del provider_ids
         emails = [one for one in addresses if "@" in one]
-        left, jobs = iter(emails), []
-        while some := list(islice(left, MOST)):
-            jobs.append(await asyncio.to_thread(self._ask, some))
+        jobs: list[str] = []
+        for account in self._accounts:
+            left = iter(emails)
+            while some := list(islice(left, MOST)):
+                jobs.append(await asyncio.to_thread(_ask, account, some))
         return Erased(addresses=len(emails), job_ids=jobs)
 
-    def _ask(self, emails: list[str]) -> str:
-        body = json.dumps({"email_addresses": emails}).encode()
-        client: Any = connect(self._settings).carrying(body)
-        try:
-            response = client.recipients.erasejob.post(request_body={})
-            job = json.loads(response.body)["job_id"]
-        except HTTPError as error:
-            raise NotErasedError(f"SendGrid answered HTTP {error.status_code}") from None
-        except Exception as error:  # the text may quote the request: only its kind is told
-            raise NotErasedError(f"SendGrid: {type(error).__name__}") from None
-        return str(job)
+
+def _ask(settings: SendGridSettings, emails: list[str]) -> str:
+    body = json.dumps({"email_addresses": emails}).encode()
+    client: Any = connect(settings).carrying(body)
+    try:
+        response = client.recipients.erasejob.post(request_body={})
+        job = json.loads(response.body)["job_id"]
+    except HTTPError as error:
+        raise NotErasedError(f"SendGrid answered HTTP {error.status_code}") from None
+    except Exception as error:  # the text may quote the request: only its kind is told
+        raise NotErasedError(f"SendGrid: {type(error).__name__}") from None
+    return str(job)

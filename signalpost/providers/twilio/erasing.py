@@ -21,14 +21,31 @@ from signalpost.providers.twilio.settings import PREFIX, TwilioSettings
 
 _AT_ONCE = 8
 _PAGE = 1_000
-_GONE = 404
+_DONE, _GONE = "deleted", "not there"
 
 
 class TwilioEraser:
-    """Erases message by message, either way they went."""
+    """Erases message by message, either way they went, on every account of ours."""
 
     name = "twilio"
 
+    def __init__(self, *accounts: TwilioSettings) -> None:
+        self._accounts = [_Account(one) for one in accounts]
+
+    async def erase(self, *, addresses: Sequence[str], provider_ids: Sequence[str]) -> Erased:
+        """Delete these messages and those with these numbers; those that are gone already are fine.
+
+        Raises:
+            NotErasedError: Twilio cannot be reached, refuses, or has some of them under way.
+        """
+        numbers = [one for one in addresses if "@" not in one]
+        gone = 0
+        for account in self._accounts:
+            gone += await account.erase(numbers, provider_ids)
+        return Erased(addresses=len(numbers), messages=gone)
+
+
+class _Account:
     def __init__(self, settings: TwilioSettings) -> None:
         self._settings = settings
         self._senders = {
@@ -41,13 +58,8 @@ class TwilioEraser:
             if own
         }
 
-    async def erase(self, *, addresses: Sequence[str], provider_ids: Sequence[str]) -> Erased:
-        """Delete these messages and those with these numbers; those that are gone already are fine.
-
-        Raises:
-            NotErasedError: Twilio cannot be reached, refuses, or has some of them under way.
-        """
-        numbers = [one for one in addresses if "@" not in one]
+    async def erase(self, numbers: Sequence[str], provider_ids: Sequence[str]) -> int:
+        """Delete what is this account's; gives how many messages it had."""
         http, client = connect(self._settings, concurrency=_AT_ONCE)
         slots = asyncio.Semaphore(_AT_ONCE)
         try:
@@ -57,9 +69,9 @@ class TwilioEraser:
             )
         finally:
             await http.close()
-        if failed := sorted({why for why in done if why}):
+        if failed := sorted({why for why in done if why not in (_DONE, _GONE)}):
             raise NotErasedError(f"Twilio: {', '.join(failed)}")
-        return Erased(addresses=len(numbers), messages=len(done))
+        return done.count(_DONE)
 
     async def _with(self, client: Client, numbers: Iterable[str]) -> list[str]:
         """Find the messages between our senders and these numbers, on every channel."""
@@ -84,17 +96,17 @@ class TwilioEraser:
             or (service is not None and message.messaging_service_sid == service)
         )
 
-    async def _delete(self, client: Client, sid: str, slots: asyncio.Semaphore) -> str | None:
-        """Delete one message; gives why not."""
+    async def _delete(self, client: Client, sid: str, slots: asyncio.Semaphore) -> str:
+        """Delete one message; gives whether it was there, or why it could not be deleted."""
         async with slots:
             try:
                 async with asyncio.timeout(self._settings.timeout.total_seconds()):
                     await client.messages(sid).delete_async()
             except TwilioRestException as error:
-                return None if error.status == _GONE else _kind(error)
+                return _GONE if error.status == 404 else _kind(error)
             except Exception as error:  # not reached, too slow, or not understood: asked again
                 return _kind(error)
-        return None
+        return _DONE
 
 
 def _kind(error: Exception) -> str:
