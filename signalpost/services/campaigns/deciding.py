@@ -263,7 +263,7 @@ class _Deciding:
             elif went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
             else:
-                self.person.done = True
+                self.person.reached.append(row["channel"])
                 return  # this chain has done its work
         if queued is not None:
             channel = Channel(queued["channel"])

@@ -51,7 +51,7 @@ class Recipient:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     hold_until: datetime | None = None
     failure: str | None = None
-    done: bool = False  #: a chain did its work in an earlier round
+    reached: list[str] = field(default_factory=list)  #: channels that did it in earlier rounds
     maybe_sent: bool = False  #: their turn may have come before the record was restored
     is_merged: bool = False  #: no root any more: merged into somebody since the freeze
 
@@ -195,8 +195,9 @@ class Batch:
     wait_until: datetime | None = None  #: a provider's pace: nobody may go before
 
     def count(self, person: Recipient, outcome: str, reason: str) -> None:
-        """Count a person's outcome."""
-        channels = "+".join(draft.channel for draft in person.drafts)
+        """Count a person's outcome, by the channels of all their rounds."""
+        by = [*person.reached, *(draft.channel for draft in person.drafts)]
+        channels = "+".join(sorted(set(by))) if len(by) > 1 else "".join(by)
         key = self.counted[person.root_id] = f"{outcome}:{channels}:{reason}"
         self.counts[key] += 1
 

@@ -125,7 +125,7 @@ def _nothing_else(batch: Batch, person: Recipient, failed: Sequence[Draft]) -> b
     """Say whether nothing reached them by another channel either; else they count by that one."""
     batch.uncount(person)
     left = [draft for draft in person.drafts if draft not in failed]
-    if not left and not person.done:
+    if not left and not person.reached:
         return True
     person.drafts = left
     batch.count(person, "sent", "allowed")

@@ -98,7 +98,7 @@ def _close_put_off(session: Session, batch: Batch, now: datetime) -> None:
 
 
 def _outcome(person: Recipient) -> tuple[str, str]:
-    if person.drafts or person.done:
+    if person.drafts or person.reached:
         return "sent", "allowed"
     if person.failure is not None:
         return "set_aside", person.failure
