@@ -235,6 +235,7 @@ class Book:
 
     def _sms_inbound(self, entry: Entry) -> None:
         self._sms_added({**entry, "direction": "inbound", "status": "received"})
+        self.texts[entry["sid"]].sent = _time(entry["at"])  # of a text to us Twilio shows a date
         pair = (entry["to"], entry["from"])
         if entry.get("opt_out_type") == "STOP":
             self.opted_out.add(pair)

@@ -14,17 +14,20 @@ from signalpost.providers.sendgrid.settings import From, SendGridSettings
 from signalpost.providers.sendgrid.tracing import SendGridTracer
 from signalpost.providers.twilio import Twilio, TwilioSettings
 from signalpost.providers.twilio.tracing import TwilioTracer
+from signalpost.record.campaigns import CampaignShard
 from signalpost.record.decisions import DecisionRow
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message
 from signalpost.record.receipts import Reply
 from signalpost.record.reconciling import Lookup
+from signalpost.services.campaigns import launching
 from signalpost.services.inbound import optouts
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import claim_due
 from signalpost.services.reconciling.rounds import Reconciler
 from signalpost.services.reconciling.sweeping import sweep
 from signalpost.testing import Stage
+from tests.integration.campaign_engine import adds_up, launched, notice, people, sender
 from tests.integration.postoffice_harness import ACCOUNT, KEY, OURS, TOKEN, http, open_office, until
 
 BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
@@ -463,3 +466,96 @@ def test_an_alert_that_went_by_another_channel_meanwhile_is_not_said_again(house
     house.stage.run_due()
     assert (house.taken("sms"), len(house.taken("email"))) == ([], 1)
     assert house.message("sms").status == "expired"
+
+
+# -- campaigns ------------------------------------------------------------------------------------
+
+
+def campaign(house, people_=3):
+    people(house.stage, people_)
+    return launched(house.stage, notice(channels={"every": ["sms"]}))
+
+
+def sent_by_a_sender(house):
+    return house.run(sender(house.stage.desk))
+
+
+def texts_of(house):
+    return {one.status for one in house.rows(Message) if one.channel == "sms"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"), [("500_processed", True), ("500_not_processed", False)]
+)
+def test_campaign_texts_of_unknown_fate_are_looked_for_one_by_one(house, fault, found):
+    """The same words to three numbers: each is found by its own number, and none is sent again."""
+    house.goes_wrong("twilio", fault, times=3)
+    run_id = campaign(house)
+    sent_by_a_sender(house)
+    assert texts_of(house) == {"unknown"}
+    for minutes in (2, 10, 60):
+        house.round(minutes=minutes)
+    sent_by_a_sender(house)
+    assert len(house.taken("sms")) == (3 if found else 0)
+    assert texts_of(house) <= ({"handed_over", "delivered"} if found else {"unknown"})
+    if found:
+        theirs = {one["to"]: one["id"] for one in house.taken("sms")}
+        mine = {one.message_id: one.provider_id for one in house.rows(Delivery)}
+        assert {one.address: mine[one.id] for one in house.rows(Message)} == theirs
+    adds_up(house.stage, run_id)
+
+
+def test_the_same_words_twice_to_one_number_are_two_messages_and_each_gets_its_own(house):
+    """Two runs of one campaign: what belongs to the first is not taken for the second's."""
+    run_id = campaign(house, people_=1)
+    sent_by_a_sender(house)
+    assert texts_of(house) == {"handed_over"}
+    house.goes_wrong("twilio", "500_not_processed")
+    launched(house.stage, notice(name="again", channels={"every": ["sms"]}))
+    sent_by_a_sender(house)
+    for minutes in (2, 10, 60):
+        house.round(minutes=minutes)
+    assert len(house.taken("sms")) == 1
+    by_run = {one.campaign_run_id == run_id: one.status for one in house.rows(Message)}
+    assert by_run[True] in ("handed_over", "delivered")
+    assert by_run[False] == "unknown"
+
+
+def test_what_a_dead_sender_left_of_a_cancelled_run_is_settled_though_nobody_sends_it_again(house):
+    run_id = campaign(house)
+    texts = house.stage.desk.providers[Channel.SMS]
+    took = texts.hand_over
+
+    async def hand_over(batch):
+        await took(batch)
+        raise Dead
+
+    texts.hand_over = hand_over
+    with pytest.raises(Dead):
+        sent_by_a_sender(house)
+    del texts.hand_over
+    launching.cancel(house.stage.desk, campaign_run_id=run_id, by="bob", now=house.stage.clock())
+    house.round(minutes=1)
+    house.round(minutes=3)
+    house.round(minutes=1)
+    assert texts_of(house) <= {"handed_over", "delivered"}
+    assert len(house.taken("sms")) == 3
+
+
+def test_a_paused_run_keeps_no_claim_that_is_over(house):
+    """Nobody claims its shard, so only the sweeper calls what was on its way unknown."""
+    run_id = campaign(house)
+    texts = house.stage.desk.providers[Channel.SMS]
+
+    async def hand_over(_batch):
+        raise Dead
+
+    texts.hand_over = hand_over
+    with pytest.raises(Dead):
+        sent_by_a_sender(house)
+    del texts.hand_over
+    launching.pause(house.stage.desk, campaign_run_id=run_id, by="bob", now=house.stage.clock())
+    house.round(minutes=1)
+    assert texts_of(house) == {"unknown"}
+    assert [one.claim_id for one in house.rows(CampaignShard)] == [None]
+    adds_up(house.stage, run_id)

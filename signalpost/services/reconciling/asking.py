@@ -7,10 +7,12 @@ is asked about too, where the vendor does not repeat a lost callback for long.
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import RowMapping
 from sqlmodel import Session
@@ -36,6 +38,7 @@ _GIVE_UP_AFTER = timedelta(days=3)
 #: Asked about in one round: the logs of an email vendor are made for single people, not for a list.
 _MOST = 50
 _AT_ONCE = 4
+_ROUND = 20.0  #: seconds after which a round asks nobody more: the sweeper must come by again
 _LOOK_BACK = timedelta(hours=25)
 
 
@@ -145,9 +148,12 @@ async def ask_providers(desk: Desk, *, now: datetime) -> Counter[str]:
         lost = lost_windows.latest(session)
     tracers = {tracer.name: tracer for tracer in desk.tracers}
     slots = asyncio.Semaphore(_AT_ONCE)
+    enough = time.monotonic() + _ROUND
 
     async def one(row: RowMapping) -> str:
         async with slots:
+            if time.monotonic() > enough:  # whoever else waits for this round waits no longer
+                return "next_round"
             sought = _sought(row, lost if row["code"] == CODE else None)
             return await _ask(desk, tracers.get(row["provider"]), row, sought, now)
 
@@ -161,11 +167,21 @@ async def _ask(
         return await asyncio.to_thread(_end, desk, row, "found", now)
     if tracer is None:
         return await asyncio.to_thread(_end, desk, row, "not_asked", now)
-    found = await tracer.trace(sought, now=now)
+    found = await _in_time(tracer.trace(sought, now=now))
     reach("reconcile.listed")
     if found is None:
         return await asyncio.to_thread(_not_reached, desk, row, now)
     return await asyncio.to_thread(_settle, desk, row, found, now)
+
+
+async def _in_time(
+    answer: Coroutine[Any, Any, Sequence[Receipt] | None],
+) -> Sequence[Receipt] | None:
+    try:
+        async with asyncio.timeout(_ROUND):
+            return await answer
+    except TimeoutError:
+        return None
 
 
 def _is_open(row: RowMapping) -> bool:
