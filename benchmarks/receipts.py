@@ -33,8 +33,10 @@ Row = dict[str, Any]
 
 
 def _events(made: House) -> list[Row]:
-    query = text("SELECT m.id, d.id, d.provider_id, m.address FROM messages m"
-                 " JOIN deliveries d ON d.message_id = m.id WHERE m.campaign_run_id IS NOT NULL")  # fmt: skip
+    query = text(
+        "SELECT m.id, d.id, d.provider_id, m.address FROM messages m"
+        " JOIN deliveries d ON d.message_id = m.id WHERE m.campaign_run_id IS NOT NULL"
+    )
     with made.app.database.reading() as session:
         rows = session.execute(query).all()
     return [
@@ -85,8 +87,9 @@ def measure(database: str | None = None, server: int | None = None) -> tuple[flo
 
 
 def _check(made: House) -> None:
-    query = text("SELECT count(*) FROM messages WHERE status = 'delivered'"
-                 " AND campaign_run_id IS NOT NULL")  # fmt: skip
+    query = text(
+        "SELECT count(*) FROM messages WHERE status = 'delivered' AND campaign_run_id IS NOT NULL"
+    )
     with made.app.database.reading() as session:
         delivered = session.execute(query).scalar_one()
     if delivered != PEOPLE:
