@@ -100,7 +100,7 @@ class Planner:
                 unknown |= status is MessageStatus.UNKNOWN
                 continue
             return  # this chain has done its work
-        for channel in _in_order(chain, person):
+        for channel in in_order(chain, person):
             if channel not in tried and self.propose(
                 person, number, channel, again=bool(tried), unknown=unknown
             ):
@@ -255,7 +255,8 @@ class Planner:
         }
 
 
-def _in_order(chain: Mapping[str, Any], person: Person) -> list[Channel]:
+def in_order(chain: Mapping[str, Any], person: Person) -> list[Channel]:
+    """Give the channels of a chain in the order in which this person is tried on them."""
     channels = [Channel(name) for name in chain["channels"]]
     wish = person.attributes.get("preferred_channel")
     if chain["preferred"] and wish in channels:

@@ -6,14 +6,17 @@ where the person goes on.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from signalpost.content import MissingFact, RenderFailed
 from signalpost.domain import retrying
 from signalpost.domain.delivery import Handover
+from signalpost.domain.gate import judge
 from signalpost.domain.vocabulary import (
     Channel,
+    Decision,
     DeliveryStatus,
     FaultClass,
     MessageStatus,
@@ -22,7 +25,7 @@ from signalpost.domain.vocabulary import (
 from signalpost.record import enrolments, messages
 from signalpost.services import protocol
 from signalpost.services.desk import Desk
-from signalpost.services.journeys import claims
+from signalpost.services.journeys import claims, planning
 from signalpost.services.journeys.people import Draft, Group
 from signalpost.services.protocol import Fence
 
@@ -104,12 +107,19 @@ def _still_held(desk: Desk, group: Group, drafts: Sequence[Draft]) -> list[Draft
 
 def settle(desk: Desk, group: Group, *, now: datetime) -> bool:
     """Commit how the hand-overs ended; say whether somebody needs another channel now."""
-    given_up = {draft.message_id for draft in group.drafts if _goes_on(draft, now)}
+    elsewhere = {d.message_id for d in group.drafts if _by_another(desk, group, d, now)}
+    given_up = elsewhere | {
+        d.message_id for d in group.drafts if d.message_id not in elsewhere and _goes_on(d, now)
+    }
     with protocol.transaction(desk, writing="send.settling", written="send.settled") as session:
         protocol.settle(session, group.drafts, now=now, given_up=given_up)
     for draft in group.drafts:
         _count(group, draft, given_up)
-    another = [draft.person for draft in group.drafts if _wants_another(draft)]
+    another = [
+        draft.person
+        for draft in group.drafts
+        if draft.message_id in elsewhere or _wants_another(draft)
+    ]
     group.drafts = []
     return bool(another)
 
@@ -118,6 +128,26 @@ def _took(draft: Draft) -> Handover:
     if draft.handover is None:
         raise RuntimeError("a message was settled before it was handed over")
     return draft.handover
+
+
+def _by_another(desk: Desk, group: Group, draft: Draft, now: datetime) -> bool:
+    """Whether an alert that this channel surely did not take can be said by the next one at once.
+
+    Anything else waits for its channel: the account may be mended, or less busy, in a minute.
+    """
+    took = _took(draft)
+    again = protocol.becomes(took, draft.channel) is MessageStatus.QUEUED
+    if draft.purpose is not Purpose.SECURITY or not again or not took.tried:
+        return False
+    chain = group.node.args["via"][int(draft.key.split(":")[2])]
+    order = planning.in_order(chain, draft.person)
+    standing = group.standings[draft.person.root_id]
+    allowed = (
+        judge(replace(draft.proposal, channel=channel), standing, desk.policy, now).decision
+        for channel in order[order.index(draft.channel) + 1 :]
+        if channel in desk.catalogue[draft.proposal.message].channels
+    )
+    return Decision.SEND in allowed
 
 
 def _goes_on(draft: Draft, now: datetime) -> bool:
