@@ -28,8 +28,7 @@ The places, in the order of the send protocol (docs/faults.md says which fault e
 ``send.settling``        the outcomes are written; not committed
 ``send.settled``         the outcomes are committed; nobody has moved on
 ``journey.moving``       everybody's next step is written; not committed
-``journey.moved``        everybody's next step is committed
-``journey.acknowledged`` Prefect has been told that the run ended
+``journey.moved``        everybody's next step is committed; Prefect has not heard of it
 ``campaign.releasing``   the shard is given back; not committed
 ``campaign.released``    the shard is given back, and committed
 ``reconcile.losing``     expired intents are called unknown; not committed
