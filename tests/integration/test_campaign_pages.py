@@ -6,7 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import select
 
+from signalpost.domain.access import Scope
 from signalpost.record.campaigns import CampaignAct, CampaignRun
+from signalpost.services.access import keys
 from tests.integration import campaign_story
 from tests.integration.campaign_story import Runs
 from tests.integration.pages_harness import KEY, Site, open_site
@@ -60,6 +62,23 @@ def test_a_stranger_sees_no_campaign(stranger: TestClient, runs: Runs) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={page}")
     for path in ("/v1/campaigns", f"/v1/campaigns/{runs.running}"):
         assert stranger.get(path).status_code == 401
+
+
+def test_a_marketer_sees_who_got_it_by_id_and_is_led_to_no_customer(
+    told: tuple[Site, Runs], stranger: TestClient, runs: Runs
+) -> None:
+    site = told[0]
+    now = site.product.desk.clock()
+    with site.product.database.writing() as session:
+        made = keys.make(session, name="mia", scopes=[Scope.MARKETER], actor="cli:ann", now=now)
+    assert stranger.post("/login", data={"key": made.token}).status_code == 303
+    for page in pages(runs):
+        shown = stranger.get(page)
+        assert shown.status_code == 200
+        assert 'href="/customers' not in shown.text
+    people = stranger.get(f"/campaigns/{runs.running}/people?outcome=sent").text
+    assert site.story.jane in people
+    assert stranger.get(f"/customers/{site.story.jane}").status_code == 403
 
 
 def test_the_list_shows_every_run_with_how_far_it_is(reader: TestClient, runs: Runs) -> None:
