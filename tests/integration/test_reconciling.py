@@ -217,7 +217,13 @@ def test_f6_killed_after_settling_the_next_worker_finds_nothing_to_send(house):
         ("500_not_processed", False),
         ("timeout_processed", True),
         ("timeout", False),
+        ("drip", True),
+        ("reset_processed", True),
         ("reset", False),
+        ("html_processed", True),
+        ("html", False),
+        ("garbled_processed", True),
+        ("redirect", False),
     ],
 )
 def test_f11_f12_f13_reconciling_picks_what_really_happened(house, fault, found):
