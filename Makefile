@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench docs clean
+.PHONY: help demo up test lint format bench chaos docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ format: $(VENV)/.dev ## put the code into shape
 
 bench: $(VENV)/.dev ## our figures beside our peers' (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.dev ## faults by seed (SEED=7: a storm; RUNS=200: crash runs; MUTANTS=all: docs/faults.md)
+	@$(BIN)/python -m tests.faults $(if $(RUNS),runs --runs $(RUNS),$(if $(MUTANTS),mutants,storm)) --seed $(or $(SEED),1) $(ARGS)
 
 docs: $(VENV)/.runtime ## redraw the journeys in docs/journeys.md
 	@$(BIN)/signalpost journeys --write docs/journeys.md

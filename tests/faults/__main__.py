@@ -2,6 +2,7 @@
 
 python -m tests.faults runs --runs 200 --seed 1     many short runs of a few processes
 python -m tests.faults storm --seed 1               one long run of every process, with Prefect
+python -m tests.faults mutants                      every invariant, on the product and on its mutant
 """
 
 import argparse
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.faults import crash_runs, places, report
+from tests.faults import crash_runs, places, report, scenes
 from tests.faults.crash_runs import Plan, Result
 
 CROWD, BIG_CROWD = 300, 45_000
@@ -25,7 +26,7 @@ BIG_EVERY = 20  #: each twentieth seed has the big crowd
 def main() -> int:
     """Do as the command line says; 1 when an invariant did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("form", choices=("runs", "storm"))
+    parser.add_argument("form", choices=("runs", "storm", "mutants"))
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=8, help="most that it may take")
@@ -39,7 +40,7 @@ def main() -> int:
     if why := crash_runs.environment_allows():
         print(why)
         return 0
-    return {"runs": _runs, "storm": _storm}[asked.form](asked)
+    return {"runs": _runs, "storm": _storm, "mutants": _mutants}[asked.form](asked)
 
 
 def _storm(asked: Any) -> int:
@@ -49,6 +50,25 @@ def _storm(asked: Any) -> int:
     report.keep("storm", found, path=asked.results)
     report.show(f"A storm by seed {asked.seed}", found)
     return 1 if found["broken"] else 0
+
+
+def _mutants(asked: Any) -> int:
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="signalpost-mutants-"))
+    crowds = places.Crowds(folder)
+    found: dict[str, str] = {}
+    for name, story in scenes.SCENES.items():
+        held = scenes.play(story, crowds, folder, mutated=False)
+        caught = scenes.play(story, crowds, folder, mutated=True)
+        right = not held and bool(caught)
+        found[name] = f"{story.invariant} {'finds it out' if right else 'FAILS'}"
+        print(f"{story.invariant:<4} {name:<36} {'found out' if right else f'{held} {caught}'}")
+    failed = [name for name, said in found.items() if said.endswith("FAILS")]
+    summary = {"mutants": len(found), "found_out": len(found) - len(failed), "by_mutant": found}
+    seconds = round(time.monotonic() - began, 1)
+    report.keep("mutants", summary | {"seconds": seconds}, path=asked.results)
+    shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
 
 
 def _runs(asked: Any) -> int:
