@@ -15,7 +15,9 @@ from signalpost.content.variant import Variant
 from signalpost.domain.text import Slot
 from signalpost.domain.vocabulary import Channel
 
-LINKS = frozenset({"agent", "unsubscribe", "preferences", "order", "inbox", "home", "answer"})
+LINKS = frozenset(
+    {"agent", "unsubscribe", "preferences", "order", "inbox", "home", "answer", "confirm"}
+)
 BRAND = frozenset({"name", "postal_address", "support_phone", "support_email", "website"})
 CUSTOMER = frozenset({"first_name", "last_name", "tier", "locale", "agent_name"})
 _BRAND_KEYS = BRAND | {"domains", "default_locale"}

@@ -91,6 +91,7 @@ EVENT_TYPES: dict[str, EventType] = {
         # the customer
         EventType("consent.granted", (), ("channel", "topic", "wording")),
         EventType("consent.withdrawn", (), ("channel", "topic", "wording")),
+        EventType("consent.requested", (), ("channel", "topic", "wording")),
         EventType("customer.identified"),
         EventType("customer.grouped", ("group_id",)),
         EventType("customer.aliased"),
@@ -224,4 +225,5 @@ _FINISH: dict[str, Callable[[dict[str, Any], Reading, str], None]] = {
     "chat.ended": _finish_chat,
     "consent.granted": _finish_consent,
     "consent.withdrawn": _finish_consent,
+    "consent.requested": _finish_consent,
 }

@@ -25,6 +25,7 @@ class BadLinkError(PermanentError):
 LIFETIME: Mapping[str, timedelta] = {
     "agent": timedelta(days=14),
     "answer": timedelta(days=30),
+    "confirm": timedelta(days=7),
     "unsubscribe": timedelta(days=400),
     "preferences": timedelta(days=400),
     "inbox": timedelta(days=30),
@@ -165,7 +166,7 @@ class MessageLinks(Mapping[str, str]):
         "_claims", "_counted", "_links", "_made", "_now", "_order_id", "_said", "_topic", "_website",
     )  # fmt: skip
 
-    _SIGNED = frozenset({"agent", "answer", "unsubscribe", "preferences"})
+    _SIGNED = frozenset({"agent", "answer", "confirm", "unsubscribe", "preferences"})
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class MessageLinks(Mapping[str, str]):
     def _make(self, name: str) -> str:
         if name in self._SIGNED:
             said = self._said
-            if name == "unsubscribe":
+            if name in ("unsubscribe", "confirm"):
                 said = _payload({**self._claims, "t": self._topic}, self._now)
             return f"{self._links.base_url}/links/{name}/{self._links.sign(name, said)}"
         page = page_of(self._website, name, self._order_id)

@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
 from signalpost.errors import BadInputError
-from signalpost.services.inbound import agents, answer_links, clicks, unsubscribe
+from signalpost.services.inbound import agents, answer_links, clicks, confirming, unsubscribe
 from signalpost.services.inbound.answers import Answered
 from signalpost.services.links import BadLinkError
 from signalpost.web import edge
@@ -67,6 +67,7 @@ def router(
         ("preferences", door.show_preferences, door.choose),
         ("agent", door.show_agent, door.contact),
         ("answer", door.show_question, door.answer),
+        ("confirm", door.show_confirm, door.confirm),
     ):
         path = f"/{purpose}/{{token}}"
         routes.add_api_route(path, look, methods=looking, dependencies=theirs)
@@ -119,6 +120,27 @@ class _Door:
             )
             log.info("link.unsubscribed", message_id=claims.get("m"), one_click=one_click)
         return self._page("links_unsubscribe.html", done=True)
+
+    async def show_confirm(self, token: str) -> Response:
+        """Show the button; looks the same for any token."""
+        del token
+        return self._page("links_confirm.html", done=False)
+
+    async def confirm(self, token: str) -> Response:
+        """Take the yes of whoever reads the mail, once; the answer tells nothing about anybody."""
+        claims = self._claims("confirm", token)
+        if claims is not None:
+            took = await self._writing(
+                lambda session: confirming.confirm(
+                    session,
+                    customer_id=claims["c"],
+                    message_id=claims.get("m", ""),
+                    topic=claims.get("t", ""),
+                    now=self._desk.clock(),
+                )
+            )
+            log.info("link.confirmed", message_id=claims.get("m"), new=took)
+        return self._page("links_confirm.html", done=True)
 
     async def show_preferences(self, token: str) -> Response:
         """Show what the person may choose, and where each choice stands."""

@@ -59,6 +59,7 @@ NAMES = {
     "product clicked": "product.clicked",
     "consent granted": "consent.granted",
     "consent withdrawn": "consent.withdrawn",
+    "consent requested": "consent.requested",
 }
 
 #: These tell one change to a cart; its product's fields are the event's own.

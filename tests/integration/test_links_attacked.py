@@ -21,7 +21,7 @@ from signalpost.record.receipts import Answer, ReceiptRow
 from signalpost.services.links import LIFETIME, BadLinkError, Links
 from tests.integration.what_comes_back import NOW, Shop
 
-PURPOSES = ("unsubscribe", "preferences", "agent", "answer", "go")
+PURPOSES = ("unsubscribe", "preferences", "agent", "answer", "confirm", "go")
 TABLES = (Consent, Suppression, Event, Case, Answer, ReceiptRow, Message)
 ONE_CLICK = "List-Unsubscribe=One-Click"
 

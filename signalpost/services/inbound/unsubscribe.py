@@ -161,11 +161,15 @@ def choose(
         for choice in changed
     ]
     consent.record_statements(session, said=said, now=now)
-    _lift(session, before.root, [choice for choice in changed if not choice.granted], now)
+    granted = [choice for choice in changed if not choice.granted]
+    lift(session, before.root, granted, source=PREFERENCE_CENTRE, now=now)
     return len(changed)
 
 
-def _lift(session: Session, root: str, granted: Sequence[Choice], now: datetime) -> None:
+def lift(
+    session: Session, root: str, granted: Sequence[Choice], *, source: str, now: datetime
+) -> None:
+    """Lift what an earlier no of theirs blocks, where they say yes now."""
     points = customers.current_contact_points(session, [root]).get(root, {})
     optouts.lift(
         session,
@@ -175,7 +179,7 @@ def _lift(session: Session, root: str, granted: Sequence[Choice], now: datetime)
                 address=points[choice.channel].address,
                 scope=scope,
                 reason=reason,
-                source=PREFERENCE_CENTRE,
+                source=source,
             )
             for choice in granted
             if choice.channel in points

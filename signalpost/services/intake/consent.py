@@ -52,6 +52,8 @@ def changes(statements: Sequence[Any], said: Statement) -> bool:
     A trait repeats what some system believes, so it never lifts what the customer withdrew
     themselves; ``consent.granted`` does.
     """
+    if said.status == "pending" and standing(statements, said.channel, said.topic) == "granted":
+        return False  # a question does not take back what was given
     same = [s for s in statements if (s.channel, s.topic) == (said.channel, said.topic)]
     if said.source.startswith(TRAITS):
         if said.status == "granted" and _withdrawn(statements, said):

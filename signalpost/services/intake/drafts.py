@@ -215,18 +215,26 @@ def _usable(draft: Draft, kind: str, value: object) -> bool:
     return True
 
 
+#: What an event says about consent. Who was asked for it has not said yes: they confirm by a link.
+_SAID = {
+    "consent.granted": "granted",
+    "consent.withdrawn": "denied",
+    "consent.requested": "pending",
+}
+
+
 def _read_facts(draft: Draft, policy: SignalPolicy) -> None:
     signal = draft.signal
     draft.facts = names.canonical(
         signal.name, signal.properties, draft.occurred_at, policy.currency, store=policy.store
     )
-    if signal.name in ("consent.granted", "consent.withdrawn"):
+    if (status := _SAID.get(signal.name)) is not None:
         draft.profile.statements.append(
             Statement(
                 channel=draft.facts["channel"],
                 topic=draft.facts["topic"],
                 told=True,
-                status="granted" if signal.name == "consent.granted" else "denied",
+                status=status,
                 source=str(draft.facts.get("source") or signal.source)[:100],
                 wording=draft.facts.get("wording"),
                 at=draft.occurred_at,
