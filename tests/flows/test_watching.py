@@ -15,7 +15,7 @@ from signalpost.errors import ConfigurationError
 from signalpost.record import provider_accounts
 from signalpost.worker import automations
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40  #: seconds; the machine may be busy
@@ -116,6 +116,28 @@ def test_who_waits_because_an_operator_paused_the_lane_is_no_trouble(house):
 # -- automations -----------------------------------------------------------------------------------
 
 
+async def forget(client: Any, files: Any) -> int:
+    """Take automations away again, so that no other test meets them; gives how many there were."""
+    there = [
+        one for file in files
+        for one in await client.read_automations_by_name(file.definition["name"])
+    ]  # fmt: skip
+    for one in there:
+        await client.delete_automation(one.id)
+    return len(there)
+
+
+async def made_by_automation(client: Any) -> list[Any]:
+    """Wait for flow runs that an automation made."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        runs = await client.read_flow_runs()
+        if found := [one for one in runs if one.created_by and one.created_by.type == "AUTOMATION"]:
+            return found
+        await asyncio.sleep(0.3)
+    return []
+
+
 def test_the_ready_automations_are_taken_by_prefect(house):
     """Every file of deployments/automations registers; a missing block is said, and is no fault."""
 
@@ -125,11 +147,8 @@ def test_the_ready_automations_are_taken_by_prefect(house):
         notes = await automations.register(client, files)
         again = await automations.register(client, files)
         assert notes == again
-        there = [
-            one for file in files
-            for one in await client.read_automations_by_name(file.definition["name"])
-        ]  # fmt: skip
-        return notes, len(files), len(there)
+        there = await forget(client, files)
+        return notes, len(files), there
 
     notes, files, there = house.work("risk", registering)
     assert files >= 4
@@ -149,22 +168,15 @@ def test_an_event_makes_an_automation_run_a_deployment(house, tmp_path):
 
     async def outage(worker: Any, client: Any) -> list[Any]:
         await worker.view.look()
-        assert await automations.register(client, automations.read(tmp_path)) == []
+        files = automations.read(tmp_path)
+        assert await automations.register(client, files) == []
         break_an_account(house, began, account="test-account")
         await worker.watcher.look()
         break_an_account(house, None, account="test-account")
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            await (
-                worker.watcher.look()
-            )  # says it once; the automation may need a moment to be known
-            runs = await client.read_flow_runs()
-            if found := [
-                run for run in runs if run.created_by and run.created_by.type == "AUTOMATION"
-            ]:
-                return found
-            await asyncio.sleep(0.3)
-        return []
+        await worker.watcher.look()
+        found = await made_by_automation(client)
+        await forget(client, files)
+        return found
 
     [run] = house.work("risk", outage)
     assert run.name
