@@ -39,19 +39,18 @@ class Journeys:
         if not roots:
             return
         customers.lock_customers(session, roots)
-        open_now: dict[str, list[RowMapping]] = defaultdict(list)
-        for row in enrolments.open_of(session, roots=roots):
-            open_now[row["root_id"]].append(row)
+        open_now = enrolments.open_of(session, roots=roots)
         if open_now:
-            self._pin(session, {row["version"] for rows in open_now.values() for row in rows})
+            self._pin(session, {row["version"] for row in open_now})
         notes: list[dict[str, Any]] = []
         left: set[str] = set()
         _withdraw_redeemed(session, relevant, now)
+        concerned = self._concerned(open_now)
         for arrival in relevant:
-            for row in open_now.get(arrival.customer_id, ()):
+            for row in concerned.get((arrival.customer_id, arrival.name), ()):
                 if row["id"] not in left and self._touch(session, arrival, row, now, notes):
                     left.add(row["id"])
-        staying = [row for rows in open_now.values() for row in rows if row["id"] not in left]
+        staying = [row for row in open_now if row["id"] not in left]
         self._start(session, relevant, staying, now, notes)
         decisions.write(session, rows=notes)
 
@@ -63,6 +62,25 @@ class Journeys:
         if missing:
             kept = enrolments.programs(session, versions=missing)
             self._pinned.update({v: Program.from_json(p) for v, p in kept.items()})
+
+    def _concerned(
+        self, rows: Iterable[RowMapping]
+    ) -> dict[tuple[str | None, str], list[RowMapping]]:
+        """Put enrolments under their customer and each event that may end or wake them.
+
+        A customer with thousands of events must not have each of them look at all the others.
+        """
+        found: dict[tuple[str | None, str], list[RowMapping]] = defaultdict(list)
+        for row in rows:
+            program = self._pinned[row["version"]]
+            names = {rule["event"] for rule in program.exits_on}
+            if program.reentry == "anew":
+                names.add(program.starts_on)
+            if row["wait_for"] and row["wait_for"].startswith("event:"):
+                names.add(row["wait_for"].removeprefix("event:"))
+            for name in names:
+                found[row["root_id"], name].append(row)
+        return found
 
     def _touch(
         self,
