@@ -171,7 +171,11 @@ def marketing_in_window_and_cap(e: Evidence) -> list[str]:
 
 def forged_changes_nothing(e: Evidence) -> list[str]:
     """I6: a forged webhook is answered 403, and leaves no row."""
-    wrong = [f"a forged webhook was answered {a.status}" for a in e.world.forged if a.status != 403]
+    wrong = [
+        f"a forged webhook was answered {a.status}"
+        for a in e.world.forged
+        if a.status not in (0, 403)
+    ]
     for table, column in (("receipts", "raw"), ("replies", "body"), ("suppressions", "address")):
         left = e.count(f"SELECT count(*) FROM {table} WHERE CAST({column} AS TEXT) LIKE '%forged%'")
         wrong += [f"{left} rows of {table} come from forged webhooks"] * bool(left)

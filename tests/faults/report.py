@@ -63,7 +63,9 @@ def show(title: str, found: dict[str, Any]) -> None:
     out = Console(width=110)
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in found.items():
-        if isinstance(value, dict):
+        if name == "broken":
+            text = "\n".join(f"{which}: {wrong[0]}" for which, wrong in value.items()) or "nothing"
+        elif isinstance(value, dict):
             text = "\n".join(f"{number:>8}  {what}" for what, number in value.items())
         elif name == "failed":
             text = "\n".join(_failure(one) for one in value) or "none"

@@ -32,6 +32,17 @@ from tests.faults.places import Crowds, postgres
 LANES = ("risk", "service", "marketing")
 CROWD = 3_000
 QUIET = 60.0  #: seconds that the house has to come to rest
+#: What goes out meanwhile, as a marketer writes it.
+NOTICE = """\
+name: notice
+message: service_notice
+purpose: transactional
+topic: service
+audience: {everyone: true}
+channels: {every: [email]}
+approval: never
+facts: {what: deliveries in Leeds, since: "2026-03-02T06:00:00Z", reference: S-1}
+"""
 _FULL = 4 * 1024 * 1024  #: bytes that a file may have while the disk is full
 
 
@@ -46,7 +57,10 @@ def weather(*, seed: int, minutes: float, database: str) -> dict[str, Any]:
         keys.load_or_make(home)
         set_file(home / "clock.json", NOON, speed=1)
         url = Crowds(folder, server).record(dialect, CROWD, home)
-        settings = {"SIGNALPOST_CLOCK_FILE": str(home / "clock.json")}
+        settings = {
+            "SIGNALPOST_CLOCK_FILE": str(home / "clock.json"),
+            "SIGNALPOST_CAMPAIGNS": str(_campaigns(home)),
+        }
         house = stack.enter_context(opened(home, url, settings=settings))
         storm = Storm(house, seed=seed, server=server)
         found = storm.play(minutes * 60) | {"database": dialect}
@@ -56,6 +70,14 @@ def weather(*, seed: int, minutes: float, database: str) -> dict[str, Any]:
     else:
         print(f"What the storm left is in {folder}")
     return found
+
+
+def _campaigns(home: Path) -> Path:
+    """Write the one campaign of a storm to a folder."""
+    folder = home / "campaigns"
+    folder.mkdir()
+    (folder / "notice.yaml").write_text(NOTICE)
+    return folder
 
 
 class Storm:
