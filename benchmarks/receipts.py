@@ -19,9 +19,9 @@ from sqlalchemy import text
 from benchmarks._house import House, house
 from benchmarks._postgres import postgres
 from benchmarks._processes import cpu_seconds
-from signalpost.bootstrap import SENDGRID_EVENTS
 from signalpost.postoffice.config import new_sendgrid_keypair
 from signalpost.postoffice.signing import EventSigner
+from signalpost.vendors import SENDGRID_EVENTS
 
 PEOPLE = 20_000
 BATCH = 1_000

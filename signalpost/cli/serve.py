@@ -48,8 +48,9 @@ def worker(settings: Settings, lane: Lane) -> None:
 
 def postoffice(settings: Settings) -> None:
     """Serve the local post office until SIGINT or SIGTERM."""
-    from signalpost.bootstrap import SENDGRID_EVENTS, TWILIO_INBOUND, clock_of
+    from signalpost.bootstrap import clock_of
     from signalpost.postoffice import PostOfficeConfig, serve
+    from signalpost.vendors import SENDGRID_EVENTS, TWILIO_INBOUND
 
     logs.set_up(settings.log_level, shape=settings.log_format)
     check_port(settings, "postoffice")

@@ -11,19 +11,19 @@ from functools import partial
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from signalpost.bootstrap import (
-    SENDGRID_EVENTS,
-    TWILIO_INBOUND,
-    TWILIO_STATUS,
-    Signalpost,
-    sendgrid_settings,
-    twilio_settings,
-)
+from signalpost.bootstrap import Signalpost
 from signalpost.crash_points import reach
 from signalpost.domain.delivery import Inbound, Receipt
 from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
 from signalpost.services.inbound import receipts, replies
+from signalpost.vendors import (
+    SENDGRID_EVENTS,
+    TWILIO_INBOUND,
+    TWILIO_STATUS,
+    sendgrid_settings,
+    twilio_settings,
+)
 from signalpost.services.watching import spans
 from signalpost.web import edge
 from signalpost.web.doorkeeper import Doorkeeper, Route
