@@ -5,6 +5,8 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from flows import JOURNEYS
@@ -565,3 +567,39 @@ def test_a_paused_run_keeps_no_claim_that_is_over(house):
     assert texts_of(house) == {"unknown"}
     assert [one.claim_id for one in house.rows(CampaignShard)] == [None]
     adds_up(house.stage, run_id)
+
+
+# -- F8: the record goes away ---------------------------------------------------------------------
+
+
+def test_f8_when_the_record_is_away_before_the_request_nothing_leaves_and_nobody_is_lost(house):
+    """The intent is committed, and nobody can be asked whether it is still ours: it stays here."""
+
+    def away(connection, cursor, statement, *_):
+        if "lease_until >" in statement and statement.startswith("SELECT enrolments.id"):
+            raise OperationalError(statement, {}, ConnectionError())
+
+    pickup(house)
+    stage = house.stage
+    event.listen(stage.database.engine, "before_cursor_execute", away)
+    [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
+    group = Once(Direct(stage.desk))
+    with pytest.raises(Dead):
+        house.run(advance(stage.desk, claim_id=claim.id, units=group, run_id=None))
+    event.remove(stage.database.engine, "before_cursor_execute", away)
+    assert house.taken("sms") == []
+    assert {(d.status, d.code) for d in house.rows(Delivery)} == {("retry", "fenced")}
+    stage.run_for(minutes=2)
+    assert len(house.taken("sms")) == 1
+    assert house.message().status in ("handed_over", "delivered")
+
+
+class Once:
+    """The units of work, of which a worker dies before it moves anybody on."""
+
+    def __init__(self, units):
+        self.decide, self.render = units.decide, units.render
+        self.deliver, self.settle = units.deliver, units.settle
+
+    async def move(self, _group):
+        raise Dead

@@ -196,6 +196,7 @@ async def _send(
     await protocol.hand_over(
         desk, batch.drafts, fence=fence, still_held=partial(_held_now, desk, claim)
     )
+    await protocol.record_is_back(desk)
     await asyncio.to_thread(settle, desk, job, claim, batch, now=desk.clock())
     held_for = _held_for(batch.drafts)
     for person in batch.people:

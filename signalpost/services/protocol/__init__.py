@@ -27,7 +27,7 @@ from signalpost.services.protocol.fence import Fence, kept_alive
 from signalpost.services.protocol.hand_over import hand_over, is_fenced
 from signalpost.services.protocol.intend import intend, intend_new, keep_variants
 from signalpost.services.protocol.settle import BECOMES, becomes, settle
-from signalpost.services.protocol.transaction import transaction
+from signalpost.services.protocol.transaction import record_is_back, transaction
 
 __all__ = [
     "BECOMES",
@@ -40,6 +40,7 @@ __all__ = [
     "is_fenced",
     "keep_variants",
     "kept_alive",
+    "record_is_back",
     "settle",
     "transaction",
 ]

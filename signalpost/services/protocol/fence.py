@@ -69,12 +69,13 @@ async def kept_alive(fence: Fence, extend: Callable[[datetime], bool]) -> AsyncI
     async def keep_on() -> None:
         while True:
             await asyncio.sleep(fence.lease.total_seconds() / 3)
-            await asyncio.to_thread(fence.extend, extend)
+            with suppress(SQLAlchemyError):  # one that fails lets the fence lapse, if it has to
+                await asyncio.to_thread(fence.extend, extend)
 
     extending = asyncio.create_task(keep_on())
     try:
         yield
     finally:
         extending.cancel()
-        with suppress(asyncio.CancelledError, SQLAlchemyError):
-            await extending  # one that failed lets the fence lapse, which is all that matters
+        with suppress(asyncio.CancelledError):
+            await extending

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost.crash_points import reach
 from signalpost.domain.delivery import FENCED, Handover, Outgoing, Provider, withheld
@@ -37,7 +38,11 @@ async def hand_over(
 
     ``still_held`` asks the record, in a thread, whose claim is still ours at this moment.
     """
-    held = set(map(id, await asyncio.to_thread(still_held, drafts)))
+    try:
+        held = set(map(id, await asyncio.to_thread(still_held, drafts)))
+    except SQLAlchemyError as error:  # the record is away: what is not known to be ours stays here
+        log.warning("delivery.record_away", error=type(error).__name__, messages=len(drafts))
+        held = set()
     for draft in drafts:
         if id(draft) in held and draft.maybe_sent and draft.channel is not Channel.IN_APP:
             draft.handover = _lost(draft, desk.providers[draft.channel].name)

@@ -1,8 +1,11 @@
 """One transaction of the protocol, with the places at which the harness makes a process die."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from signalpost.crash_points import reach
@@ -22,3 +25,24 @@ def transaction(
         if writing is not None:
             reach(writing)
     reach(written)
+
+
+#: Seconds that a sender keeps what a provider has answered, while the record is away.
+_PATIENCE = 300.0
+_LOOK = 0.5
+
+
+async def record_is_back(desk: Desk) -> None:
+    """Wait until the record answers, for some minutes: answers that are written nowhere are lost.
+
+    Meanwhile the lease may run out. Then the answers are written all the same: they know more than
+    whoever called the messages unknown.
+    """
+    patience = time.monotonic() + _PATIENCE
+    while time.monotonic() < patience:
+        try:
+            await asyncio.to_thread(desk.database.ping)
+        except SQLAlchemyError:
+            await asyncio.sleep(_LOOK)
+        else:
+            return
