@@ -200,7 +200,7 @@ async def erase(request: Request) -> Response:
         return errors([refusal(said, "email_addresses") for _ in wrong[:20]])
     fault = office.faults.take("sendgrid", set(emails)) if office.faults else None
     if fault:
-        return await _go_wrong(request, office, fault)
+        return await _go_wrong(request, office, fault, None)
     job = str(uuid.uuid4())
     mails = office.book.forget(emails)
     await office.record("mail.erased", job_id=job, addresses=len(emails), mails=mails)
