@@ -47,7 +47,7 @@ def _personalization(person: dict[str, Any], gone: Collection[str]) -> dict[str,
     named = [
         party["email"].lower() for role in ("to", "cc", "bcc") for party in person.get(role) or ()
     ]
-    if gone.isdisjoint(named):
+    if not set(gone) & set(named):
         return person
     kept = {name: person[name] for name in ("custom_args", "send_at") if name in person}
     words = dict.fromkeys(person.get("substitutions") or (), "")
