@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from flows import JOURNEYS
 from signalpost.domain.delivery import Handover, HookOutcome
@@ -99,7 +99,7 @@ def test_people_whose_words_could_not_be_made_are_redriven_by_campaign_and_reaso
     reason = listed(stage)[0].reason
     assert again(stage, name="notice", reason="something_else").campaign_people == 0
     with stage.database.writing() as session:
-        for one in session.exec(select(Customer).where(Customer.id.in_(ids))):
+        for one in session.exec(select(Customer).where(col(Customer.id).in_(ids))):
             one.attributes = {**one.attributes, "reference": "S-1"}
     assert again(stage, name="notice", reason=reason.partition(":")[0]).campaign_people == 3
     adds_up(stage, run_id)

@@ -51,9 +51,10 @@ def test_an_answer_about_one_person_shows_that_the_account_works():
 def test_it_is_asked_again_after_growing_waits_of_half_a_minute_at_most():
     circuit, pauses = Circuit(account="twilio"), []
     trouble = Row().look_at([SILENT] * IN_A_ROW)
+    assert trouble is not None
     for _ in range(6):
         circuit = opened(circuit, trouble, now=NOW)
-        pauses.append((circuit.probe_at - NOW).total_seconds())
+        pauses.append(((circuit.probe_at or NOW) - NOW).total_seconds())
     assert pauses == [5, 10, 20, 30, 30, LONGEST_PROBE.total_seconds()]
     assert circuit.opened_at == NOW
 
@@ -62,5 +63,7 @@ def test_it_stays_open_for_as_long_as_the_provider_asks():
     asked = ended(
         DeliveryStatus.RETRY, fault=FaultClass.TRANSIENT, retry_after=timedelta(minutes=2)
     )
-    circuit = opened(Circuit(account="twilio"), Row().look_at([asked] * IN_A_ROW), now=NOW)
+    trouble = Row().look_at([asked] * IN_A_ROW)
+    assert trouble is not None
+    circuit = opened(Circuit(account="twilio"), trouble, now=NOW)
     assert circuit.probe_at == NOW + timedelta(minutes=2)
