@@ -166,7 +166,8 @@ def _webhooks(settings: Settings, database: Database) -> Iterator[Check]:
                 WRONG,
                 f"{says} The last message went out {_length(now - at)} ago.",
                 f"It must reach {settings.base_url}/webhooks/{provider}/… and its signature must be "
-                "ours: SIGNALPOST_PUBLIC_URL, and the vendor's keys. The web's log counts refusals.",
+                "ours: SIGNALPOST_PUBLIC_URL, and the vendor's keys. The web logs each call that it "
+                "refuses, and counts them: signalpost_refused_webhooks_total.",
             )
         else:
             yield Check(f"webhooks of {provider}", OK, says)

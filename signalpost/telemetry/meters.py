@@ -1,6 +1,6 @@
-"""What only this process knows: how long its providers took, and how hand-overs ended.
+"""What only this process knows: how its providers took what it sent, and whom it did not believe.
 
-Written once a call of a provider, never once a message. Everything else is read from the record when
+Written once a call, never once a message. Everything else is read from the record when
 somebody asks (``services.watching.figures``), since a counter dies with its process.
 """
 
@@ -25,6 +25,12 @@ HANDOVERS = Counter(
     "signalpost_handovers",
     "Messages handed to a provider, by how the attempt ended; code is the provider's own.",
     ("account", "channel", "status", "fault", "code"),
+    registry=registry,
+)
+REFUSED_WEBHOOKS = Counter(
+    "signalpost_refused_webhooks",
+    "Calls in a provider's name that its signature, or ours, did not prove.",
+    ("provider",),
     registry=registry,
 )
 

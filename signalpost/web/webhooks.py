@@ -1,7 +1,7 @@
 """Where SendGrid and Twilio tell us what happened: verified on the raw bytes, then written, then 2xx.
 
-A forged call is answered 403 without a word more, and leaves nothing behind. Our public address is a
-setting; what a request says about it (``Host``, ``X-Forwarded-*``) is not believed.
+A forged call is answered 403 without a word more, leaves nothing on the record, and is counted. Our
+public address is a setting; what a request says about it (``Host``, ``X-Forwarded-*``) is not believed.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from signalpost.domain.delivery import Inbound, Receipt
 from signalpost.errors import BadInputError
 from signalpost.providers import sendgrid, twilio
 from signalpost.services.inbound import receipts, replies
+from signalpost.services.watching import spans
+from signalpost.telemetry import meters
 from signalpost.vendors import (
     SENDGRID_EVENTS,
     TWILIO_INBOUND,
@@ -24,7 +26,6 @@ from signalpost.vendors import (
     sendgrid_settings,
     twilio_settings,
 )
-from signalpost.services.watching import spans
 from signalpost.web import edge
 from signalpost.web.doorkeeper import Doorkeeper, Route
 
@@ -59,6 +60,13 @@ def router(
     return routes
 
 
+def _refused(provider: str) -> HTTPException:
+    """Count and log a forged call, of which nothing else is known that could be believed."""
+    meters.REFUSED_WEBHOOKS.labels(provider).inc()
+    log.warning("webhook.refused", provider=provider)
+    return HTTPException(403)
+
+
 class _Door:
     """The handlers, with the keys they verify by."""
 
@@ -76,7 +84,7 @@ class _Door:
         """Take a batch of mail events."""
         raw = await edge.body_of(request, limit=MOST_EVENTS_BYTES)
         if not sendgrid.verify_events(raw, request.headers, self._sendgrid_keys):
-            raise HTTPException(403)
+            raise _refused("sendgrid")
         now = self._desk.clock()
         try:
             given = sendgrid.parse_events(raw, now=now)
@@ -91,7 +99,7 @@ class _Door:
         query = dict(request.query_params)
         ours = twilio.callback_is_ours(query, self._callback_secrets)
         if "m" in query and not ours:
-            raise HTTPException(403)
+            raise _refused("twilio")
         now = self._desk.clock()
         await self._record([twilio.parse_status(form, query=query if ours else None, now=now)], now)
         return Response(status_code=204)
@@ -100,7 +108,7 @@ class _Door:
         """Take a text message from a customer, and answer it when there is something to say."""
         form = await self._twilio_form(request)
         if not twilio.is_whole(form):
-            raise HTTPException(403)
+            raise _refused("twilio")
         now = self._desk.clock()
         inbound = twilio.parse_inbound(form, now=now)
         taken = await edge.in_transaction(partial(self._take, inbound, now))
@@ -115,7 +123,7 @@ class _Door:
         query = request.url.query
         url = self._public_url + request.url.path + (f"?{query}" if query else "")
         if not twilio.verify(url, raw, request.headers, self._twilio_tokens):
-            raise HTTPException(403)
+            raise _refused("twilio")
         return edge.form_of(raw)
 
     async def _record(self, given: list[Receipt], now: datetime) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from signalpost.record.consents import Suppression
 from signalpost.record.database import Database, open_engine
 from signalpost.record.receipts import ReceiptKey, ReceiptRow, Reply
+from signalpost.telemetry import meters
 from signalpost.web.webhooks import MOST_EVENTS_BYTES, MOST_FORM_BYTES
 from tests.integration.what_comes_back import PUBLIC, Shop, event
 
@@ -93,6 +95,44 @@ def test_the_signed_address_is_our_setting_and_not_what_a_header_says(shop: Shop
     assert answer.status_code == 403
     answer = shop.twilio(PATHS[2], form, signed_url=PUBLIC + PATHS[2], headers=headers)
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "provider"), [(PATHS[0], "sendgrid"), (PATHS[1], "twilio"), (PATHS[2], "twilio")]
+)
+def test_a_refusal_is_counted_and_logged_by_the_vendors_name_and_nothing_else(
+    shop: Shop, path: str, provider: str
+) -> None:
+    """A wrong key looks like a forger: an operator must see that somebody is being refused."""
+
+    def refused() -> float:
+        value = meters.registry.get_sample_value(
+            "signalpost_refused_webhooks_total", {"provider": provider}
+        )
+        return value or 0.0
+
+    before = refused()
+    with capture_logs() as logs:
+        form = {"From": "+12065550101", "Body": "canary", "email": "ann@shop.example"}
+        assert shop.client.post(path + "?m=canary", data=form).status_code == 403
+    assert refused() == before + 1
+    assert logs == [{"event": "webhook.refused", "log_level": "warning", "provider": provider}]
+
+
+def test_a_status_that_only_our_own_signature_misses_counts_as_refused_too(
+    shop: Shop, message: str
+) -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "delivered"}
+    with capture_logs() as logs:
+        shop.twilio(f"/webhooks/twilio/status?m={message}&d=d1&sig=0", form)
+        shop.twilio("/webhooks/twilio/inbound", {"Body": "no sender"})
+    assert [one["event"] for one in logs] == ["webhook.refused"] * 2
+
+
+def test_a_call_that_is_believed_is_not_counted_as_refused(shop: Shop, message: str) -> None:
+    with capture_logs() as logs:
+        assert shop.status(message, "delivered").status_code == 204
+    assert "webhook.refused" not in {one["event"] for one in logs}
 
 
 @pytest.mark.parametrize("path", PATHS)

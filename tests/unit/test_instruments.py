@@ -30,6 +30,7 @@ def known() -> dict[str, set[str]]:
         endings = ("_total",) if described.type == "counter" else ("_bucket", "_sum", "_count")
         for ending in endings:
             found[described.name + ending] = labels | ({"le"} if ending == "_bucket" else set())
+    found["signalpost_refused_webhooks_total"] = {"provider"}
     return found
 
 
