@@ -8,7 +8,6 @@ import asyncio
 import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -41,11 +40,11 @@ def act(part: Part) -> None:
     with part.log.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    sys.stdout.reconfigure(line_buffering=True)
     os.environ.update(part.environment)
     from tests.faults import ready
 
-    ready.crash_points.executioner.aim(part.wishes)
+    if ready.crash_points.executioner is not None:
+        ready.crash_points.executioner.aim(part.wishes)
     ready.logs.set_up(part.environment.get("SIGNALPOST_LOG_LEVEL", "INFO"))
     if part.mutant:
         mutants.become(part.mutant)
@@ -117,7 +116,7 @@ class Sender:
                 try:
                     worked |= await turn()
                 except Exception as error:  # as the worker: the record is away, and comes back
-                    print(f"sender: {turn.__name__} failed: {type(error).__name__}")
+                    print(f"sender: {turn.__name__} failed: {type(error).__name__}", flush=True)
                     await asyncio.sleep(0.1)
             if not worked:
                 await asyncio.sleep(FRESH)

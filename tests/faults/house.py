@@ -82,7 +82,7 @@ class House:
     deaths: Counter[str] = field(default_factory=Counter)  #: by the process's name and signal
 
     def __post_init__(self) -> None:
-        self.ports = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
+        self.ports: dict[str, int] = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         self.environment = {
             "SIGNALPOST_HOME": str(self.home),

@@ -145,7 +145,7 @@ def _i11() -> None:
     hand_over = protocol.hand_over
 
     async def chatty(desk: Any, drafts: Any, **more: Any) -> None:
-        print("handing over to", *(draft.address for draft in drafts))
+        print("handing over to", *(draft.address for draft in drafts), flush=True)
         await hand_over(desk, drafts, **more)
 
     protocol.hand_over = chatty
@@ -178,10 +178,10 @@ def _i13() -> None:
     post = MailSend.post
 
     def stubborn(self: Any, body: Any) -> Any:
-        for _ in range(12):
-            outcome = post(self, body)
-            if outcome.status is not DeliveryStatus.RETRY:
-                break
+        outcome = post(self, body)
+        for _ in range(11):
+            if outcome.status is DeliveryStatus.RETRY:
+                outcome = post(self, body)
         return outcome
 
     MailSend.post = stubborn

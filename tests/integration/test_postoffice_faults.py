@@ -51,6 +51,14 @@ def taken(office):
         ("timeout", httpx.ReadTimeout, 0),
         ("timeout_processed", httpx.ReadTimeout, 1),
         ("reset", httpx.TransportError, 0),
+        ("reset_processed", httpx.TransportError, 1),
+        ("401", 401, 0),
+        ("503_processed", 503, 1),
+        ("502_not_processed", 502, 0),
+        ("redirect", 301, 0),
+        ("html", 200, 0),
+        ("html_processed", 200, 1),
+        ("garbled_processed", 200, 1),
     ],
 )
 def test_a_fault_hits_as_often_as_asked_and_is_processed_or_not(
@@ -65,6 +73,33 @@ def test_a_fault_hits_as_often_as_asked_and_is_processed_or_not(
     assert taken(office) == processed
     assert call(office, provider).is_success
     assert taken(office) == processed + 1
+
+
+@pytest.mark.parametrize("provider", ["twilio", "sendgrid"])
+def test_an_answer_can_come_late_and_is_the_right_one(office, provider):
+    fault(office, provider, "slow", seconds=0.2)
+    answer = call(office, provider)
+    assert answer.is_success
+    assert answer.elapsed.total_seconds() >= 0.2
+    assert taken(office) == 1
+
+
+def test_an_answer_can_come_a_byte_a_second_and_the_message_is_taken(office):
+    fault(office, "twilio", "drip")
+    with pytest.raises(httpx.ReadTimeout):
+        call(office, "twilio")
+    assert taken(office) == 1
+
+
+def test_the_log_says_whose_call_went_wrong(office):
+    fault(office, "sendgrid", "500_not_processed")
+    call(office, "sendgrid")
+    [hit] = [
+        entry
+        for entry in http.get(f"{office.url}/postoffice/log").json()["entries"]
+        if entry["kind"] == "fault.hit"
+    ]
+    assert (hit["fault"], len(hit["about"])) == ("500_not_processed", 1)
 
 
 def test_a_fault_can_be_for_one_address_and_be_taken_back(office):
