@@ -76,6 +76,9 @@ ODD: Mapping[tuple[MessageStatus, MessageStatus], str] = {
     (MessageStatus.SENDING, MessageStatus.QUEUED): (
         "The provider certainly did not process the call, so it may be made again."
     ),
+    (MessageStatus.UNKNOWN, MessageStatus.QUEUED): (
+        "Its sender was taken for dead, came back, and knows that it never left."
+    ),
     (MessageStatus.FAILED, MessageStatus.QUEUED): (
         "It failed before any provider had it, and an operator had it tried again."
     ),
@@ -131,24 +134,26 @@ def settle(
     """The message's status after a delivery attempt ended.
 
     A receipt may have come before our own call returned, so this never lowers the rank, except that
-    an attempt that was certainly not processed puts a ``sending`` message back to ``queued``.
+    an attempt that was certainly not processed puts a ``sending`` message back to ``queued``, also
+    when it was called ``unknown`` meanwhile.
     """
     if delivery is DeliveryStatus.RETRY:
-        return MessageStatus.QUEUED if status is MessageStatus.SENDING else status
+        open_ = (MessageStatus.SENDING, MessageStatus.UNKNOWN)
+        return MessageStatus.QUEUED if status in open_ else status
     if delivery is DeliveryStatus.REJECTED and fault is FaultClass.OURS:
         return merge(status, MessageStatus.FAILED)
     return merge(status, _SETTLES[delivery])
 
 
-_BACK = (MessageStatus.SENDING, MessageStatus.FAILED, MessageStatus.BOUNCED)
+_BACK = (MessageStatus.SENDING, MessageStatus.UNKNOWN, MessageStatus.FAILED, MessageStatus.BOUNCED)
 
 
 def allowed(before: MessageStatus, after: MessageStatus) -> bool:
     """Whether a message may move so: upwards in rank, or back to the queue.
 
-    Back from ``sending`` when the call was surely not processed; from ``failed`` when an operator
-    resumes the person and no provider ever had it; from ``bounced`` and ``failed`` once, when the
-    provider says that it did not arrive this time.
+    Back from ``sending``, or ``unknown``, when the call was surely not processed; from ``failed`` when
+    an operator resumes the person and no provider ever had it; from ``bounced`` and ``failed`` once,
+    when the provider says that it did not arrive this time.
     """
     back = after is MessageStatus.QUEUED and before in _BACK
     return back or RANK[after] > RANK[before]

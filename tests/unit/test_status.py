@@ -75,7 +75,7 @@ def test_a_receipt_moves_a_message(start, kinds, end):
         ("delivered", "accepted", None, "delivered"),
         ("delivered", "unknown", None, "delivered"),
         ("handed_over", "retry", None, "handed_over"),
-        ("unknown", "retry", None, "unknown"),
+        ("unknown", "retry", None, "queued"),
     ],
 )
 def test_an_attempt_settles_a_message_and_never_undoes_a_receipt(start, delivery, fault, end):
