@@ -55,7 +55,7 @@ class Street:
             SendGrid(
                 SendGridSettings(
                     api_key=key if number == 0 else KEY, senders=SENDERS, base_url=office.url,
-                    timeout=timedelta(seconds=5),
+                    timeout=timedelta(seconds=30),
                 )
             )
             for number, office in enumerate(self.offices)

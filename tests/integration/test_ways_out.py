@@ -43,7 +43,7 @@ class House:
                 provider=Twilio(
                     TwilioSettings(
                         account_sid=ACCOUNT, api_key=ACCOUNT, api_secret=secret,
-                        base_url=office.url, sender=OURS, timeout=timedelta(seconds=3),
+                        base_url=office.url, sender=OURS, timeout=timedelta(seconds=30),
                     )
                 ),
                 channels=frozenset({Channel.SMS}),
