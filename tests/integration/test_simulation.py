@@ -19,13 +19,13 @@ SINCE, UNTIL = moment("04 00:00"), moment("14 00:00")
 EARLIER = campaign("earlier", message="purchase_offer")
 SPRING = campaign(
     channels={"every": ["email"]},
-    holdout="20%",
+    holdout="5%",
     caps=["2 per 7d"],
     experiment={
         "arms": [
-            {"name": "a", "share": "50%", "message": "spring_promotion"},
-            {"name": "b", "share": "30%", "message": "purchase_offer"},
-            {"name": "none", "share": "20%", "control": True},
+            {"name": "a", "share": "35%", "message": "spring_promotion"},
+            {"name": "b", "share": "25%", "message": "purchase_offer"},
+            {"name": "none", "share": "40%", "control": True},
         ]
     },
 )
