@@ -339,11 +339,13 @@ def alert_latencies(e: Evidence) -> list[float]:
 
 def fraud_goes_first(e: Evidence) -> list[str]:
     """I14: 99 of 100 alerts are with the provider in time, whatever else is going on."""
-    seconds = alert_latencies(e)
-    if not seconds:
+    seconds, within = alert_latencies(e), e.world.alert_within
+    if not e.world.alerts or within == float("inf"):
         return []
+    never = len(e.world.alerts) - len(seconds)
+    if never:
+        return [f"{never} alerts did not go out"]
     slow = seconds[min(int(len(seconds) * 0.99), len(seconds) - 1)]
-    within = e.world.alert_within
     return [f"an alert took {slow:.2f} s (99 of 100), over {within} s"] if slow > within else []
 
 
