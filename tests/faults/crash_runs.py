@@ -328,7 +328,7 @@ def crash_run(
     with opened(home, url, settings=settings, mutant=mutant) as house:
         run = Run(plan, house)
         try:
-            run.play()
+            run.play(90 + plan.people / 50)
             result = run.result(began)
         finally:
             run.evidence.close()
