@@ -113,7 +113,9 @@ class Settings(BaseSettings):
     postoffice_port: Port = 8025
     worker_port: Port | None = None  #: of a worker's probes and figures; `up` counts on from it
     postoffice_delay: float = Field(default=0.2, ge=0, le=60)  #: seconds a message takes a step
-    prefect_public_url: Url | None = None  #: how operators reach Prefect's pages, if not on loopback
+    prefect_public_url: Url | None = (
+        None  #: how operators reach Prefect's pages, if not on loopback
+    )
     public_url: Url | None = None  #: how customers and vendors reach the web, https in production
     database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
     templates: Path = Path("templates")
@@ -131,7 +133,9 @@ class Settings(BaseSettings):
     link_secrets: Secrets = ()  #: sign links and sessions; the newest last
     event_secrets: Secrets = ()  #: whsec_…, of signed events that come in; any is accepted
     hook_secret: SecretStr | None = None  #: whsec_…, signs the webhooks that go out
-    suppression_secret: SecretStr | None = None  #: of fingerprints; lost, the erased may be written to
+    suppression_secret: SecretStr | None = (
+        None  #: of fingerprints; lost, the erased may be written to
+    )
     erasure_key: SecretStr | None = None  #: signs receipts of erasures: 32 bytes in base64
     hook_old_secrets: Secrets = ()  #: signed with as well, while a receiver changes over
     hooks_private: Texts = ()  #: networks that hooks may go to though they are not public

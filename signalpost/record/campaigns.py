@@ -45,7 +45,8 @@ class CampaignRun(Table, table=True):
     """One launch of a campaign.
 
     ``status``: planned (a plan is made), awaiting_approval, approved, running, paused, done,
-    cancelled, refused, missed (``reason`` says why). ``occurrence`` makes a scheduled launch happen once.
+    cancelled, refused, missed (``reason`` says why). ``occurrence`` makes a
+    scheduled launch happen once.
     """
 
     __tablename__ = "campaign_runs"

@@ -36,7 +36,9 @@ def test_an_older_version_goes_on_beside_a_newer_one(engine: Engine) -> None:
     assert migrate.is_current(engine)
     migrate.migrate(engine)
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+        assert (
+            connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+        )
 
 
 def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
