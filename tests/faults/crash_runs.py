@@ -262,6 +262,7 @@ class Run:
         e, plan = self.evidence, self.plan
         self.world.now = self.outside.now()
         self.world.alert_within = float("inf")  # those who should send are killed
+        self.world.backlog_seconds = plan.people / 200
         found = invariants.broken(e)
         external = [m for m in e.messages.values() if m["channel"] in ("email", "sms")]
         unknown = set(map(key_of, self.unknown))

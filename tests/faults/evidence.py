@@ -61,6 +61,7 @@ class World:
     faults: Counter[str] = field(default_factory=Counter)
     quiet_since: datetime | None = None  #: when the last fault ended
     quiet_seconds: float = 0.0  #: how long it then took until nothing was open
+    backlog_seconds: float = 0.0  #: what a big crowd takes to be sent to, beyond that
     snapshots: list[Mapping[str, Mapping[str, Any]]] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)  #: addresses of people nobody can be sent to
     neighbours: set[str] = field(default_factory=set)  #: addresses of those beside them
