@@ -37,7 +37,7 @@ from signalpost.services.campaigns import runs
 from signalpost.services.campaigns.runs import Run
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", 20_000))  #: fewer for a trial
-ROUNDS = 3
+ROUNDS = len(Care)  #: each kind begins one, so that none always follows the same
 MOST_PERCENT = 25
 #: The same send without leases and ledger.
 BARE = Care.NO_LEDGER
@@ -47,7 +47,7 @@ Turns = dict[Care, list[Figures]]
 
 
 def _order(round_: int) -> list[Care]:
-    """Have each round begin with another, so that none always follows the same."""
+    """Give the turns of a round: each begins with another."""
     kinds = list(Care)
     return kinds[round_:] + kinds[:round_]
 
