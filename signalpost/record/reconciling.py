@@ -66,15 +66,21 @@ def _held(table: Any) -> Any:
 # -- claims that are over ------------------------------------------------------------------------
 
 
-def free_enrolments(session: Session, *, now: datetime, limit: int) -> list[str]:
+def _is_over(table: Any, *, now: datetime, latest: datetime) -> Any:
+    """Say that a lease has ended, or ends so late that the clock was ahead when it was given."""
+    return or_(table.c.lease_until <= now, table.c.lease_until > latest)
+
+
+def free_enrolments(session: Session, *, now: datetime, latest: datetime, limit: int) -> list[str]:
     """Take the claim away from enrolments whose lease is over; gives their ids.
 
-    Without the claim whoever had it can write nothing more, and their fence does not let them send.
+    ``latest``: no lease that is given now can end later. Without the claim whoever had it can write
+    nothing more, and their fence does not let them send.
     """
     ids = list(
         session.execute(
             select(_e.c.id)
-            .where(_held(_e), _e.c.lease_until <= now)
+            .where(_held(_e), _is_over(_e, now=now, latest=latest))
             .limit(limit)
             .with_for_update(skip_locked=True)
         ).scalars()
@@ -86,11 +92,13 @@ def free_enrolments(session: Session, *, now: datetime, limit: int) -> list[str]
     return ids
 
 
-def free_shards(session: Session, *, now: datetime, limit: int) -> list[tuple[str, int]]:
+def free_shards(
+    session: Session, *, now: datetime, latest: datetime, limit: int
+) -> list[tuple[str, int]]:
     """Take the claim away from shards whose lease is over; gives run and number of each."""
     rows = session.execute(
         select(_s.c.campaign_run_id, _s.c.number)
-        .where(_s.c.claim_id.is_not(None), _s.c.lease_until <= now)
+        .where(_s.c.claim_id.is_not(None), _is_over(_s, now=now, latest=latest))
         .order_by(_s.c.campaign_run_id, _s.c.number)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -181,12 +189,20 @@ def step_back(session: Session, *, enrolment_id: str, step: str, now: datetime) 
 
 
 def anything(
-    session: Session, *, now: datetime, overdue: datetime, stray: datetime, left: datetime
+    session: Session,
+    *,
+    now: datetime,
+    overdue: datetime,
+    latest: datetime,
+    stray: datetime,
+    left: datetime,
 ) -> bool:
     """Say whether there is anything to reconcile; quick when there is not."""
     looks = (
-        select(_e.c.id).where(_held(_e), _e.c.lease_until <= overdue),
-        select(_s.c.number).where(_s.c.claim_id.is_not(None), _s.c.lease_until <= overdue),
+        select(_e.c.id).where(_held(_e), _is_over(_e, now=overdue, latest=latest)),
+        select(_s.c.number).where(
+            _s.c.claim_id.is_not(None), _is_over(_s, now=overdue, latest=latest)
+        ),
         select(_l.c.delivery_id).where(_l.c.due_at <= now),
     )
     return (

@@ -456,6 +456,26 @@ def test_f24_a_worker_that_wakes_after_the_sweeper_came_by_sends_nothing_itself(
     assert len(house.taken("sms")) == 1
 
 
+def test_f25_a_claim_given_by_a_clock_that_was_ahead_is_taken_away_when_it_is_set_back(house):
+    pickup(house)
+    desk = house.stage.desk
+    ahead = house.stage.clock() + timedelta(hours=1)
+    [claim] = claim_due(desk, lane="service", now=ahead)  # and its worker dies
+    assert claim.size == 1
+    assert house.run(house.reconciler.is_needed(desk, now=house.stage.clock()))
+    sweep(desk, now=house.stage.clock())
+    house.stage.run_due()
+    assert len(house.taken("sms")) == 1
+
+
+def test_f25_a_claim_of_now_is_left_alone(house):
+    pickup(house)
+    desk, now = house.stage.desk, house.stage.clock()
+    claim_due(desk, lane="service", now=now)
+    assert not house.run(house.reconciler.is_needed(desk, now=now))
+    assert not sweep(desk, now=now + desk.lease / 2)
+
+
 def test_what_surely_did_not_go_is_closed_when_its_journey_was_left_meanwhile(house):
     pickup(house)
     stopped_before_its_request(

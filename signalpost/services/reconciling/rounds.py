@@ -51,6 +51,7 @@ def _is_needed(desk: Desk, now: datetime) -> bool:
             session,
             now=now,
             overdue=now - _OVERDUE,
+            latest=sweeping.latest_end(desk, now),
             stray=now - sweeping.stray_after(desk),
             left=now - desk.lease,
         )

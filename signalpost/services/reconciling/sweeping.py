@@ -53,9 +53,19 @@ def stray_after(desk: Desk) -> timedelta:
     return max(2 * desk.lease, _STRAY_AFTER)
 
 
+def latest_end(desk: Desk, now: datetime) -> datetime:
+    """Give when a lease ends at the latest, with room for clocks that differ a little.
+
+    One that ends later was given by a clock that was set ahead, and back since. Its holder's fence
+    goes by the monotonic clock, too, so it may be taken away like any other.
+    """
+    return now + 2 * desk.lease
+
+
 def _take_claims(desk: Desk, now: datetime) -> tuple[int, int]:
     with transaction(desk, writing="reconcile.losing", written="reconcile.lost") as session:
-        freed = reconciling.free_enrolments(session, now=now, limit=_TOGETHER)
+        latest = latest_end(desk, now)
+        freed = reconciling.free_enrolments(session, now=now, latest=latest, limit=_TOGETHER)
         lost = reconciling.sending_of(session, enrolment_ids=freed) if freed else []
         stray = reconciling.strays(session, before=now - stray_after(desk), limit=_TOGETHER)
         lost = sorted({*lost, *stray})
@@ -68,7 +78,8 @@ def _runs(desk: Desk, now: datetime) -> tuple[int, int]:
     with transaction(
         desk, writing="reconcile.losing", written="reconcile.lost", courteous=True
     ) as session:
-        freed = reconciling.free_shards(session, now=now, limit=_TOGETHER)
+        latest = latest_end(desk, now)
+        freed = reconciling.free_shards(session, now=now, latest=latest, limit=_TOGETHER)
         lost = [
             message_id
             for run, number in freed
