@@ -13,7 +13,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,8 @@ class Web:
             reader = threading.Thread(target=_swallow, args=(wire, pieces), daemon=True)
             reader.start()
             answer = _read(wire)
-            wire.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it has hung up by itself
+                wire.shutdown(socket.SHUT_RDWR)
             reader.join(5)
         return answer
 
