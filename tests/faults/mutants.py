@@ -154,7 +154,10 @@ def _i11() -> None:
 @_break("holds_claims_for_an_hour")
 def _i12() -> None:
     from signalpost.record import campaign_people, enrolments
+    from signalpost.services.reconciling import sweeping
 
+    # The sweeper takes away claims that end later than any clock allows; here it believes them.
+    sweeping.latest_end = lambda desk, now: now + timedelta(hours=2)
     for module, names in (
         (enrolments, ("lease", "still_held")),
         (campaign_people, ("lease", "still_held")),
