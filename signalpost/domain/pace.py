@@ -2,8 +2,8 @@
 
 A bucket of tokens, kept as one moment: when the provider may be given more. A batch is a twentieth of a
 second's worth or a little more, and who comes late by up to as much goes on from where they should
-have been, so that small delays do not add up. In any time of ``t`` seconds, wherever it begins, no more go than
-``per_second * t``, a tenth of a second's worth and one.
+have been, so that small delays do not add up. In any time of ``t`` seconds, wherever it begins, no
+more go than ``per_second * t``, a tenth of a second's worth and one.
 """
 
 import math
