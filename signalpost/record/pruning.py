@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, func, select, true
 from sqlmodel import Session
 
 from signalpost.domain.vocabulary import MessageStatus
@@ -32,6 +32,7 @@ _receipts, _keys = table_of(ReceiptRow), table_of(ReceiptKey)
 #: Nothing is to come of a message any more, whatever a late receipt may add.
 _OVER = [
     MessageStatus.HANDED_OVER,
+    MessageStatus.DEFERRED,  # whoever asked the provider to come again has long had it, or never will
     MessageStatus.DELIVERED,
     MessageStatus.BOUNCED,
     MessageStatus.REJECTED,
@@ -83,12 +84,8 @@ RECEIPTS = Kind(
     of=(_keys.c.receipt_id,),
 )
 DECISIONS = Kind(_decisions, _decisions.c.at, _journey_is_over(_decisions.c.enrolment_id))
-REPLIES = Kind(_replies, _replies.c.received_at, _replies.c.id.is_not(None))
-EVENTS = Kind(
-    _events,
-    _events.c.received_at,
-    or_(_events.c.status != "parked", _events.c.parked_key.is_(None)),
-)
+REPLIES = Kind(_replies, _replies.c.received_at, true())
+EVENTS = Kind(_events, _events.c.received_at, _events.c.status != "parked")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from flows import JOURNEYS
+from signalpost.domain.vocabulary import MessageStatus
 from signalpost.record.base import metadata
 from signalpost.services import retention
 from signalpost.services.campaigns import runs
@@ -107,15 +108,17 @@ def _open_enrolments(stage):
         return session.execute(query).all()
 
 
-def test_a_message_of_which_nobody_knows_stays_until_somebody_does(stage):
+@pytest.mark.parametrize("status", MessageStatus)
+def test_what_may_yet_be_sent_or_settled_stays_and_anything_else_goes(stage, status):
     picked_up(stage, ANN, "1")
     messages = metadata.tables["messages"]
     with stage.database.writing() as session:
-        session.execute(messages.update().values(status="unknown"))
+        session.execute(messages.update().values(status=status.value))
     before = sizes(stage)
     stage.clock.now += timedelta(days=400)
     prune(stage)
-    assert sizes(stage)["messages"] == before["messages"] > 0
+    open_ = status in (MessageStatus.QUEUED, MessageStatus.SENDING, MessageStatus.UNKNOWN)
+    assert sizes(stage)["messages"] == (before["messages"] if open_ else 0)
 
 
 def test_a_parked_event_stays_until_it_is_dealt_with(stage):
