@@ -31,7 +31,7 @@ def stage(tmp_path, database_url):
 
 def rows(stage, table):
     with stage.database.reading() as session:
-        return list(session.exec(select(table)))
+        return list(session.exec(select(table).order_by(next(iter(table.__table__.primary_key)))))
 
 
 def decisions(stage, **wanted):
