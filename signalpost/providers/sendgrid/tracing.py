@@ -22,7 +22,7 @@ from signalpost.providers.sendgrid.webhooks import KINDS
 
 log = structlog.get_logger(__name__)
 
-_EARLIER = timedelta(seconds=60)
+_SKEW = timedelta(seconds=60)  #: their clock and ours differ, and theirs is asked by whole seconds
 _LATER = timedelta(minutes=30)
 _MOST = 50  #: mails to one address in half an hour
 #: The words of the logs where the event webhook has others.
@@ -59,10 +59,10 @@ class SendGridTracer:
 
 def _find(settings: SendGridSettings, sought: Sought, now: datetime) -> list[Receipt]:
     client: Any = connect(settings)
-    latest = sought.until or sought.since + _LATER
+    latest = (sought.until or sought.since + _LATER) + _SKEW
     query = (
         f'to_email="{sought.address}" '
-        f'AND sg_message_id_created_at >= TIMESTAMP "{_moment(sought.since - _EARLIER)}" '
+        f'AND sg_message_id_created_at >= TIMESTAMP "{_moment(sought.since - _SKEW)}" '
         f'AND sg_message_id_created_at <= TIMESTAMP "{_moment(latest)}"'
     )
     body = json.dumps({"query": query, "limit": _MOST}).encode()
