@@ -64,7 +64,7 @@ def played(
     with desk.database.reading() as session:
         period = recorded.read(session, cast=cast, since=since, until=until)
         people = session.execute(select(func.count()).select_from(table_of(Customer))).scalar_one()
-    rules = policy or SignalPolicy()
+    rules = policy or SignalPolicy(fingerprints=None)
     if processes is None:
         processes = (os.cpu_count() or 1) if people >= MANY else 1
     if processes > 1 and period.can_be_parted and hasattr(os, "fork"):

@@ -166,5 +166,5 @@ class Sender:
                 session,
                 now=self._desk.clock(),
                 react=Journeys(self._desk.programs).react,
-                policy=signals.SignalPolicy(),
+                policy=signals.SignalPolicy(fingerprints=None),
             )

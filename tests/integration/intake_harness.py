@@ -38,7 +38,7 @@ class Intake:
         self.committer = intake.Committer(
             database=database,
             react=self._react,
-            policy=SignalPolicy(),
+            policy=SignalPolicy(fingerprints=None),
             clock=lambda: self.now or datetime.now(UTC),
             on_commit=self._note,
         )

@@ -250,7 +250,11 @@ def test_two_changes_in_one_batch_are_one_entry_with_the_newer_cart(stage):
     ]
     with stage.database.writing() as session:
         signals.accept(
-            session, signals=batch, now=START, react=stage.react, policy=signals.SignalPolicy()
+            session,
+            signals=batch,
+            now=START,
+            react=stage.react,
+            policy=signals.SignalPolicy(fingerprints=None),
         )
     assert len(rows(stage, Enrolment)) == 1
     assert reasons(stage, kind="entry", outcome="not_entered") == ["newer_came"]
@@ -280,7 +284,7 @@ def test_segments_products_added_and_removed_add_up_to_the_cart(stage):
                 signals=[signal],
                 now=stage.clock.now,
                 react=stage.react,
-                policy=signals.SignalPolicy(),
+                policy=signals.SignalPolicy(fingerprints=None),
             )
         stage.run_for(minutes=1)
 

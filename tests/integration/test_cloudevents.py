@@ -262,7 +262,11 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(database: Database) ->
         gate.wait(10)
 
     committer = Committer(
-        database=database, react=slow, policy=SignalPolicy(), clock=lambda: NOW, most_waiting=2
+        database=database,
+        react=slow,
+        policy=SignalPolicy(fingerprints=None),
+        clock=lambda: NOW,
+        most_waiting=2,
     )
 
     def signal(n: int) -> Signal:

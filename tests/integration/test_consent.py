@@ -49,7 +49,7 @@ class Say:
             ],
             now=at,
             react=lambda *_: None,
-            policy=SignalPolicy(),
+            policy=SignalPolicy(fingerprints=None),
         )
         assert answer.customer_id
         return answer.customer_id

@@ -1,7 +1,9 @@
 """Erasing a person reaches every table, stops what runs, and does not let them come back by accident."""
 
+import asyncio
 import dataclasses
 import json
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -18,6 +20,7 @@ from signalpost.services.privacy.receipts import Signer
 from signalpost.services.reading import sheet
 from signalpost.services.reading.timeline import timeline
 from signalpost.services.reading.why import why
+from signalpost.services.redriving import acting
 from signalpost.testing import Stage
 from tests.integration.erasure_harness import (
     CANARIES,
@@ -158,6 +161,23 @@ def test_a_stop_outlives_the_erasure(stage, forgetting):
     stage.reply(PHONE, "STOP")
     erase(stage, root, forgetting)
     stage.signal("customer.identified", user_id="new-1", phone=PHONE)
+    with stage.database.reading() as session:
+        held = optouts.in_force(session, [PHONE])
+    assert ("sms", PHONE, "all", "stop") in held
+
+
+def test_an_event_that_is_redriven_knows_an_erased_address_again(stage, forgetting):
+    root = live(stage)
+    stage.reply(PHONE, "STOP")
+    erase(stage, root, forgetting)
+    soon = stage.clock() + timedelta(hours=1)
+    parked = stage.signal("customer.identified", at=soon, user_id="new-1", phone=PHONE)
+    assert parked.status == "parked"
+    stage.clock.now = soon
+    done = asyncio.run(
+        acting.redrive(stage.desk, ids=[parked.event_id], actor="test", now=stage.clock())
+    )
+    assert done.events == 1
     with stage.database.reading() as session:
         held = optouts.in_force(session, [PHONE])
     assert ("sms", PHONE, "all", "stop") in held

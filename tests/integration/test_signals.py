@@ -15,7 +15,7 @@ from signalpost.services.intake import signals
 from signalpost.services.intake.signals import Accepted, Arrival, Signal, SignalPolicy
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
-POLICY = SignalPolicy()
+POLICY = SignalPolicy(fingerprints=None)
 
 
 class Shop:

@@ -48,14 +48,17 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalPolicy:
-    """What is taken for granted when a signal does not say."""
+    """What is taken for granted when a signal does not say.
 
+    ``fingerprints``: know addresses again that were erased. None only where no address is taken in.
+    """
+
+    fingerprints: Fingerprints | None
     fresh_for: timedelta = timedelta(days=3)  #: an older event starts no journey
     clock_skew: timedelta = timedelta(minutes=5)  #: an event further in the future is parked
     currency: str = "USD"
     region: str = "US"  #: country of phones written without a country code
     store: str = "our store"
-    fingerprints: Fingerprints | None = None  #: knows addresses again that were erased
 
 
 @dataclass(slots=True)

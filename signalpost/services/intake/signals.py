@@ -166,7 +166,7 @@ def _repeat_in_batch(session: Session, signal: Signal, draft: Draft) -> Accepted
 
 def _conflict(session: Session, signal: Signal, event_id: str, now: datetime) -> Accepted:
     """Keep the second body where an operator sees it, once; it sets nothing going."""
-    row = _row(prepare(signal, event_id=new_id(), now=now, policy=SignalPolicy()))
+    row = _row(prepare(signal, event_id=new_id(), now=now, policy=SignalPolicy(fingerprints=None)))
     row |= {
         "message_id": f"{signal.message_id} conflict:{signal.body_hash[:16]}",
         "status": "conflict",

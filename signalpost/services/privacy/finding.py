@@ -75,7 +75,7 @@ def _stray_events(
 def _parked(session: Session, keys: set[tuple[str, str]]) -> set[str]:
     """Parked events whose keys, in our spelling, are among these: a phone may be written in many."""
     query = select(_events).where(_events.c.customer_id.is_(None), _events.c.status == "parked")
-    policy, found = SignalPolicy(), set()
+    policy, found = SignalPolicy(fingerprints=None), set()
     for row in session.execute(query).all():
         when = max(
             row.received_at, row.occurred_at

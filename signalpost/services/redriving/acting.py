@@ -121,7 +121,7 @@ def _event(desk: Desk, event_id: str, done: Redriven, actor: str, now: datetime)
                 event_id=event_id,
                 now=now,
                 react=Journeys(desk.programs).react,
-                policy=signals.SignalPolicy(),
+                policy=signals.SignalPolicy(fingerprints=desk.forgetting.fingerprints),
             )
             _log(session, actor, f"event:{event_id}", now, status=tried.status)
     except NotFoundError:
