@@ -25,6 +25,7 @@ from signalpost.domain.text import parts_from_json
 from signalpost.domain.vocabulary import Channel, MessageStatus, Purpose, ReceiptKind
 from signalpost.record import lost_windows, messages, reconciling
 from signalpost.record import receipts as kept
+from signalpost.record.base import first_id_of
 from signalpost.services.desk import Desk
 from signalpost.services.inbound import receipts
 from signalpost.services.protocol import transaction
@@ -119,7 +120,7 @@ class Silence:
         forgetful = {one.name for one in desk.tracers if one.is_forgetful}
         if not forgetful:
             return 0
-        after = self.looked_to or _id_at(datetime.now(UTC) - _LOOK_BACK)
+        after = self.looked_to or first_id_of(datetime.now(UTC) - _LOOK_BACK)
         with desk.database.reading() as session:
             rows = reconciling.attempts_after(
                 session, after=after, before=now - SILENT_AFTER[0], limit=limit
@@ -133,12 +134,6 @@ class Silence:
         if rows:
             self.looked_to = rows[-1]["id"]
         return len(silent)
-
-
-def _id_at(moment: datetime) -> str:
-    """Give the lowest UUIDv7 of a moment: ids are made by this machine's clock, whatever ours says."""
-    digits = f"{int(moment.timestamp() * 1000):012x}"
-    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
 async def ask_providers(desk: Desk, *, now: datetime) -> Counter[str]:
