@@ -23,7 +23,7 @@ from benchmarks._postgres import postgres
 from benchmarks.audiences import CUSTOMERS, NOW, POSTGRES, fill_postgres
 from signalpost.content import Catalogue
 from signalpost.domain.gate import Policy
-from signalpost.record import enrolments, messages
+from signalpost.record import customers, enrolments, messages
 from signalpost.record.database import Database, open_engine
 from signalpost.record.migrate import migrate
 from signalpost.services import retention
@@ -120,7 +120,8 @@ def _find_due(database: Database) -> None:
 def _check_caps(database: Database, crowds: Iterator[list[str]]) -> None:
     longest = max(cap.period for cap in Policy().caps)
     with database.reading() as session:
-        assert messages.recent_marketing(session, roots=next(crowds), since=NOW - longest)
+        family = customers.families(session, next(crowds))
+        assert messages.recent_marketing(session, customers=[*family], since=NOW - longest)
 
 
 def _ask_gate(database: Database, crowds: Iterator[list[str]], catalogue: Catalogue) -> None:

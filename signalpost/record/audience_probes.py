@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, select
 
 from signalpost.domain.audience import Consent, Reachable
 from signalpost.record import audience_sets as sets
-from signalpost.record.audience_scope import Roots, customers, was_merged
+from signalpost.record.audience_scope import Roots, customers
+from signalpost.record.customers import was_merged
 
 
 @dataclass(frozen=True)

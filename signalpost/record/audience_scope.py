@@ -13,18 +13,15 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
-    Integer,
     and_,
-    cast,
     func,
-    literal_column,
     select,
     true,
 )
 
 from signalpost.record import audience_values as sql
 from signalpost.record.base import table_of
-from signalpost.record.customers import Customer
+from signalpost.record.customers import Customer, was_merged
 
 Roots = Any  #: a select of root ids; how its type is written differs between releases of SQLAlchemy
 
@@ -67,15 +64,6 @@ class Rooted:
     source: FromClause
     root: ColumnElement[Any]
     only: ColumnElement[bool]
-
-
-def was_merged(customer: Any) -> ColumnElement[bool]:
-    """The customer was merged into another one.
-
-    In the words of the index ``ix_customers_merged``: PostgreSQL takes "id <> root_id" to be true of
-    nearly everybody, and this to be rare, as it is.
-    """
-    return cast(customer.c.id == customer.c.root_id, Integer) == literal_column("0")
 
 
 def rooted(table: Any, scope: Scope, *, name: str = "merged") -> Rooted:

@@ -48,7 +48,8 @@ from signalpost.domain.audience import (
 from signalpost.record import audience_deeds
 from signalpost.record import audience_probes as probes
 from signalpost.record import audience_sets as sets
-from signalpost.record.audience_scope import Roots, Scope, customers, merged, was_merged
+from signalpost.record.audience_scope import Roots, Scope, customers, merged
+from signalpost.record.customers import was_merged
 
 Truth = ColumnElement[bool]
 _COLUMNS = ("locale", "zone")  #: attributes that are columns

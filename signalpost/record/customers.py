@@ -5,13 +5,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, UniqueConstraint, bindparam, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    UniqueConstraint,
+    bindparam,
+    cast,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session
 
 from signalpost.record.base import Id, Table, document, metadata, moment, partial_index, pk
 from signalpost.record.bulk import among
 from signalpost.record.events import chunks
+
+_MERGED_AWAY = "CAST(id = root_id AS INTEGER) = 0"
 
 
 class Customer(Table, table=True):
@@ -25,9 +37,8 @@ class Customer(Table, table=True):
     __tablename__ = "customers"
     # The few who were merged away: what is asked of whole families looks them up here.
     __table_args__ = (
-        partial_index(
-            "ix_customers_merged", "id", "root_id", where="CAST(id = root_id AS INTEGER) = 0"
-        ),
+        partial_index("ix_customers_merged", "id", "root_id", where=_MERGED_AWAY),
+        partial_index("ix_customers_merged_into", "root_id", "id", where=_MERGED_AWAY),
     )
 
     id: str = pk()
@@ -103,6 +114,15 @@ class IdentityConflict(Table, table=True):
     resolved_at: datetime | None = moment(default=None)
 
 
+def was_merged(customer: Any) -> ColumnElement[bool]:
+    """The customer was merged into another one.
+
+    In the words of the indexes ``ix_customers_merged*``: PostgreSQL takes "id <> root_id" to be true of
+    nearly everybody, and this to be rare, as it is.
+    """
+    return cast(customer.c.id == customer.c.root_id, Integer) == literal_column("0")
+
+
 _customers = metadata.tables["customers"]
 _identities = metadata.tables["identities"]
 _points = metadata.tables["contact_points"]
@@ -125,6 +145,22 @@ def roots(session: Session, customer_ids: Iterable[str]) -> dict[str, str]:
         for ids in chunks(set(customer_ids))
         for row in session.execute(_ROOTS, {"ids": ids})
     }
+
+
+_MERGED = select(_customers.c.id, _customers.c.root_id).where(
+    among(_customers.c.root_id), was_merged(_customers)
+)
+
+
+def families(session: Session, root_ids: Iterable[str]) -> dict[str, str]:
+    """Return by id the root of each of these people, and of every customer merged into one of them.
+
+    What belongs to people is found faster by all ids of theirs than through the table of customers.
+    """
+    found = {root: root for root in root_ids}
+    for ids in chunks([*found]):
+        found.update((row.id, row.root_id) for row in session.execute(_MERGED, {"ids": ids}))
+    return found
 
 
 def family(session: Session, root_ids: Iterable[str]) -> dict[str, list[str]]:

@@ -21,7 +21,6 @@ from signalpost.record.base import (
     table_of,
 )
 from signalpost.record.bulk import among, given
-from signalpost.record.customers import Customer
 
 
 class MessageVariant(Table, table=True):
@@ -117,7 +116,6 @@ class InAppItem(Table, table=True):
 _m = table_of(Message)
 _d = table_of(Delivery)
 _i = table_of(InAppItem)
-_c = table_of(Customer)
 
 #: Messages that nobody got, or will get: they count toward no cap and repeat nothing.
 NOT_SENT = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.EXPIRED)
@@ -135,43 +133,38 @@ def of_enrolments(session: Session, *, enrolment_ids: Collection[str]) -> list[R
     )  # fmt: skip
 
 
-_RECENT = (
-    select(_c.c.root_id, _m.c.id, _m.c.channel, _m.c.created_at)
-    .join(_c, _c.c.id == _m.c.customer_id)
-    .where(
-        among(_c.c.root_id),
-        _m.c.created_at > bindparam("since", type_=UtcDateTime),
-        _m.c.purpose == Purpose.MARKETING,
-        _m.c.status.not_in(NOT_SENT),
-    )
+_RECENT = select(_m.c.customer_id, _m.c.id, _m.c.channel, _m.c.created_at).where(
+    among(_m.c.customer_id),
+    _m.c.created_at > bindparam("since", type_=UtcDateTime),
+    _m.c.purpose == Purpose.MARKETING,
+    _m.c.status.not_in(NOT_SENT),
 )
 _CAUSE = func.coalesce(_m.c.enrolment_id, _m.c.campaign_run_id)
 _LAST = (
-    select(_c.c.root_id, _CAUSE.label("cause"), func.max(_m.c.created_at).label("at"))
-    .join(_c, _c.c.id == _m.c.customer_id)
+    select(_m.c.customer_id, _CAUSE.label("cause"), func.max(_m.c.created_at).label("at"))
     .where(
-        among(_c.c.root_id),
+        among(_m.c.customer_id),
         _m.c.message == bindparam("name"),
         _m.c.created_at > bindparam("since", type_=UtcDateTime),
         _m.c.status.not_in(NOT_SENT),
     )
-    .group_by(_c.c.root_id, _CAUSE)
+    .group_by(_m.c.customer_id, _CAUSE)
 )
 
 
 def recent_marketing(
-    session: Session, *, roots: Collection[str], since: datetime
+    session: Session, *, customers: Collection[str], since: datetime
 ) -> list[RowMapping]:
-    """Give the marketing messages to these people since then, for the frequency caps."""
-    rows = session.execute(_RECENT, given(roots, since=since))
+    """Give the marketing messages to these customers since then, for the frequency caps."""
+    rows = session.execute(_RECENT, given(customers, since=since))
     return list(rows.mappings())
 
 
 def last_sent(
-    session: Session, *, roots: Collection[str], message: str, since: datetime
+    session: Session, *, customers: Collection[str], message: str, since: datetime
 ) -> list[RowMapping]:
-    """Give when each of these people was last sent this message, after ``since``, by its cause."""
-    rows = session.execute(_LAST, given(roots, since=since, name=message))
+    """Give when each of these customers was last sent this message, after ``since``, by its cause."""
+    rows = session.execute(_LAST, given(customers, since=since, name=message))
     return list(rows.mappings())
 
 

@@ -17,7 +17,6 @@ from signalpost.record.campaigns import (
     ChannelPace,
     MarketingHold,
 )
-from signalpost.record.customers import Customer
 from signalpost.record.events import Event
 from signalpost.record.messages import InAppItem, Message
 
@@ -61,16 +60,15 @@ def let_go(session: Session, *, series: str, now: datetime) -> None:
     )
 
 
-_e, _c, _m, _i = table_of(Event), table_of(Customer), table_of(Message), table_of(InAppItem)
+_e, _m, _i = table_of(Event), table_of(Message), table_of(InAppItem)
 _r, _v = table_of(CampaignRun), table_of(CampaignVersion)
 #: What tells that an offer was taken, and the facts that name it.
 REDEEMING = ("promotion.redeemed", "order.placed")
 
 _REDEEMERS = (
-    select(_c.c.root_id)
-    .join(_c, _c.c.id == _e.c.customer_id)
+    select(_e.c.customer_id)
     .where(
-        among(_c.c.root_id),
+        among(_e.c.customer_id),
         _e.c.name.in_(REDEEMING),
         _e.c.status != "parked",
         or_(
@@ -84,10 +82,10 @@ _REDEEMERS = (
 
 
 def redeemers(
-    session: Session, *, roots: Collection[str], promotion_id: str, code: str
+    session: Session, *, customers: Collection[str], promotion_id: str, code: str
 ) -> set[str]:
-    """Give who of these people has taken an offer, on whatever channel they learnt of it."""
-    told = given(roots, promotion=promotion_id, code=code)
+    """Give which of these customers have taken an offer, on whatever channel they learnt of it."""
+    told = given(customers, promotion=promotion_id, code=code)
     return set(session.execute(_REDEEMERS, told).scalars())
 
 

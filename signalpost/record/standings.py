@@ -1,7 +1,10 @@
-"""What the gate asks about a thousand people at once: lean rows, one query a rule."""
+"""What the gate asks about a thousand people at once: lean rows, one query a rule.
+
+``family``: the root of every customer whom the rows may belong to (``customers.families``).
+"""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import select
@@ -10,47 +13,57 @@ from sqlmodel import Session
 from signalpost.record.base import table_of
 from signalpost.record.bulk import among, given
 from signalpost.record.consents import Consent, Suppression
-from signalpost.record.customers import ContactPoint, Customer
+from signalpost.record.customers import ContactPoint
 
-_c = table_of(Customer)
 _points = table_of(ContactPoint)
 _consents = table_of(Consent)
 _suppressions = table_of(Suppression)
 
 _ADDRESSES = (
-    select(_c.c.root_id, _points.c.channel, _points.c.address, _points.c.verified_at.is_not(None))
-    .join(_c, _c.c.id == _points.c.customer_id)
-    .where(among(_c.c.root_id), _points.c.replaced_at.is_(None))
-    # The later row wins: the root's own address before a merged customer's, the newest of several.
-    .order_by(_points.c.customer_id == _c.c.root_id, _points.c.created_at, _points.c.id)
+    select(
+        _points.c.customer_id,
+        _points.c.channel,
+        _points.c.address,
+        _points.c.verified_at.is_not(None),
+    )
+    .where(among(_points.c.customer_id), _points.c.replaced_at.is_(None))
+    .order_by(_points.c.created_at, _points.c.id)
 )
 
 
 def addresses(
-    session: Session, *, roots: Collection[str]
+    session: Session, *, family: Mapping[str, str]
 ) -> dict[str, dict[str, tuple[str, bool]]]:
     """Give by root and channel the one address in use, and whether it is known to be theirs."""
+    rows = list(session.execute(_ADDRESSES, given([*family])).all())
+    # The later row wins: the root's own address before a merged customer's, the newest of several.
+    rows.sort(key=lambda row: family[row[0]] == row[0])
     found: dict[str, dict[str, tuple[str, bool]]] = defaultdict(dict)
-    for root, channel, address, verified in session.execute(_ADDRESSES, given(roots)).all():
-        found[root][channel] = (address, bool(verified))
+    for customer, channel, address, verified in rows:
+        found[family[customer]][channel] = (address, bool(verified))
     return found
 
 
 _SAID = (
-    select(_c.c.root_id, _consents.c.channel, _consents.c.topic, _consents.c.status, _consents.c.at)
-    .join(_c, _c.c.id == _consents.c.customer_id)
-    .where(among(_c.c.root_id))
+    select(
+        _consents.c.customer_id,
+        _consents.c.channel,
+        _consents.c.topic,
+        _consents.c.status,
+        _consents.c.at,
+    )
+    .where(among(_consents.c.customer_id))
     .order_by(_consents.c.at, _consents.c.id)
 )
 
 
 def said(
-    session: Session, *, roots: Collection[str]
+    session: Session, *, family: Mapping[str, str]
 ) -> dict[str, dict[tuple[str, str], tuple[str, datetime]]]:
     """Give by root the latest statement of consent for each (channel, topic), with its time."""
     found: dict[str, dict[tuple[str, str], tuple[str, datetime]]] = defaultdict(dict)
-    for root, channel, topic, status, at in session.execute(_SAID, given(roots)).all():
-        found[root][channel, topic] = (status, at)
+    for customer, channel, topic, status, at in session.execute(_SAID, given([*family])).all():
+        found[family[customer]][channel, topic] = (status, at)
     return found
 
 

@@ -4,16 +4,19 @@ A timeline is read from the tables, not copied from them. Rows keep the customer
 with, so a person is a family of ids: the root and everybody merged into it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import defer
 from sqlmodel import Session
 
-from signalpost.record.base import Table, table_of
+from signalpost.errors import NotFoundError
+from signalpost.record.base import Table, UtcDateTime, table_of
+from signalpost.record.bulk import among, given
 from signalpost.record.campaigns import CampaignPerson, CampaignRun
 from signalpost.record.cases import Case, CaseEntry, HookCall
 from signalpost.record.consents import Consent, Suppression
@@ -24,13 +27,12 @@ from signalpost.record.events import Event
 from signalpost.record.messages import Delivery, InAppItem, Message, MessageVariant
 from signalpost.record.receipts import Answer, Question, ReceiptRow, Reply
 
-Row = TypeVar("Row", bound=Table)
-
 
 @dataclass
 class History:
-    """The rows of one person; of each kind the newest ones, at most as many as were asked for."""
+    """The rows of one person, oldest first; of what happens, the newest ones that were asked for."""
 
+    identities: Sequence[Identity] = ()
     events: Sequence[Event] = ()
     decisions: Sequence[DecisionRow] = ()
     messages: Sequence[Message] = ()
@@ -57,101 +59,185 @@ class History:
 
 @dataclass
 class Profile:
-    """Who a person is: the root, the family of ids, the keys that lead there, and the addresses."""
+    """Who a person is: the root, the family of ids, and the addresses."""
 
     root: Customer
     family: list[str]
     members: Sequence[Customer]
-    identities: Sequence[Identity]
     points: Sequence[ContactPoint]
+
+
+# Statements are made once: to build and cache one costs as much as to run it, and a timeline takes ten.
+
+_ROOT = select(table_of(Customer).c.root_id).where(table_of(Customer).c.id == bindparam("id"))
+_MEMBERS = (
+    select(Customer)
+    .where(table_of(Customer).c.root_id == _ROOT.scalar_subquery())
+    .order_by(table_of(Customer).c.id)
+)
+_POINTS = (
+    select(ContactPoint)
+    .where(among(table_of(ContactPoint).c.customer_id))
+    .order_by(table_of(ContactPoint).c.created_at)
+)
 
 
 def root_of(session: Session, customer_id: str) -> str | None:
     """The root of a customer id, or None when there is no such customer."""
-    return session.scalar(select(Customer.root_id).where(Customer.id == customer_id))  # type: ignore[arg-type]
+    return session.scalar(_ROOT, {"id": customer_id})
 
 
-def profile(session: Session, root_id: str) -> Profile:
-    """Read who this is; ``root_id`` must exist."""
-    members = _all(session, Customer, Customer.root_id == root_id, order=Customer.id)
-    root = next(one for one in members if one.id == root_id)
+def profile(session: Session, customer_id: str) -> Profile:
+    """Read who this is; an id that was merged into another leads to the whole person.
+
+    Raises:
+        NotFoundError: there is no such customer.
+    """
+    members = session.scalars(_MEMBERS, {"id": customer_id}).all()
+    if not members:
+        raise NotFoundError(f"There is no customer {customer_id}.")
+    root = next(one for one in members if one.id == one.root_id)
     family = [one.id for one in members]
-    points = _all(session, ContactPoint, _of(ContactPoint, family), order=ContactPoint.created_at)
-    keys = _all(session, Identity, _of(Identity, family), order=Identity.created_at)
-    return Profile(root=root, family=family, members=members, identities=keys, points=points)
+    points = session.scalars(_POINTS, given(family)).all()
+    return Profile(root=root, family=family, members=members, points=points)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of rows. ``where``: which are a person's; ``query`` reads them, the newest first."""
+
+    where: ColumnElement[bool]
+    query: Select[Any]
+
+    @property
+    def look(self) -> ColumnElement[bool]:
+        """Whether a person has any: most have none of most kinds."""
+        return select(1).where(self.where).exists()
+
+
+def _newest(model: type[Table], moment: str, where: ColumnElement[bool] | None = None) -> _Kind:
+    """Rows of what happened at a moment, as many as are wanted. ``where``: the customer's own."""
+    columns = table_of(model).c
+    mine = _theirs(model) if where is None else where
+    query = (
+        select(model)
+        .where(mine, columns[moment] < bindparam("before", type_=UtcDateTime))
+        .order_by(*_newest_first(model, moment))
+        .limit(bindparam("most"))
+    )
+    return _Kind(mine, query)
+
+
+def _whole(model: type[Table], moment: str) -> _Kind:
+    """All rows of somebody: what else happened refers to them."""
+    mine = _theirs(model)
+    return _Kind(mine, select(model).where(mine).order_by(*_newest_first(model, moment)))
+
+
+def _newest_first(model: type[Table], moment: str) -> tuple[ColumnElement[Any], ...]:
+    table = table_of(model)
+    return table.c[moment].desc(), next(iter(table.primary_key)).desc()
+
+
+def _theirs(model: type[Table]) -> ColumnElement[bool]:
+    return among(table_of(model).c.customer_id)
+
+
+def _in_campaigns() -> _Kind:
+    """What campaigns decided; somebody who is not decided on yet is there since the run began."""
+    people, runs = table_of(CampaignPerson).c, table_of(CampaignRun).c
+    moment = func.coalesce(people.decided_at, runs.started_at, runs.created_at)
+    query = (
+        select(CampaignPerson)
+        .join(CampaignRun, runs.id == people.campaign_run_id)
+        .where(_theirs(CampaignPerson), moment < bindparam("before", type_=UtcDateTime))
+        .order_by(moment.desc(), people.campaign_run_id.desc())
+        .limit(bindparam("most"))
+    )
+    return _Kind(_theirs(CampaignPerson), query)
+
+
+def _either(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(*(among(column) for column in columns))
+
+
+_OWN_MESSAGES = select(table_of(Message).c.id).where(_theirs(Message))
+_OWN_CASES = select(table_of(Case).c.id).where(_theirs(Case))
+_merge, _conflict = table_of(Merge).c, table_of(IdentityConflict).c
+_KINDS: Mapping[str, _Kind] = {
+    "identities": _whole(Identity, "created_at"),
+    "events": _newest(Event, "received_at"),
+    "decisions": _newest(DecisionRow, "at"),
+    "messages": _newest(Message, "created_at"),
+    "deliveries": _newest(
+        Delivery, "started_at", table_of(Delivery).c.message_id.in_(_OWN_MESSAGES)
+    ),
+    "receipts": _newest(
+        ReceiptRow, "received_at", table_of(ReceiptRow).c.message_id.in_(_OWN_MESSAGES)
+    ),
+    "items": _newest(InAppItem, "created_at"),
+    "questions": _newest(Question, "asked_at"),
+    "replies": _newest(Reply, "received_at"),
+    "answers": _newest(Answer, "at"),
+    "cases": _whole(Case, "opened_at"),
+    "case_entries": _newest(CaseEntry, "at", table_of(CaseEntry).c.case_id.in_(_OWN_CASES)),
+    "hook_calls": _newest(HookCall, "started_at"),
+    "consents": _newest(Consent, "at"),
+    "suppressions": _newest(Suppression, "at", among(table_of(Suppression).c.address, "addresses")),
+    "merges": _newest(Merge, "at", _either(_merge.kept_id, _merge.merged_id)),
+    "conflicts": _newest(
+        IdentityConflict, "at", _either(_conflict.customer_id, _conflict.other_id)
+    ),
+    "enrolments": _whole(Enrolment, "started_at"),
+    "campaign_people": _in_campaigns(),
+}
+_THERE = select(*(kind.look.label(name) for name, kind in _KINDS.items()))
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def history(
     session: Session, who: Profile, *, limit: int = 500, before: datetime | None = None
 ) -> History:
     """Read what happened with this person; ``before`` leaves out what came at that moment or later."""
-    newest = _Newest(session, limit, before)
-    family = who.family
-    wanted: dict[str, tuple[type[Table], Any, Any]] = {
-        "events": (Event, _of(Event, family), Event.received_at),
-        "decisions": (DecisionRow, _of(DecisionRow, family), DecisionRow.at),
-        "messages": (Message, _of(Message, family), Message.created_at),
-        "items": (InAppItem, _of(InAppItem, family), InAppItem.created_at),
-        "questions": (Question, _of(Question, family), Question.asked_at),
-        "replies": (Reply, _of(Reply, family), Reply.received_at),
-        "answers": (Answer, _of(Answer, family), Answer.at),
-        "hook_calls": (HookCall, _of(HookCall, family), HookCall.started_at),
-        "consents": (Consent, _of(Consent, family), Consent.at),
-        "ended": (Enrolment, _of(Enrolment, family), Enrolment.ended_at),
-        "merges": (
-            Merge,
-            or_(_in(Merge.kept_id, family), _in(Merge.merged_id, family)),
-            Merge.at,
-        ),
-        "conflicts": (
-            IdentityConflict,
-            or_(_in(IdentityConflict.customer_id, family), _in(IdentityConflict.other_id, family)),
-            IdentityConflict.at,
-        ),
-        "suppressions": (
-            Suppression,
-            _in(Suppression.address, sorted({point.address for point in who.points})),
-            Suppression.at,
-        ),
+    addresses = sorted({point.address for point in who.points})
+    asked = given(who.family, addresses=addresses, most=limit, before=before or _EVER)
+    there = session.execute(_THERE, asked).one()
+    rows: dict[str, Any] = {
+        name: session.scalars(kind.query, asked).all()[::-1]
+        for (name, kind), holds in zip(_KINDS.items(), there, strict=True)
+        if holds
     }
-    there = _there(session, {name: (model, where) for name, (model, where, _) in wanted.items()})
-    rows: dict[str, Any] = {name: newest(*wanted[name]) for name in there}
+    for name in ("cases", "enrolments"):
+        rows[name] = {one.id: one for one in rows.get(name, ())}
     found = History(**rows)
-    if found.messages:
-        own = select(Message.id).where(_of(Message, family))  # type: ignore[arg-type]
-        found.deliveries = newest(Delivery, _in(Delivery.message_id, own), Delivery.started_at)
-        found.receipts = newest(ReceiptRow, _in(ReceiptRow.message_id, own), ReceiptRow.received_at)
-    cases = _all(session, Case, _of(Case, family), order=Case.opened_at)
-    found.cases = {case.id: case for case in cases}
-    if cases:
-        of_them = _in(CaseEntry.case_id, list(found.cases))
-        found.case_entries = newest(CaseEntry, of_them, CaseEntry.at)
-    found.campaign_people = newest.in_campaigns(family)
-    _add_context(session, found, family)
+    found.ended = _ended(found.enrolments.values(), limit, before or _EVER)
+    _add_context(session, found)
     return found
 
 
-def _add_context(session: Session, found: History, family: list[str]) -> None:
-    """Add what the rows refer to: wording, enrolments and the journeys they are pinned to."""
-    wording = {one.variant_id for one in found.messages if one.variant_id}
-    if wording:
-        variants = _all(session, MessageVariant, _in(MessageVariant.id, sorted(wording)))
-        found.variants = {one.id: one for one in variants}
-    enrolments = _all(session, Enrolment, _of(Enrolment, family), order=Enrolment.started_at)
-    found.enrolments = {one.id: one for one in enrolments}
-    if versions := sorted({one.version for one in enrolments}):
-        pinned = _all(session, JourneyVersion, _in(JourneyVersion.version, versions))
+def _ended(enrolments: Iterable[Enrolment], limit: int, before: datetime) -> list[Enrolment]:
+    ended = [(one.ended_at, one.id, one) for one in enrolments if one.ended_at is not None]
+    return [one for at, _, one in sorted(ended, key=itemgetter(0, 1)) if at < before][-limit:]
+
+
+_WORDING = select(MessageVariant).where(among(table_of(MessageVariant).c.id))
+_PROGRAMS = select(JourneyVersion).where(among(table_of(JourneyVersion).c.version))
+#: Runs without their plans: those are long and about everybody.
+_RUNS = (
+    select(CampaignRun).where(among(table_of(CampaignRun).c.id)).options(defer(CampaignRun.plan))  # type: ignore[arg-type]
+)
+
+
+def _add_context(session: Session, found: History) -> None:
+    """Add what the rows refer to: wording, and the journeys and runs that they belong to."""
+    if wording := sorted({one.variant_id for one in found.messages if one.variant_id}):
+        found.variants = {one.id: one for one in session.scalars(_WORDING, given(wording))}
+    if versions := sorted({one.version for one in found.enrolments.values()}):
+        pinned = session.scalars(_PROGRAMS, given(versions))
         found.programs = {one.version: one.program for one in pinned}
     runs = {one.campaign_run_id for one in (*found.campaign_people, *found.messages)}
     if ids := sorted(one for one in runs if one):
-        found.campaign_runs = _campaign_runs(session, ids)
-
-
-def _campaign_runs(session: Session, ids: Sequence[str]) -> dict[str, CampaignRun]:
-    """Runs by id, without their plans: those are long and about everybody."""
-    query = select(CampaignRun).where(_in(CampaignRun.id, ids))
-    query = query.options(defer(CampaignRun.plan))  # type: ignore[arg-type]
-    return {one.id: one for one in session.scalars(query)}
+        found.campaign_runs = {one.id: one for one in session.scalars(_RUNS, given(ids))}
 
 
 def find(session: Session, *, keys: Sequence[tuple[str, str]]) -> str | None:
@@ -165,57 +251,3 @@ def find(session: Session, *, keys: Sequence[tuple[str, str]]) -> str | None:
         if owner is not None:
             return owner
     return None
-
-
-def _there(session: Session, wanted: dict[str, tuple[type[Table], Any]]) -> list[str]:
-    """Name the tables that hold anything of a person, by one look: most hold nothing of most."""
-    looks = [
-        select(table_of(model)).where(where).exists().label(name)
-        for name, (model, where) in wanted.items()
-    ]
-    row = session.execute(select(*looks)).one()
-    return [name for name, holds in zip(wanted, row, strict=True) if holds]
-
-
-class _Newest:
-    """Reads the newest rows of a table, given back oldest first."""
-
-    def __init__(self, session: Session, limit: int, before: datetime | None) -> None:
-        self._session, self._limit, self._before = session, limit, before
-
-    def __call__(self, model: type[Row], where: Any, moment: Any) -> list[Row]:
-        query = select(model).where(where, moment.is_not(None))
-        if self._before is not None:
-            query = query.where(moment < self._before)
-        key = next(iter(table_of(model).primary_key))
-        query = query.order_by(moment.desc(), key.desc()).limit(self._limit)
-        return list(reversed(self._session.scalars(query).all()))
-
-    def in_campaigns(self, family: Sequence[str]) -> list[CampaignPerson]:
-        """What campaigns decided; somebody who is not decided on yet is there since the run began."""
-        people, runs = table_of(CampaignPerson).c, table_of(CampaignRun).c
-        moment = func.coalesce(people.decided_at, runs.started_at, runs.created_at)
-        query = (
-            select(CampaignPerson)
-            .join(CampaignRun, runs.id == people.campaign_run_id)
-            .where(people.customer_id.in_(family))
-        )
-        if self._before is not None:
-            query = query.where(moment < self._before)
-        query = query.order_by(moment.desc(), people.campaign_run_id.desc()).limit(self._limit)
-        return list(reversed(self._session.scalars(query).all()))
-
-
-def _all(session: Session, model: type[Row], where: Any, *, order: Any = None) -> list[Row]:
-    query = select(model).where(where)
-    if order is not None:
-        query = query.order_by(order)
-    return list(session.scalars(query))
-
-
-def _of(model: Any, family: Sequence[str]) -> Any:
-    return _in(model.customer_id, family)
-
-
-def _in(column: Any, values: Any) -> Any:
-    return column.in_(values)

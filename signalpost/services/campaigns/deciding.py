@@ -219,8 +219,9 @@ def redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str
     offer = job.campaign.promotion
     if offer is None:
         return set()
-    roots = [person.root_id for person in people]
-    return restraint.redeemers(session, roots=roots, promotion_id=offer.id, code=offer.code)
+    family = customers.families(session, [person.root_id for person in people])
+    took = restraint.redeemers(session, customers=[*family], promotion_id=offer.id, code=offer.code)
+    return {family[customer] for customer in took}
 
 
 def _verdict(channel: Channel | None, outcome: str, reason: str, **detail: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the gate must know about a batch of people: one query a rule, whatever their number."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -16,7 +16,7 @@ from signalpost.domain import assignment
 from signalpost.domain.gate import Address, Policy, Sent, Standing
 from signalpost.domain.local_time import zone
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.record import messages, restraint
+from signalpost.record import customers, messages, restraint
 from signalpost.record import standings as record
 from signalpost.services.journeys.people import Person
 
@@ -46,12 +46,13 @@ def standings(
     """
     roots = sorted({person.root_id for person in people})
     marketing = spec.purpose is Purpose.MARKETING
-    points = record.addresses(session, roots=roots)
+    family = customers.families(session, roots)
+    points = record.addresses(session, family=family)
     known = [address for held in points.values() for address, _ in held.values()]
     blocks = record.blocks(session, addresses=known)
-    said = record.said(session, roots=roots) if marketing else {}
-    recent = _recent(session, roots, policy, now) if marketing else {}
-    repeats = _repeats(session, roots, spec, now)
+    said = record.said(session, family=family) if marketing else {}
+    recent = _recent(session, family, policy, now) if marketing else {}
+    repeats = _repeats(session, family, spec, now)
     held_back = restraint.held_back(session, roots=roots) if marketing else {}
     own_zones = {person.root_id: person.zone for person in people}
     asks_the_time = marketing or spec.quiet_hours  # only then is it worth knowing where they are
@@ -83,25 +84,26 @@ def _is_held_out(root: str, policy: Policy) -> bool:
 
 
 def _recent(
-    session: Session, roots: Iterable[str], policy: Policy, now: datetime
+    session: Session, family: Mapping[str, str], policy: Policy, now: datetime
 ) -> dict[str, dict[Channel, list[Sent]]]:
     longest = max((cap.period for cap in policy.caps), default=timedelta())
     found: dict[str, dict[Channel, list[Sent]]] = defaultdict(lambda: defaultdict(list))
-    for row in messages.recent_marketing(session, roots=list(roots), since=now - longest):
+    for row in messages.recent_marketing(session, customers=[*family], since=now - longest):
         sent = Sent(row["id"], row["created_at"])
-        found[row["root_id"]][_CHANNELS[row["channel"]]].append(sent)
+        found[family[row["customer_id"]]][_CHANNELS[row["channel"]]].append(sent)
     return found
 
 
 def _repeats(
-    session: Session, roots: Iterable[str], spec: MessageSpec, now: datetime
+    session: Session, family: Mapping[str, str], spec: MessageSpec, now: datetime
 ) -> dict[str, dict[str, datetime]]:
     if spec.repeat_window is None:
         return {}
     since = now - spec.repeat_window
     found: dict[str, dict[str, datetime]] = defaultdict(dict)
-    for row in messages.last_sent(session, roots=list(roots), message=spec.name, since=since):
-        found[row["root_id"]][row["cause"] or ""] = row["at"]
+    for row in messages.last_sent(session, customers=[*family], message=spec.name, since=since):
+        told, cause = found[family[row["customer_id"]]], row["cause"] or ""
+        told[cause] = max(told.get(cause, row["at"]), row["at"])
     return found
 
 

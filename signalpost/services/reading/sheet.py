@@ -13,7 +13,7 @@ from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import timeline as record
 from signalpost.record.cases import Case
 from signalpost.record.consents import Consent, Suppression
-from signalpost.record.customers import ContactPoint, IdentityConflict, Merge
+from signalpost.record.customers import ContactPoint, Identity, IdentityConflict, Merge
 from signalpost.record.enrolments import Enrolment
 from signalpost.services.intake import addresses
 from signalpost.services.reading.timeline import Timeline, assemble
@@ -39,6 +39,7 @@ class Sheet:
 
     who: record.Profile
     name: str | None
+    identities: Sequence[Identity]  #: the keys that lead there
     consents: Sequence[Consent]  #: the latest of each channel and topic
     suppressions: Sequence[Suppression]  #: those in force
     conflicts: Sequence[IdentityConflict]
@@ -78,7 +79,7 @@ class Sheet:
             "attributes": root.attributes,
             "created_at": root.created_at.isoformat(),
             "merged_from": [one for one in self.who.family if one != root.id],
-            "identities": [_row(one, "kind", "value", "source") for one in self.who.identities],
+            "identities": [_row(one, "kind", "value", "source") for one in self.identities],
             "contact_points": [
                 _row(one, "channel", "address", "verified_at", "replaced_at")
                 | {"blocked": self.blocks(one)}
@@ -134,16 +135,14 @@ def sheet(
     Raises:
         NotFoundError: there is no such customer.
     """
-    root = record.root_of(session, customer_id)
-    if root is None:
-        raise NotFoundError(f"There is no customer {customer_id}.")
-    who = record.profile(session, root)
+    who = record.profile(session, customer_id)
     found = record.history(session, who, limit=limit, before=before)
     enrolments = list(found.enrolments.values())
     running = [one for one in enrolments if one.ended_at is None]
     return Sheet(
         who=who,
         name=_name(who),
+        identities=found.identities,
         consents=_latest(found.consents, lambda one: (one.channel, one.topic)),
         suppressions=[one for one in _in_force(found.suppressions) if one.active],
         conflicts=[one for one in found.conflicts if one.resolved_at is None],

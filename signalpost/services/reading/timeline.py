@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from signalpost.errors import NotFoundError
 from signalpost.record import timeline as record
 from signalpost.services.reading import affairs, correspondence
 from signalpost.services.reading.entries import Entry
@@ -30,10 +29,7 @@ def timeline(
     Raises:
         NotFoundError: there is no such customer.
     """
-    root = record.root_of(session, customer_id)
-    if root is None:
-        raise NotFoundError(f"There is no customer {customer_id}.")
-    who = record.profile(session, root)
+    who = record.profile(session, customer_id)
     return assemble(record.history(session, who, limit=limit, before=before), limit=limit)
 
 

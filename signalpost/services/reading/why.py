@@ -9,7 +9,6 @@ from sqlmodel import Session
 
 from signalpost.domain.program import Node
 from signalpost.domain.reason_words import REASONS, channel_name, reason
-from signalpost.errors import NotFoundError
 from signalpost.record import timeline as record
 from signalpost.record.decisions import DecisionRow
 from signalpost.services.reading import campaigns
@@ -172,10 +171,7 @@ def why(
     Raises:
         NotFoundError: there is no such customer.
     """
-    root = record.root_of(session, customer_id)
-    if root is None:
-        raise NotFoundError(f"There is no customer {customer_id}.")
-    found = record.history(session, record.profile(session, root), limit=limit)
+    found = record.history(session, record.profile(session, customer_id), limit=limit)
     return explain_all(found, about=about)
 
 
