@@ -10,7 +10,7 @@
 ``sweep``        closing the runs of workers that were killed
 ``diagrams``     each journey drawn, for Prefect's pages
 ``wake``         when to look for due people again
-``lane``         the loop that joins these
+``lane``         the loop that joins these; ``chores``: what is done now and then beside it
 ``campaigns``    campaigns beside that loop: ``campaign_runs`` sees that each has its flow run,
                  ``elsewhere`` asks other pools for shards, ``campaign_artifacts`` shows how far it is
 ``process``      the process around the loop

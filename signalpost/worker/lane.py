@@ -2,9 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +13,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from signalpost import bootstrap
-from signalpost.domain.vocabulary import Lane, Purpose
+from signalpost.domain.vocabulary import Lane
 from signalpost.record import enrolments
-from signalpost.services import retention
 from signalpost.services.desk import Desk
-from signalpost.services.intake import signals
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import Claim, claim_due, release
-from signalpost.services.journeys.enrolling import Journeys
-from signalpost.services.privacy import erasing
-from signalpost.services.ways_out import watching
-from signalpost.services.ways_out.once_more import OnceMore
-from signalpost.worker.campaign_artifacts import CampaignArtifacts
-from signalpost.worker.campaign_clock import LOOK_EVERY as CLOCK_EVERY
-from signalpost.worker.campaign_clock import CampaignClock
 from signalpost.worker.campaigns import Campaigns
+from signalpost.worker.chores import Chores, Reread
 from signalpost.worker.client import shared_client
 from signalpost.worker.deployments import Deployment
-from signalpost.worker.diagrams import show_diagrams
 from signalpost.worker.prefect_view import PrefectView
-from signalpost.worker.reconciling import RECONCILE_EVERY, Reconciling
 from signalpost.worker.runs import Outcome, Runs
-from signalpost.worker.sweep import close_lost_runs
 from signalpost.worker.wake import Wake
-from signalpost.worker.watcher import LOOK_EVERY, Watcher
 
 log = structlog.get_logger()
 
@@ -47,23 +34,7 @@ RISK_AT_ONCE, LIMIT = 8, 500
 #: Seconds until a run must have begun: fraud then goes on without Prefect, the others can wait.
 RISK_PATIENCE, PATIENCE = 0.6, 30.0
 
-FILES_EVERY = 20.0
 RECORD_AWAY = 1.0  #: seconds until the record is tried again
-SWEEP_EVERY = 60.0
-PARKED_EVERY = 5.0
-ERASURES_EVERY = 15.0
-PROVIDERS_EVERY = 30.0
-ONCE_MORE_EVERY = 10.0
-PRUNE_EVERY = 3600.0
-PROGRESS_EVERY = 3.0
-RESULTS_EVERY = 3600.0
-
-#: What did not arrive is tried once more in its own lane; marketing is not.
-_ONCE_MORE = {Lane.RISK: Purpose.SECURITY, Lane.SERVICE: Purpose.TRANSACTIONAL}
-
-
-#: Gives the deployments as the files describe them, and the campaigns whose file cannot be read.
-Reread = Callable[[], tuple[Collection[Deployment], Collection[str]]]
 
 
 class LaneWorker:
@@ -92,15 +63,12 @@ class LaneWorker:
         self._desk = desk
         self._lane = lane
         self._is_risk = lane == Lane.RISK
-        self._client = client
         self._patience = patience or (RISK_PATIENCE if self._is_risk else PATIENCE)
         self._runs = Runs(client, patience=self._patience)
         self.campaigns = Campaigns(desk, client=client, view=self.view, runs=self._runs)
-        self.artifacts = CampaignArtifacts(desk, client=client)
-        self.watcher = Watcher(desk, client=client, view=self.view)
-        self._reread = reread
-        purposes = [purpose for other, purpose in _ONCE_MORE.items() if other == lane]
-        self._once_more = OnceMore(codes=bootstrap.ONCE_MORE_CODES, purposes=purposes)
+        self.chores = Chores(
+            desk, lane=lane, client=client, view=self.view, runs=self._runs, reread=reread
+        )
         self._claims: deque[Claim] = deque()
         self._serving: set[asyncio.Task[Any]] = set()
         self._waited_for: str | None = None
@@ -113,7 +81,7 @@ class LaneWorker:
             await self.view.looked()  # else what is paused would not be known yet
             log.info("worker.ready", lane=self._lane, prefect=self.view.reachable)
             campaigns = asyncio.create_task(self._serve_campaigns(stop))
-            async with self._beside(*self._chores(stop)):
+            async with self._beside(*self.chores.of_lane(stop)):
                 while not stop.is_set():
                     await self._round_or_rest(stop)
                 await self.served()
@@ -255,94 +223,6 @@ class LaneWorker:
         outcome = await self._runs.asked_for(flow_run, flow=self.view.flow_of(name))
         return outcome is not Outcome.NOT_BEGUN
 
-    def _chores(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-        chores: list[Coroutine[Any, Any, None]] = [
-            _every(SWEEP_EVERY, self.sweep),
-            _every(SWEEP_EVERY, self.draw),
-        ]
-        if self._lane != Lane.MARKETING:  # two lanes look at all: one of them may be the trouble
-            chores.append(_every(LOOK_EVERY, self.watcher.look))
-        if self._lane in _ONCE_MORE:
-            chores.append(_every(ONCE_MORE_EVERY, self._try_once_more))
-        if self._lane == Lane.SERVICE:  # one lane does it for all
-            chores.append(_every(PARKED_EVERY, self._release_parked))
-            chores.append(_every(ERASURES_EVERY, self._go_on_erasing))
-            chores.append(_every(PROVIDERS_EVERY, self._look_at_providers))
-            reconciling = Reconciling(self._desk, client=self._client, view=self.view)
-            chores.append(_every(RECONCILE_EVERY, reconciling.look))
-            chores.append(_every(PRUNE_EVERY, partial(self._prune, stop)))
-        if self._lane == Lane.MARKETING:
-            chores.append(_every(PROGRESS_EVERY, self._show_progress))
-            chores.append(_every(FILES_EVERY, self._read_files))
-            chores.append(_every(RESULTS_EVERY, self._look_at_results))
-            folder = bootstrap.current().settings.campaigns
-            clock = CampaignClock(self._desk, view=self.view, folder=folder)
-            chores.append(_every(CLOCK_EVERY, clock.look))
-        return chores
-
-    async def _read_files(self) -> None:
-        """See campaign files that were written, or changed, while this worker goes on."""
-        if self._reread is not None:
-            self.view.declare(*await asyncio.to_thread(self._reread))
-
-    async def _look_at_results(self) -> None:
-        await self.artifacts.look(tell=self.view.reachable)
-
-    async def _show_progress(self) -> None:
-        if self.view.reachable:
-            await self.artifacts.keep()
-
-    async def _go_on_erasing(self) -> None:
-        """Go on with erasures that a provider delayed."""
-        await erasing.proceed_all(
-            self._desk.database, forgetting=self._desk.forgetting, now=self._desk.clock()
-        )
-
-    async def _prune(self, stop: asyncio.Event) -> None:
-        """Delete what has been kept for long enough; a worker that is stopped leaves off."""
-        if self._desk.keep:
-            gone = await asyncio.to_thread(
-                retention.prune,
-                self._desk.database,
-                keep=self._desk.keep,
-                now=self._desk.clock(),
-                stop=stop.is_set,
-            )
-            log.info("worker.pruned", **gone)
-
-    async def _try_once_more(self) -> None:
-        await self._once_more.look(self._desk, now=self._desk.clock())
-
-    async def _look_at_providers(self) -> None:
-        """See whether texts arrive slowly, or are filtered."""
-        await asyncio.to_thread(
-            watching.look, self._desk.database, signs=bootstrap.SIGNS, now=self._desk.clock()
-        )
-
-    async def _release_parked(self) -> None:
-        await asyncio.to_thread(self._let_parked_through)
-
-    def _let_parked_through(self) -> None:
-        with self._desk.database.writing() as session:
-            signals.release_parked(
-                session,
-                now=self._desk.clock(),
-                react=Journeys(self._desk.programs).react,
-                policy=signals.SignalPolicy(fingerprints=self._desk.forgetting.fingerprints),
-            )
-
-    async def sweep(self) -> None:
-        """Close the flow runs of workers that were killed."""
-        if self.view.reachable:
-            running = self._runs.going
-            await close_lost_runs(self._client, self._desk, lane=self._lane, running=running)
-
-    async def draw(self) -> None:
-        """Show the lane's journeys as diagrams."""
-        if self.view.reachable:
-            ours = [one for one in self._desk.programs.values() if one.lane == self._lane]
-            await show_diagrams(self._client, ours)
-
     @asynccontextmanager
     async def _beside(self, *chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(chore) for chore in chores]
@@ -352,17 +232,6 @@ class LaneWorker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-    """Do a chore now and then; that it fails is logged, and it is done again."""
-    while True:
-        try:
-            await chore()
-        except Exception as error:
-            name = getattr(chore, "func", chore).__name__
-            log.warning("worker.chore_failed", chore=name, error=type(error).__name__)
-        await asyncio.sleep(seconds)
 
 
 async def serve_lane(

@@ -29,11 +29,11 @@ def test_progress_is_what_the_record_says_and_changes_in_place(campaigns):
     run = start_by_hand(campaigns, "bar")
 
     async def then(worker: Any, client: Any) -> Any:
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
         before = (await artifacts_of(client, run))["bar-progress"]
         await take_up(worker)
-        await worker.artifacts.keep()
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
+        await worker.chores.artifacts.keep()
         return before, await artifacts_of(client, run)
 
     before, after = campaigns.work(then)
@@ -54,10 +54,10 @@ def test_the_report_and_the_table_come_once_when_the_run_has_ended(campaigns):
 
     async def sending(worker: Any, client: Any) -> Any:
         await press_run(worker, client, "report")
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
 
     async def again(worker: Any, client: Any) -> Any:
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
         [run] = campaigns.runs()
         return run, await artifacts_of(client, run)
 
@@ -79,10 +79,10 @@ def test_an_answer_is_kept_without_anybody_asking_for_the_report(campaigns):
 
     async def sending(worker: Any, client: Any) -> Any:
         await press_run(worker, client, "spring")
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
 
     async def looking(worker: Any, client: Any) -> Any:
-        await worker.artifacts.look(tell=True)
+        await worker.chores.artifacts.look(tell=True)
         [run] = campaigns.runs()
         return run, await artifacts_of(client, run)
 
@@ -132,7 +132,7 @@ def test_prefect_never_learns_who_is_in_a_campaign(campaigns):
         campaigns.stage.clock.now += 2 * desk.lease
         worker.campaigns.forgive()
         await take_up(worker)
-        await worker.artifacts.keep()
+        await worker.chores.artifacts.keep()
         await APILogHandler.aflush()
         answers = [
             await client.read_flow_runs(),

@@ -137,8 +137,8 @@ def test_each_version_of_a_journey_is_drawn_once(house):
         from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
         await worker.view.look()
-        await worker.draw()
-        await worker.draw()
+        await worker.chores.draw()
+        await worker.chores.draw()
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["pickup-follow-up-diagram"]))
         return await client.read_artifacts(artifact_filter=wanted)
 

@@ -54,10 +54,10 @@ def test_trouble_is_said_once_when_it_begins_and_once_when_it_is_over(house):
 
         await worker.view.look()
         other = Watcher(house.stage.desk, client=client, view=worker.view)
-        for watcher in (worker.watcher, worker.watcher, other):
+        for watcher in (worker.chores.watcher, worker.chores.watcher, other):
             await watcher.look()
         break_an_account(house, None)
-        await worker.watcher.look()
+        await worker.chores.watcher.look()
         await other.look()
         names = ("lane.behind", "provider.degraded", "provider.degraded.over")
         found = {}
@@ -87,7 +87,7 @@ def test_an_alert_without_an_answer_is_said_with_its_page_and_no_personal_data(h
 
     async def watch(worker: Any, client: Any) -> list[Any]:
         await worker.view.look()
-        await worker.watcher.look()
+        await worker.chores.watcher.look()
         return await told(client, "signalpost.alert.unanswered", since=began)
 
     [event] = house.work("risk", watch)
@@ -106,7 +106,7 @@ def test_who_waits_because_an_operator_paused_the_lane_is_no_trouble(house):
         await client.update_work_queue(queue.id, is_paused=True)
         try:
             await worker.view.look()
-            return [one.kind for one in worker.watcher._standing()]
+            return [one.kind for one in worker.chores.watcher._standing()]
         finally:
             await client.update_work_queue(queue.id, is_paused=False)
 
@@ -171,9 +171,9 @@ def test_an_event_makes_an_automation_run_a_deployment(house, tmp_path):
         files = automations.read(tmp_path)
         assert await automations.register(client, files) == []
         break_an_account(house, began, account="test-account")
-        await worker.watcher.look()
+        await worker.chores.watcher.look()
         break_an_account(house, None, account="test-account")
-        await worker.watcher.look()
+        await worker.chores.watcher.look()
         found = await made_by_automation(client)
         await forget(client, files)
         return found
