@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from signalpost.content import Catalogue, Slot, Variant, fill
+from signalpost.content.mailing import Mailing
 from signalpost.domain.vocabulary import Channel
 from signalpost.services.links import Links
 
@@ -29,6 +31,10 @@ FACTS = {
 FIRST_NAMES = ("Ann", "Bo", "Chidi", "Dolores", "Émile", "Fatima", "Grażyna", "Hiro")
 
 Words = Mapping[str, str]
+
+
+def _customer(number: int) -> dict[str, str]:
+    return {"first_name": FIRST_NAMES[number % len(FIRST_NAMES)]}
 
 
 class Campaign:
@@ -51,8 +57,34 @@ class Campaign:
         """Return the id under which a recipient's message is known."""
         return str(UUID(int=number + 2**64))
 
+    @cached_property
+    def mailing(self) -> Mailing:
+        """The message as it is compiled for many: what all share is rendered once."""
+        return Mailing(self.catalogue, MESSAGE, Channel.EMAIL, facts=FACTS)
+
+    def own_words(self, number: int) -> tuple[Variant, Words, str]:
+        """Return the text that all share, a recipient's own words, and their unsubscribe link."""
+        links = self._links(number)
+        variant, slots = self.mailing.slots(
+            locale=LOCALE, zone=ZoneInfo(ZONE), customer=_customer(number), links=links, facts={}
+        )
+        return variant, slots, links["unsubscribe"]
+
     def words(self, number: int) -> tuple[Words, str]:
         """Return a recipient's words by slot, and the link that unsubscribes them."""
+        links = self._links(number)
+        context = self.catalogue.context(
+            MESSAGE,
+            facts=FACTS,
+            customer=_customer(number),
+            brand={},
+            links=links,
+            locale=LOCALE,
+            zone=ZONE,
+        )
+        return self.variant.slots(context), links["unsubscribe"]
+
+    def _links(self, number: int) -> dict[str, str]:
         signed = self.links.for_message(
             customer_id=str(UUID(int=number)),
             message_id=self.message_id(number),
@@ -61,17 +93,7 @@ class Campaign:
             order_id=None,
             now=NOW,
         )
-        links = {name: signed[name] for name in ("agent", "unsubscribe", "preferences")}
-        context = self.catalogue.context(
-            MESSAGE,
-            facts=FACTS,
-            customer={"first_name": FIRST_NAMES[number % len(FIRST_NAMES)]},
-            brand={},
-            links=links,
-            locale=LOCALE,
-            zone=ZONE,
-        )
-        return self.variant.slots(context), links["unsubscribe"]
+        return {name: signed[name] for name in ("agent", "unsubscribe", "preferences")}
 
     def headers(self, unsubscribe: str) -> dict[str, str]:
         """Return what RFC 8058 asks of marketing email."""

@@ -148,12 +148,12 @@ def redrive(
         raise BadInputError(
             "A reason is looked for in a journey or campaign: --all-set-aside NAME."
         )
-    if journey is not None and (reason is not None or not _is_journey(settings, journey)):
+    if journey is not None and not _is_journey(settings, journey):
         _redrive_rest(settings, name=journey, reason=reason)
     elif journey is not None:
         with door.opened(settings) as database:
             count = resuming.resume_all(
-                database, journey=journey, now=_now(settings), actor=door.actor()
+                database, journey=journey, reason=reason, now=_now(settings), actor=door.actor()
             )
         people = "1 person is" if count == 1 else f"{count} people are"
         say.out.print(f"{people} resumed in {escape(journey)}.")

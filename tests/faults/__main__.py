@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--people", type=int, help="the crowd of every run")
     parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
+    parser.add_argument("--part", default="crash_runs", help="what the runs are called there")
     parser.add_argument("--mutant", help="break the product in one way, to see it found out")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whoever was begun is ended with us
@@ -97,7 +98,7 @@ def _runs(asked: Any) -> int:
                 _say(result)
     found = report.summary(results, seconds=time.monotonic() - began)
     if not asked.mutant:
-        report.keep("crash_runs", found, path=asked.results)
+        report.keep(asked.part, found, path=asked.results)
     report.show("Crash runs", found)
     if not found["failed"]:
         shutil.rmtree(folder, ignore_errors=True)

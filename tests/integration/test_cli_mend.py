@@ -174,9 +174,9 @@ def test_everybody_set_aside_in_a_journey_is_resumed_by_its_name(stage: Stage, r
 def test_those_of_one_reason_are_resumed_and_nobody_else(stage: Stage, run: Any) -> None:
     spoil(stage, "u1", "1")
     none = run("redrive", "--all-set-aside", "pickup-follow-up", "--reason", "render_failed")
-    assert "Tried again: nothing." in none.out, none
+    assert "0 people are resumed in pickup-follow-up." in none.out, none
     done = run("redrive", "--all-set-aside", "pickup-follow-up", "--reason", "missing_fact")
-    assert "Tried again: 1 person of a journey." in done.out
+    assert "1 person is resumed in pickup-follow-up." in done.out
     assert {one.status for one in rows(stage, Enrolment)} == {"active"}
     assert run("redrive", "--reason", "missing_fact").code == 2
 

@@ -28,10 +28,10 @@ class BareLoop:
         self._connection = http.client.HTTPConnection(
             os.environ["PEER_SINK"].removeprefix("http://")
         )
-        parts = self._campaign.variant.parts
+        variant, _, _ = self._campaign.own_words(first)
         self._text = {
             part: "".join(_tag(p.name) if isinstance(p, Slot) else p for p in pieces)
-            for part, pieces in parts.items()
+            for part, pieces in variant.parts.items()
         }
 
     def send(self, count: int) -> None:
@@ -44,7 +44,7 @@ class BareLoop:
     def _person(self) -> dict[str, Any]:
         number, campaign = self._next, self._campaign
         self._next += self._step
-        words, unsubscribe = campaign.words(number)
+        _, words, unsubscribe = campaign.own_words(number)
         return {
             "to": [{"email": campaign.address(number)}],
             "headers": campaign.headers(unsubscribe),

@@ -63,10 +63,12 @@ def resume(
     )
 
 
-def resume_all(database: Database, *, journey: str, now: datetime, actor: str) -> int:
+def resume_all(
+    database: Database, *, journey: str, now: datetime, actor: str, reason: str | None = None
+) -> int:
     """Resume everybody who is set aside in a journey, some at a time; gives how many.
 
-    ``actor``: who asks for it, for the audit log.
+    ``reason``: only those of this one. ``actor``: who asks for it, for the audit log.
 
     Raises:
         NotFoundError: nobody ever entered a journey of this name.
@@ -74,7 +76,8 @@ def resume_all(database: Database, *, journey: str, now: datetime, actor: str) -
     with database.reading() as session:
         if not enrolments.journey_known(session, journey=journey):
             raise NotFoundError(f"Nobody ever entered a journey called {journey!r}.")
-        ids = [row["id"] for row in enrolments.set_aside(session, journey=journey)]
+        aside = enrolments.set_aside(session, journey=journey)
+        ids = [row["id"] for row in aside if is_of_reason(row["reason"], reason)]
     resumed = 0
     for start in range(0, len(ids), _TOGETHER):
         with database.writing() as session:
@@ -90,6 +93,11 @@ def resume_all(database: Database, *, journey: str, now: datetime, actor: str) -
             )
             resumed += len(rows)
     return resumed
+
+
+def is_of_reason(found: str | None, wanted: str | None) -> bool:
+    """Whether a reason is the wanted one: ``missing_fact`` also means ``missing_fact:store``."""
+    return not wanted or (found or "") == wanted or (found or "").startswith(f"{wanted}:")
 
 
 def _resume(

@@ -63,9 +63,9 @@ async def redrive(
     """
     if bool(ids) == (name is not None):
         raise BadInputError("Give ids, or the name of a journey or campaign, and not both.")
-    if name is not None:
-        ids = await asyncio.to_thread(_of_name, desk, name, reason)
     done = Redriven()
+    if name is not None:
+        ids = await asyncio.to_thread(_by_name, desk, name, reason, done, actor, now)
     runs: dict[str, list[str]] = defaultdict(list)
     for one in ids:
         run, _, customer = one.partition(":")
@@ -78,25 +78,28 @@ async def redrive(
     return done
 
 
-def _of_name(desk: Desk, name: str, reason: str | None) -> list[str]:
+def _by_name(
+    desk: Desk, name: str, reason: str | None, done: Redriven, actor: str, now: datetime
+) -> list[str]:
+    """Resume the people of a journey; gives the ids of a campaign's people, who are still to do."""
     with desk.database.reading() as session:
-        journey = enrolments.journey_known(session, journey=name)
-        if not journey and not redriving.campaign_known(session, campaign=name):
+        is_journey = enrolments.journey_known(session, journey=name)
+        if not is_journey and not redriving.campaign_known(session, campaign=name):
             raise NotFoundError(f"There is no journey and no campaign called {name!r}.")
-        if journey:
-            rows = enrolments.set_aside(session, journey=name, limit=_MANY)
-            return [row["id"] for row in rows if _matches(row["reason"], reason)]
-        rows = redriving.set_aside_in_campaigns(session, campaign=name, limit=_MANY)
-        return [
-            person_id(row["campaign_run_id"], row["customer_id"])
-            for row in rows
-            if _matches(row["reason"], reason)
-        ]
-
-
-def _matches(found: str | None, wanted: str | None) -> bool:
-    """Whether a reason is the wanted one: ``missing_fact`` also means ``missing_fact:store``."""
-    return not wanted or (found or "") == wanted or (found or "").startswith(f"{wanted}:")
+        rows = (
+            []
+            if is_journey
+            else redriving.set_aside_in_campaigns(session, campaign=name, limit=_MANY)
+        )
+    if is_journey:
+        done.people += resuming.resume_all(
+            desk.database, journey=name, reason=reason, now=now, actor=actor
+        )
+    return [
+        person_id(row["campaign_run_id"], row["customer_id"])
+        for row in rows
+        if resuming.is_of_reason(row["reason"], reason)
+    ]
 
 
 def _one(desk: Desk, found_id: str, done: Redriven, actor: str, now: datetime) -> bool:
