@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import orjson
 import uuid_utils
 from sqlalchemy import JSON, DateTime, Index, MetaData, String
 from sqlalchemy import Table as SqlTable
@@ -65,6 +66,15 @@ class UtcDateTime(TypeDecorator[datetime]):
 #: JSON everywhere, the binary kind on PostgreSQL.
 Json = JSON().with_variant(JSONB(), "postgresql")
 Id = String(36)
+
+
+def to_json(value: Any) -> str:
+    """Write a value for a column of JSON.
+
+    Raises:
+        TypeError: it holds what JSON has no word for, or half a character.
+    """
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def new_id() -> str:

@@ -4,28 +4,29 @@ Values go by column: a list has one for each row, anything else is the same for 
 once. On SQLite that is one ``executemany`` of plain tuples, on PostgreSQL one ``COPY``.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     JSON,
     Boolean,
     ColumnElement,
+    Connection,
     Dialect,
     String,
     Table,
     TypeDecorator,
     bindparam,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Session
 
-from signalpost.record.base import UtcDateTime
+from signalpost.record.base import UtcDateTime, to_json
 
 
 class _TextArray(UserDefinedType[str]):
@@ -51,7 +52,7 @@ class _Texts(TypeDecorator[list[str]]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         texts = list(value or ())
-        return _array(texts) if dialect.name == "postgresql" else orjson.dumps(texts).decode()
+        return _array(texts) if dialect.name == "postgresql" else to_json(texts)
 
 
 def _array(texts: Collection[str]) -> str:
@@ -104,10 +105,28 @@ def insert_columns(
         into = f"INSERT INTO {table.name} ({listed}) VALUES ({marks})"  # noqa: S608 - our own names
         session.connection().exec_driver_sql(into, list(values))
         return
-    driver: Any = session.connection().connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy:
-        for row in values:
-            copy.write_row(row)
+    _copy(session.connection(), f"COPY {table.name} ({listed}) FROM STDIN", values)
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[Any]) -> None:
+    """Run a COPY. Its errors are SQLAlchemy's, as those of any other statement are."""
+    driver: Any = connection.connection.driver_connection
+    errors: Any = connection.dialect.loaded_dbapi.Error
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except errors as error:
+        if connection.dialect.is_disconnect(error, connection.connection, None):
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, errors, hide_parameters=True, dialect=connection.dialect
+        ) from error
+
+
+def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows, which all carry the same columns, into the columns of ``insert_columns``."""
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 def _varies(value: Any) -> bool:
@@ -123,7 +142,7 @@ def _encoded(kind: Any, value: Any, *, sqlite: bool) -> Iterator[Any]:
 
 def _encoder(kind: Any, *, sqlite: bool) -> Callable[[Any], Any] | None:
     if isinstance(kind, JSON):
-        return _json
+        return _json_or_null if kind.none_as_null else _json
     if isinstance(kind, UtcDateTime):
         return _moment if sqlite else _utc
     return None
@@ -131,7 +150,11 @@ def _encoder(kind: Any, *, sqlite: bool) -> Callable[[Any], Any] | None:
 
 def _json(value: Any) -> str | None:
     """Text that is JSON already stays as it is: whoever gives many the same encodes it once."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else to_json(value)
+
+
+def _json_or_null(value: Any) -> str | None:
+    return None if value is None else _json(value)
 
 
 def _utc(value: datetime | None) -> datetime | None:

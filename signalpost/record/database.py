@@ -13,11 +13,8 @@ from sqlmodel import Session
 
 from signalpost.errors import ConfigurationError
 from signalpost.record.audience_values import prepare_sqlite
+from signalpost.record.base import to_json
 from signalpost.record.turns import Turns
-
-
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _address(url: str) -> str:
@@ -53,7 +50,7 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
     """
     address = _address(url)
     options: dict[str, Any] = {
-        "json_serializer": _dumps,
+        "json_serializer": to_json,
         "json_deserializer": orjson.loads,
         "hide_parameters": True,  # an error's text must not carry anybody's data into a log
     }

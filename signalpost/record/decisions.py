@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, insert_rows, moment, new_id, pk, table_of
+from signalpost.record.base import Id, Table, document, moment, new_id, pk, table_of
+from signalpost.record.bulk import by_column, insert_columns
 
 
 class DecisionRow(Table, table=True):
@@ -33,6 +34,8 @@ class DecisionRow(Table, table=True):
     run_id: str | None = None
     at: datetime = moment()
 
+
+_decisions = table_of(DecisionRow)
 
 _NOTHING: dict[str, Any] = {
     "enrolment_id": None,
@@ -70,4 +73,4 @@ def decision(
 
 def write(session: Session, *, rows: Sequence[dict[str, Any]]) -> None:
     """Write decisions down, in one statement."""
-    insert_rows(session, table_of(DecisionRow), rows)
+    insert_columns(session, _decisions, rows=len(rows), columns=by_column(rows))

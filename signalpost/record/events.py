@@ -28,7 +28,7 @@ from sqlmodel import Field, Session, col
 
 from signalpost.domain.audience_values import CURRENCY, NUMBER
 from signalpost.record.base import Id, Table, document, metadata, moment, pk
-from signalpost.record.bulk import among
+from signalpost.record.bulk import among, by_column, insert_columns
 
 T = TypeVar("T")
 
@@ -177,8 +177,7 @@ def seen(session: Session, message_ids: Iterable[str]) -> dict[str, Row[Any]]:
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert events; each row names every column."""
-    if rows:
-        session.execute(_events.insert(), rows)
+    insert_columns(session, _events, rows=len(rows), columns=by_column(rows))
 
 
 _PARKED = select(_events).where(among(_events.c.parked_key, "keys"), _events.c.status == "parked")

@@ -12,13 +12,12 @@ from signalpost.record.base import (
     Table,
     document,
     insert_new,
-    insert_rows,
     moment,
     pk,
     table_of,
 )
+from signalpost.record.bulk import among, by_column, given, insert_columns
 from signalpost.record.customers import Customer
-from signalpost.record.events import chunks
 from signalpost.record.messages import Delivery, Message
 
 #: The provider of a receipt that we made ourselves: a click on a link that leads by way of us.
@@ -113,6 +112,32 @@ _d = table_of(Delivery)
 _c = table_of(Customer)
 
 
+_OWNERS = select(_k.c.key, _k.c.receipt_id).where(among(_k.c.key))
+_BY_PROVIDER_ID = (
+    select(_d.c.message_id, _d.c.provider, _d.c.provider_id, _m.c.address)
+    .join(_m, _m.c.id == _d.c.message_id)
+    .where(among(_d.c.provider_id))
+)
+_OPEN_DELIVERIES = (
+    select(_d.c.id, _d.c.message_id, _d.c.provider, _d.c.provider_id)
+    .where(_d.c.status.in_(("sending", "unknown")), among(_d.c.message_id))
+    .order_by(_d.c.id)
+    .with_for_update()
+)
+_MESSAGES = (
+    select(_m.c.id, _c.c.root_id, _m.c.channel, _m.c.address, _m.c.status, _c.c.erased_at)
+    .join(_c, _c.c.id == _m.c.customer_id)
+    .where(among(_m.c.id))
+    .order_by(_m.c.id)
+    .with_for_update(of=_m)
+)
+_SET_STATUS = (
+    update(_m)
+    .where(among(_m.c.id))
+    .values(status=bindparam("new_status"), updated_at=bindparam("new_at"))
+)
+
+
 def claim_keys(session: Session, *, keys: Mapping[str, str]) -> dict[str, str]:
     """Write keys (key → receipt id); gives the receipt that owns each one, ours or an earlier one.
 
@@ -122,9 +147,8 @@ def claim_keys(session: Session, *, keys: Mapping[str, str]) -> dict[str, str]:
     rows = [{"key": key, "receipt_id": keys[key]} for key in sorted(keys)]
     ours = insert_new(session, _k, rows, conflict=("key",), returning="key")
     owners = {key: keys[key] for key in ours}
-    for some in chunks(keys.keys() - ours):
-        query = select(_k.c.key, _k.c.receipt_id).where(_k.c.key.in_(some))
-        owners.update({row.key: row.receipt_id for row in session.execute(query)})
+    if others := sorted(keys.keys() - ours):
+        owners |= {row.key: row.receipt_id for row in session.execute(_OWNERS, given(others))}
     return owners
 
 
@@ -140,8 +164,8 @@ def rename_keys(session: Session, *, keys: Mapping[str, str]) -> None:
 
 
 def add(session: Session, *, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append receipts."""
-    insert_rows(session, _r, rows)
+    """Append receipts; all carry the same columns."""
+    insert_columns(session, _r, rows=len(rows), columns=by_column(rows))
 
 
 def deliveries_by_provider_id(session: Session, *, provider_ids: Iterable[str]) -> list[RowMapping]:
@@ -149,28 +173,13 @@ def deliveries_by_provider_id(session: Session, *, provider_ids: Iterable[str]) 
 
     SendGrid gives one id to everybody in a request, so an id may lead to many.
     """
-    query = select(_d.c.message_id, _d.c.provider, _d.c.provider_id, _m.c.address).join(
-        _m, _m.c.id == _d.c.message_id
-    )
-    return [
-        row
-        for some in chunks(set(provider_ids))
-        for row in session.execute(query.where(_d.c.provider_id.in_(some))).mappings()
-    ]
+    ids = set(provider_ids)
+    return list(session.execute(_BY_PROVIDER_ID, given(ids)).mappings()) if ids else []
 
 
 def lock_open_deliveries(session: Session, *, message_ids: Collection[str]) -> list[RowMapping]:
     """Give, and lock, the deliveries of these messages whose outcome is not known yet."""
-    query = select(_d.c.id, _d.c.message_id, _d.c.provider, _d.c.provider_id).where(
-        _d.c.status.in_(("sending", "unknown"))
-    )
-    return [
-        row
-        for some in chunks(sorted(message_ids))
-        for row in session.execute(
-            query.where(_d.c.message_id.in_(some)).order_by(_d.c.id).with_for_update()
-        ).mappings()
-    ]
+    return list(session.execute(_OPEN_DELIVERIES, given(message_ids)).mappings())
 
 
 def accept_deliveries(
@@ -193,21 +202,12 @@ def accept_deliveries(
 
 def lock_messages(session: Session, *, message_ids: Collection[str]) -> dict[str, RowMapping]:
     """Give, and lock, what receipts need to know of these messages, by id."""
-    query = select(
-        _m.c.id, _c.c.root_id, _m.c.channel, _m.c.address, _m.c.status, _c.c.erased_at
-    ).join(_c, _c.c.id == _m.c.customer_id)
-    return {
-        row["id"]: row
-        for some in chunks(sorted(message_ids))
-        for row in session.execute(
-            query.where(_m.c.id.in_(some)).order_by(_m.c.id).with_for_update(of=_m)
-        ).mappings()
-    }
+    rows = session.execute(_MESSAGES, given(message_ids)).mappings()
+    return {row["id"]: row for row in rows}
 
 
 def set_message_status(
     session: Session, *, message_ids: Collection[str], status: str, now: datetime
 ) -> None:
     """Write where messages stand; one statement for all that stand the same."""
-    for some in chunks(sorted(message_ids)):
-        session.execute(update(_m).where(_m.c.id.in_(some)).values(status=status, updated_at=now))
+    session.execute(_SET_STATUS, given(message_ids, new_status=status, new_at=now))

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlmodel import Session, select
 
 from signalpost.record.base import new_id, table_of
-from signalpost.record.bulk import among, given, insert_columns
+from signalpost.record.bulk import among, by_column, given, insert_columns
 from signalpost.record.campaigns import CampaignPerson
 from signalpost.record.consents import Suppression
 from signalpost.record.customers import Customer
@@ -74,6 +75,32 @@ def message(customer_id, words, number):
         "updated_at": datetime(2026, 3, 2, 9, tzinfo=UTC),
         "expires_at": datetime(2026, 3, 2, 9, tzinfo=ABROAD) if number % 2 else None,
     }
+
+
+def write_on_a_cut_line(database, rows):
+    with database.writing() as session:
+        ours = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with database.reading() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": ours})
+        insert_columns(session, table_of(Message), rows=1, columns=by_column(rows))
+
+
+def test_an_error_of_a_copy_is_one_that_callers_know(database):
+    """Else a database that is away would look like a bug of ours, and a signal be set aside for it."""
+    if database.is_sqlite:
+        pytest.skip("SQLite has no COPY")
+    with database.reading() as session:
+        who = one_customer(session)
+    rows = [message(who, "nobody has this id", 1)]
+    with pytest.raises(IntegrityError), database.writing() as session:
+        insert_columns(session, table_of(Message), rows=1, columns=by_column(rows))
+    rows[0]["address"] = "half\0"
+    with pytest.raises(DataError), database.writing() as session:
+        insert_columns(session, table_of(Message), rows=1, columns=by_column(rows))
+    with pytest.raises(OperationalError):
+        write_on_a_cut_line(database, rows)
+    with database.writing() as session:  # and the broken connection is not given out again
+        assert one_customer(session)
 
 
 def test_rows_written_by_column_are_those_that_an_object_each_would_be(database):
