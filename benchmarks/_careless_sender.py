@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 from signalpost import bootstrap, settings
 from signalpost.domain.vocabulary import MessageStatus
-from signalpost.record import campaign_people
+from signalpost.record import campaign_people, campaigns
 from signalpost.record.base import metadata, new_id
 from signalpost.services import protocol
 from signalpost.services.campaigns import sending
@@ -112,7 +112,11 @@ def _release(
     number: int,
     **_: Any,
 ) -> Any:
-    """Say of a shard when it is due next, as the real one does, whoever holds it."""
+    """Say of a shard when it is due next, as the real one does, whoever holds it.
+
+    It locks the run as that one does: of two shards that end together one must see that it is the last.
+    """
+    campaigns.run(session, campaign_run_id=campaign_run_id, lock=True)
     due = next_due(session, campaign_run_id, number)
     shards = metadata.tables["campaign_shards"]
     session.execute(
