@@ -70,6 +70,11 @@ class Profile:
 # Statements are made once: to build and cache one costs as much as to run it, and a timeline takes ten.
 
 _ROOT = select(table_of(Customer).c.root_id).where(table_of(Customer).c.id == bindparam("id"))
+_FAMILY = (
+    select(table_of(Customer).c.id)
+    .where(table_of(Customer).c.root_id == _ROOT.scalar_subquery())
+    .order_by(table_of(Customer).c.id)
+)
 _MEMBERS = (
     select(Customer)
     .where(table_of(Customer).c.root_id == _ROOT.scalar_subquery())
@@ -87,6 +92,18 @@ def root_of(session: Session, customer_id: str) -> str | None:
     return session.scalar(_ROOT, {"id": customer_id})
 
 
+def family(session: Session, customer_id: str) -> list[str]:
+    """Give every id of the person whom this one leads to.
+
+    Raises:
+        NotFoundError: there is no such customer.
+    """
+    ids = session.scalars(_FAMILY, {"id": customer_id}).all()
+    if not ids:
+        raise NotFoundError(f"There is no customer {customer_id}.")
+    return list(ids)
+
+
 def profile(session: Session, customer_id: str) -> Profile:
     """Read who this is; an id that was merged into another leads to the whole person.
 
@@ -97,9 +114,9 @@ def profile(session: Session, customer_id: str) -> Profile:
     if not members:
         raise NotFoundError(f"There is no customer {customer_id}.")
     root = next(one for one in members if one.id == one.root_id)
-    family = [one.id for one in members]
-    points = session.scalars(_POINTS, given(family)).all()
-    return Profile(root=root, family=family, members=members, points=points)
+    ids = [one.id for one in members]
+    points = session.scalars(_POINTS, given(ids)).all()
+    return Profile(root=root, family=ids, members=members, points=points)
 
 
 @dataclass(frozen=True)
@@ -162,6 +179,7 @@ def _either(*columns: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 _OWN_MESSAGES = select(table_of(Message).c.id).where(_theirs(Message))
+_OWN_ADDRESSES = select(table_of(ContactPoint).c.address).where(_theirs(ContactPoint))
 _OWN_CASES = select(table_of(Case).c.id).where(_theirs(Case))
 _merge, _conflict = table_of(Merge).c, table_of(IdentityConflict).c
 _KINDS: Mapping[str, _Kind] = {
@@ -183,7 +201,7 @@ _KINDS: Mapping[str, _Kind] = {
     "case_entries": _newest(CaseEntry, "at", table_of(CaseEntry).c.case_id.in_(_OWN_CASES)),
     "hook_calls": _newest(HookCall, "started_at"),
     "consents": _newest(Consent, "at"),
-    "suppressions": _newest(Suppression, "at", among(table_of(Suppression).c.address, "addresses")),
+    "suppressions": _newest(Suppression, "at", table_of(Suppression).c.address.in_(_OWN_ADDRESSES)),
     "merges": _newest(Merge, "at", _either(_merge.kept_id, _merge.merged_id)),
     "conflicts": _newest(
         IdentityConflict, "at", _either(_conflict.customer_id, _conflict.other_id)
@@ -196,11 +214,19 @@ _EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def history(
-    session: Session, who: Profile, *, limit: int = 500, before: datetime | None = None
+    session: Session,
+    ids: Sequence[str],
+    *,
+    limit: int = 500,
+    before: datetime | None = None,
+    with_programs: bool = False,
 ) -> History:
-    """Read what happened with this person; ``before`` leaves out what came at that moment or later."""
-    addresses = sorted({point.address for point in who.points})
-    asked = given(who.family, addresses=addresses, most=limit, before=before or _EVER)
+    """Read what happened with the person of these ids.
+
+    ``before`` leaves out what came at that moment or later. ``with_programs``: with the journeys as they
+    were pinned, in whose words decisions are explained.
+    """
+    asked = given(ids, most=limit, before=before or _EVER)
     there = session.execute(_THERE, asked).one()
     rows: dict[str, Any] = {
         name: session.scalars(kind.query, asked).all()[::-1]
@@ -212,6 +238,10 @@ def history(
     found = History(**rows)
     found.ended = _ended(found.enrolments.values(), limit, before or _EVER)
     _add_context(session, found)
+    if with_programs:
+        versions = sorted({one.version for one in found.enrolments.values()})
+        pinned = session.scalars(_PROGRAMS, given(versions)) if versions else ()
+        found.programs = {one.version: one.program for one in pinned}
     return found
 
 
@@ -229,12 +259,9 @@ _RUNS = (
 
 
 def _add_context(session: Session, found: History) -> None:
-    """Add what the rows refer to: wording, and the journeys and runs that they belong to."""
+    """Add what the rows refer to: wording, and the campaigns' runs that they belong to."""
     if wording := sorted({one.variant_id for one in found.messages if one.variant_id}):
         found.variants = {one.id: one for one in session.scalars(_WORDING, given(wording))}
-    if versions := sorted({one.version for one in found.enrolments.values()}):
-        pinned = session.scalars(_PROGRAMS, given(versions))
-        found.programs = {one.version: one.program for one in pinned}
     runs = {one.campaign_run_id for one in (*found.campaign_people, *found.messages)}
     if ids := sorted(one for one in runs if one):
         found.campaign_runs = {one.id: one for one in session.scalars(_RUNS, given(ids))}

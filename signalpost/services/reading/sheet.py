@@ -136,7 +136,7 @@ def sheet(
         NotFoundError: there is no such customer.
     """
     who = record.profile(session, customer_id)
-    found = record.history(session, who, limit=limit, before=before)
+    found = record.history(session, who.family, limit=limit, before=before, with_programs=True)
     enrolments = list(found.enrolments.values())
     running = [one for one in enrolments if one.ended_at is None]
     return Sheet(

@@ -29,8 +29,8 @@ def timeline(
     Raises:
         NotFoundError: there is no such customer.
     """
-    who = record.profile(session, customer_id)
-    return assemble(record.history(session, who, limit=limit, before=before), limit=limit)
+    ids = record.family(session, customer_id)
+    return assemble(record.history(session, ids, limit=limit, before=before), limit=limit)
 
 
 def assemble(found: record.History, *, limit: int) -> Timeline:

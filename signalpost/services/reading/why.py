@@ -171,7 +171,8 @@ def why(
     Raises:
         NotFoundError: there is no such customer.
     """
-    found = record.history(session, record.profile(session, customer_id), limit=limit)
+    ids = record.family(session, customer_id)
+    found = record.history(session, ids, limit=limit, with_programs=True)
     return explain_all(found, about=about)
 
 
