@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlmodel import Session, select
 
 from signalpost.record.base import new_id, table_of
-from signalpost.record.bulk import among, by_column, given, insert_columns
+from signalpost.record.bulk import among, by_column, given, insert_columns, look_up_by_index
 from signalpost.record.campaigns import CampaignPerson
 from signalpost.record.consents import Suppression
 from signalpost.record.customers import Customer
@@ -75,6 +75,21 @@ def message(customer_id, words, number):
         "updated_at": datetime(2026, 3, 2, 9, tzinfo=UTC),
         "expires_at": datetime(2026, 3, 2, 9, tzinfo=ABROAD) if number % 2 else None,
     }
+
+
+def test_ids_are_looked_up_by_index_however_small_the_table_was_when_the_plan_was_made(database):
+    if database.is_sqlite:
+        pytest.skip("SQLite always does")
+    by_ids = "EXPLAIN SELECT id FROM messages WHERE id = ANY(CAST('{a,b}' AS text[]))"
+    with database.writing() as session:
+        one = by_column([message(one_customer(session), "one", 1)])
+        insert_columns(session, table_of(Message), rows=1, columns=one)
+        session.execute(text("ANALYZE messages"))
+        assert "Seq Scan" in str(session.execute(text(by_ids)).all())
+        look_up_by_index(session)
+        assert "Seq Scan" not in str(session.execute(text(by_ids)).all())
+    with database.reading() as session:
+        assert session.execute(text("SHOW enable_seqscan")).scalar_one() == "on"
 
 
 def write_on_a_cut_line(database, rows):

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from signalpost.crash_points import reach
+from signalpost.record.bulk import look_up_by_index
 from signalpost.services.desk import Desk
 
 
@@ -18,9 +19,11 @@ def transaction(
 ) -> Iterator[Session]:
     """Commit what the block writes; ``writing`` and ``written`` name the moments around the commit.
 
-    ``courteous``: as in ``Database.writing``.
+    ``courteous``: as in ``Database.writing``. Whom and what it is about is named by ids, hundreds of
+    them: they are looked up by index.
     """
     with desk.database.writing(courteous=courteous) as session:
+        look_up_by_index(session)
         yield session
         if writing is not None:
             reach(writing)
