@@ -48,13 +48,27 @@ class Answer:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When the house said that it keeps somebody's STOP: by its clock, and in the order of the log."""
+
+    at: datetime
+    seq: int  #: of the post office's last entry until then: a clock may be set back, this is not
+
+    @classmethod
+    def now(cls, at: datetime, house: House) -> "Stop":
+        """Take note of one that was answered just now."""
+        with (house.home / "postoffice.jsonl").open("rb") as log:
+            return cls(at, sum(1 for _ in log))
+
+
 @dataclass
 class World:
     """What the world did, and what it was told: written down by the harness as it goes."""
 
     signals: dict[str, list[Answer]] = field(default_factory=dict)  #: by message id of the event
     alerts: dict[str, datetime] = field(default_factory=dict)  #: transaction → signalled at
-    stops: dict[str, datetime] = field(default_factory=dict)  #: address → the house said 2xx
+    stops: dict[str, Stop] = field(default_factory=dict)  #: by address
     forged: list[Answer] = field(default_factory=list)
     replayed: list[Answer] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)  #: what error pages said

@@ -139,9 +139,10 @@ def no_send_after_opt_out(e: Evidence) -> list[str]:
     started = {key_of(d["id"]): moment(d["started_at"]) for d in e.deliveries}
     wrong = []
     for one in e.accepted:
-        said = e.world.stops.get(one.address)
-        if said is None:
+        stop = e.world.stops.get(one.address)
+        if stop is None or one.seq <= stop.seq:
             continue
+        said = stop.at
         if one.at > said + UNDER_WAY:
             wrong.append(f"{one.address} got a message {one.at - said} after the stop")
         elif (intended := started.get(one.delivery_id)) and intended > said:

@@ -18,7 +18,7 @@ from signalpost import keys
 from signalpost.clock import set_file
 from tests.faults import invariants
 from tests.faults.crash_runs import LEASE, NOON, begin_campaign
-from tests.faults.evidence import Accepted, Evidence, World
+from tests.faults.evidence import Accepted, Evidence, Stop, World
 from tests.faults.house import House, opened, until
 from tests.faults.load import Outside
 from tests.faults.places import Crowds
@@ -120,7 +120,7 @@ def somebody_says_stop(scene: Scene) -> None:
     fields |= {"From": number, "To": "+15005550006", "Body": "STOP", "NumMedia": "0"}
     said = scene.outside.status(url, fields)
     assert said.status == 200, said
-    scene.world.stops[number] = said.at
+    scene.world.stops[number] = Stop.now(said.at, scene.house)
     scene.later(timedelta(seconds=5))
     scene.outside.signal("Order Ready For Pickup", "again", "p1", order_id="O2", store="Riverside")
     scene.settle(8)

@@ -24,7 +24,7 @@ from signalpost import keys
 from signalpost.clock import set_file
 from tests.faults import invariants
 from tests.faults.crash_runs import ANSWERS, NOON, begin_campaign
-from tests.faults.evidence import TAKEN, Evidence, World
+from tests.faults.evidence import TAKEN, Evidence, Stop, World
 from tests.faults.house import ROOT, House, opened
 from tests.faults.load import Outside
 from tests.faults.places import Crowds, postgres
@@ -187,7 +187,7 @@ class Storm:
         }
         said = self.outside.status(url, fields)
         if said.status == 200:
-            self.world.stops[number] = said.at
+            self.world.stops[number] = Stop.now(said.at, self.house)
             again = self.outside.status(url, fields)
             if again.status:
                 self.world.replayed += [again] if again.status < 500 else []
