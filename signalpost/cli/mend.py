@@ -84,7 +84,7 @@ def merge(settings: Settings, kept: str, other: str, *, reason: str) -> None:
 
 def _say_merged(row: Merge, before: sheet.Sheet, joined: sheet.Sheet, after: sheet.Sheet) -> None:
     say.out.print(f"{_who(joined)} is one person with {_who(before)} now.", soft_wrap=True)
-    _list("Keys that lead there too", (f"{k.kind} {k.value}" for k in joined.identities))
+    _list("Keys that lead there too", (f"{k.kind} {k.value}" for k in joined.who.identities))
     _list("Journeys that go on", (one.enrolment.journey for one in joined.running))
     _say_consents(after, f"merge:{row.id}")
     settled = {one.id for one in before.conflicts} - {one.id for one in after.conflicts}
@@ -104,7 +104,7 @@ def unmerge(settings: Settings, merge_id: str) -> None:
             other = sheet.sheet(session, customer_id=row.merged_id)
     say.out.print(f"{_who(kept)} and {_who(other)} are two people again.", soft_wrap=True)
     for one in (kept, other):
-        keys = (f"{key.kind} {key.value}" for key in one.identities)
+        keys = (f"{key.kind} {key.value}" for key in one.who.identities)
         _list(f"Keys that lead to {one.id}", keys)
     _say_consents(kept, f"unmerge:{row.id}")
 

@@ -32,7 +32,7 @@ def record(settings: Settings, customer: str, *, json: bool, limit: int) -> None
         return
     tz = zone(found.who.root.zone or "") or ZoneInfo("UTC")
     say.out.print(f"[bold]{escape(found.name or 'Unnamed customer')}[/bold]  {found.id}")
-    keys = ", ".join(f"{one.kind} {one.value}" for one in found.identities)
+    keys = ", ".join(f"{one.kind} {one.value}" for one in found.who.identities)
     say.out.print(f"[dim]{escape(keys)}[/dim]", soft_wrap=True)
     _print_standing(found)
     say.out.print()

@@ -32,7 +32,6 @@ from signalpost.record.receipts import Answer, Question, ReceiptRow, Reply
 class History:
     """The rows of one person, oldest first; of what happens, the newest ones that were asked for."""
 
-    identities: Sequence[Identity] = ()
     events: Sequence[Event] = ()
     decisions: Sequence[DecisionRow] = ()
     messages: Sequence[Message] = ()
@@ -59,26 +58,25 @@ class History:
 
 @dataclass
 class Profile:
-    """Who a person is: the root, the family of ids, and the addresses."""
+    """Who a person is: the root, the family of ids, the keys that lead there, and the addresses."""
 
     root: Customer
     family: list[str]
     members: Sequence[Customer]
+    identities: Sequence[Identity]
     points: Sequence[ContactPoint]
 
 
-# Statements are made once: to build and cache one costs as much as to run it, and a timeline takes ten.
+# Statements are made once: to build and cache one costs as much as to run it; a timeline takes seven.
 
 _ROOT = select(table_of(Customer).c.root_id).where(table_of(Customer).c.id == bindparam("id"))
-_FAMILY = (
-    select(table_of(Customer).c.id)
-    .where(table_of(Customer).c.root_id == _ROOT.scalar_subquery())
-    .order_by(table_of(Customer).c.id)
-)
-_MEMBERS = (
-    select(Customer)
-    .where(table_of(Customer).c.root_id == _ROOT.scalar_subquery())
-    .order_by(table_of(Customer).c.id)
+_SAME_PERSON = table_of(Customer).c.root_id == _ROOT.scalar_subquery()
+_FAMILY = select(table_of(Customer).c.id).where(_SAME_PERSON).order_by(table_of(Customer).c.id)
+_MEMBERS = select(Customer).where(_SAME_PERSON).order_by(table_of(Customer).c.id)
+_IDENTITIES = (
+    select(Identity)
+    .where(among(table_of(Identity).c.customer_id))
+    .order_by(table_of(Identity).c.created_at, table_of(Identity).c.id)
 )
 _POINTS = (
     select(ContactPoint)
@@ -115,8 +113,9 @@ def profile(session: Session, customer_id: str) -> Profile:
         raise NotFoundError(f"There is no customer {customer_id}.")
     root = next(one for one in members if one.id == one.root_id)
     ids = [one.id for one in members]
+    keys = session.scalars(_IDENTITIES, given(ids)).all()
     points = session.scalars(_POINTS, given(ids)).all()
-    return Profile(root=root, family=ids, members=members, points=points)
+    return Profile(root=root, family=ids, members=members, identities=keys, points=points)
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,6 @@ _OWN_ADDRESSES = select(table_of(ContactPoint).c.address).where(_theirs(ContactP
 _OWN_CASES = select(table_of(Case).c.id).where(_theirs(Case))
 _merge, _conflict = table_of(Merge).c, table_of(IdentityConflict).c
 _KINDS: Mapping[str, _Kind] = {
-    "identities": _whole(Identity, "created_at"),
     "events": _newest(Event, "received_at"),
     "decisions": _newest(DecisionRow, "at"),
     "messages": _newest(Message, "created_at"),

@@ -18,6 +18,7 @@ from signalpost.domain.fingerprints import Fingerprints
 from signalpost.domain.vocabulary import Channel, MessageStatus, ReceiptKind
 from signalpost.record import receipts
 from signalpost.record.base import new_id
+from signalpost.record.bulk import look_up_by_index
 from signalpost.record.personal import held
 from signalpost.services import forgotten
 from signalpost.services.inbound import optouts
@@ -54,6 +55,7 @@ def record(
     Of somebody who was erased only what happened is kept, not the raw words; ``fingerprints`` knows
     their address where a receipt names no message of ours.
     """
+    look_up_by_index(session)
     new = _without_repeats(session, given)
     owner = _messages_of(session, new.values())
     message_ids = {message_id for message_id in owner.values() if message_id}

@@ -88,7 +88,7 @@ def resume_all(
                 actor=actor,
                 action="redrive",
                 subject=f"journey:{journey}",
-                detail={"people": len(rows)},
+                detail={"people": len(rows)} | ({"reason": reason} if reason else {}),
                 now=now,
             )
             resumed += len(rows)

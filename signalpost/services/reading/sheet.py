@@ -13,7 +13,7 @@ from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import timeline as record
 from signalpost.record.cases import Case
 from signalpost.record.consents import Consent, Suppression
-from signalpost.record.customers import ContactPoint, Identity, IdentityConflict, Merge
+from signalpost.record.customers import ContactPoint, IdentityConflict, Merge
 from signalpost.record.enrolments import Enrolment
 from signalpost.services.intake import addresses
 from signalpost.services.reading.timeline import Timeline, assemble
@@ -39,7 +39,6 @@ class Sheet:
 
     who: record.Profile
     name: str | None
-    identities: Sequence[Identity]  #: the keys that lead there
     consents: Sequence[Consent]  #: the latest of each channel and topic
     suppressions: Sequence[Suppression]  #: those in force
     conflicts: Sequence[IdentityConflict]
@@ -79,7 +78,7 @@ class Sheet:
             "attributes": root.attributes,
             "created_at": root.created_at.isoformat(),
             "merged_from": [one for one in self.who.family if one != root.id],
-            "identities": [_row(one, "kind", "value", "source") for one in self.identities],
+            "identities": [_row(one, "kind", "value", "source") for one in self.who.identities],
             "contact_points": [
                 _row(one, "channel", "address", "verified_at", "replaced_at")
                 | {"blocked": self.blocks(one)}
@@ -142,7 +141,6 @@ def sheet(
     return Sheet(
         who=who,
         name=_name(who),
-        identities=found.identities,
         consents=_latest(found.consents, lambda one: (one.channel, one.topic)),
         suppressions=[one for one in _in_force(found.suppressions) if one.active],
         conflicts=[one for one in found.conflicts if one.resolved_at is None],

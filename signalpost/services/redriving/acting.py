@@ -64,8 +64,12 @@ async def redrive(
     if bool(ids) == (name is not None):
         raise BadInputError("Give ids, or the name of a journey or campaign, and not both.")
     done = Redriven()
-    if name is not None:
-        ids = await asyncio.to_thread(_by_name, desk, name, reason, done, actor, now)
+    if name is not None and await asyncio.to_thread(_is_journey, desk, name):
+        done.people = await asyncio.to_thread(
+            resuming.resume_all, desk.database, journey=name, reason=reason, now=now, actor=actor
+        )
+    elif name is not None:
+        ids = await asyncio.to_thread(_of_campaign, desk, name, reason)
     runs: dict[str, list[str]] = defaultdict(list)
     for one in ids:
         run, _, customer = one.partition(":")
@@ -78,23 +82,23 @@ async def redrive(
     return done
 
 
-def _by_name(
-    desk: Desk, name: str, reason: str | None, done: Redriven, actor: str, now: datetime
-) -> list[str]:
-    """Resume the people of a journey; gives the ids of a campaign's people, who are still to do."""
+def _is_journey(desk: Desk, name: str) -> bool:
+    """Whether a name is a journey's; else it is a campaign's.
+
+    Raises:
+        NotFoundError: it is neither's.
+    """
     with desk.database.reading() as session:
-        is_journey = enrolments.journey_known(session, journey=name)
-        if not is_journey and not redriving.campaign_known(session, campaign=name):
+        if enrolments.journey_known(session, journey=name):
+            return True
+        if not redriving.campaign_known(session, campaign=name):
             raise NotFoundError(f"There is no journey and no campaign called {name!r}.")
-        rows = (
-            []
-            if is_journey
-            else redriving.set_aside_in_campaigns(session, campaign=name, limit=_MANY)
-        )
-    if is_journey:
-        done.people += resuming.resume_all(
-            desk.database, journey=name, reason=reason, now=now, actor=actor
-        )
+        return False
+
+
+def _of_campaign(desk: Desk, name: str, reason: str | None) -> list[str]:
+    with desk.database.reading() as session:
+        rows = redriving.set_aside_in_campaigns(session, campaign=name, limit=_MANY)
     return [
         person_id(row["campaign_run_id"], row["customer_id"])
         for row in rows
