@@ -15,8 +15,8 @@ import pytest
 from signalpost.cli.reach import reach
 from tests.cli_harness import signalpost
 
-#: Free ones, most likely: nothing here starts on them.
-PORTS = {"web_port": "40811", "postoffice_port": "40812", "prefect_port": "40813"}
+#: Below the ports that a system gives out by itself, to the tests beside this one for instance.
+PORTS = {"web_port": "20811", "postoffice_port": "20812", "prefect_port": "20813"}
 
 
 def test_help_lists_every_command_with_what_it_does(tmp_path: Path) -> None:
