@@ -8,6 +8,7 @@ cost a transaction each. Whoever is due until ``last`` is decided in one go inst
 - no window of the day opens or closes between (they do so on quarters of an hour of their zone),
 - no message expires and no offer ends,
 - no cap or repeat window lets go of one of these people,
+- nobody has come back to another run before, whose message would count,
 - nothing becomes known about one of them, and nothing else happens that the player stops for.
 """
 
@@ -100,6 +101,7 @@ class Together:
         found = [
             *self._told_of(session, at, last),
             *self._let_go(session, at, last),
+            *self._back_before(session, at, last),
             *self._refused(session, at, last),
         ]
         return min(found, default=None)
@@ -133,6 +135,17 @@ class Together:
                 due = datetime.fromisoformat(due_at)
                 if datetime.fromisoformat(created_at) + period > due:
                     yield due
+
+    def _back_before(self, session: Session, at: datetime, last: datetime) -> Iterator[datetime]:
+        """Find those who come back to another run first: what that sends counts in the second."""
+        query = text(
+            "SELECT MIN(p.due_at) FROM campaign_people p "  # noqa: S608
+            "JOIN campaign_people o ON o.customer_id = p.customer_id "
+            "AND o.campaign_run_id <> p.campaign_run_id "
+            f"AND o.outcome IS NULL AND o.due_at >= :at AND o.due_at <= p.due_at WHERE {_WAITS}"
+        )
+        if found := session.execute(query, _between(at, last)).scalar():
+            yield datetime.fromisoformat(found)
 
     def _periods(self, session: Session) -> set[timedelta]:
         found = {cap.period for cap in self.desk.policy.caps}

@@ -152,6 +152,20 @@ def test_a_simulation_sends_exactly_what_was_sent(life):
     assert rows(life) == before, "a simulation wrote on the record"
 
 
+def test_of_two_runs_that_somebody_comes_back_to_in_one_morning_the_first_counts(life):
+    """Both wait for the end of the night, and the second's cap lets one message through."""
+    life.to("05 16:00")
+    for number in range(30):
+        life.customer(number, timezone="Asia/Tokyo", percent=15, preferred_channel="email")
+    life.go(SECOND)
+    life.go(THIRD)
+    life.to("06 12:00")
+    cast = Cast(campaigns=CAMPAIGNS, programs=life.desk.programs)
+    real = went(life.desk, cast=cast, since=SINCE, until=UNTIL)
+    assert {"allowed", "frequency_cap"} <= {why for _, _, why in real.reasons()}
+    same(played(life.desk, cast=cast, since=SINCE, until=UNTIL).outcome, real)
+
+
 def rows(life):
     with life.database.reading() as session:
         return {
