@@ -66,7 +66,7 @@ def _without_leases() -> Iterator[tuple[Any, str, Any]]:
 
     def take(desk: Desk, *, now: Any, limit: int, **_: Any) -> list[ShardClaim]:
         with desk.database.reading() as session:
-            found = campaign_people.due_shards(session, now=now, limit=1_000)
+            found = campaign_people.due_shards(session, now=now, limit=1_000, lock=False)
         free = [row for row in found if (row["campaign_run_id"], row["number"]) not in taken]
         taken.update((row["campaign_run_id"], row["number"]) for row in free[:limit])
         return [

@@ -70,6 +70,7 @@ def due_shards(
     except_campaigns: Collection[str] = (),
     campaign_run_id: str | None = None,
     number: int | None = None,
+    lock: bool = True,
 ) -> list[RowMapping]:
     """Find shards in which somebody is due and that nobody works on; locks them."""
     query = (
@@ -82,7 +83,6 @@ def due_shards(
         )
         .order_by(_s.c.due_at, _s.c.campaign_run_id, _s.c.number)
         .limit(limit)
-        .with_for_update(skip_locked=True, of=_s)
     )
     if except_campaigns:
         query = query.where(_r.c.campaign.not_in(except_campaigns))
@@ -90,6 +90,8 @@ def due_shards(
         query = query.where(_s.c.campaign_run_id == campaign_run_id)
     if number is not None:
         query = query.where(_s.c.number == number)
+    if lock:
+        query = query.with_for_update(skip_locked=True, of=_s)
     return list(session.execute(query).mappings())
 
 

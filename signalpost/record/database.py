@@ -102,7 +102,7 @@ class Database:
         self.engine = engine
         # Turns come before connections, see ``pool_use_lifo``.
         self._turns = Turns(_file_of(engine.url)) if engine.dialect.name == "sqlite" else None
-        self._reading = engine.execution_options(sqlite_begin="DEFERRED")
+        self._reading = engine.execution_options(sqlite_begin="DEFERRED", postgresql_readonly=True)
 
     @property
     def is_sqlite(self) -> bool:
@@ -129,9 +129,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session to look things up in; what is changed in it is thrown away."""
+        """A session to look things up in; what is changed in it is thrown away, or refused."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
+            if (
+                not self.is_sqlite
+            ):  # rolled back, psycopg would forget the statements it has prepared
+                session.expunge_all()
+                session.commit()
 
     @contextmanager
     def one_connection(self) -> Iterator[Callable[..., AbstractContextManager[Session]]]:

@@ -83,7 +83,13 @@ OPEN = ("active", "waiting", "set_aside")
 
 
 def due(
-    session: Session, *, lane: str, now: datetime, limit: int, except_journeys: Collection[str] = ()
+    session: Session,
+    *,
+    lane: str,
+    now: datetime,
+    limit: int,
+    except_journeys: Collection[str] = (),
+    lock: bool = True,
 ) -> list[RowMapping]:
     """Find enrolments that are due and held by nobody, the longest due first; locks them."""
     query = (
@@ -95,10 +101,11 @@ def due(
         )
         .order_by(_e.c.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     if except_journeys:
         query = query.where(_e.c.journey.not_in(except_journeys))
+    if lock:
+        query = query.with_for_update(skip_locked=True)
     return list(session.execute(query).mappings())
 
 

@@ -132,7 +132,11 @@ class Campaigns:
         """Find runs with shards that nobody works on, and how many those are."""
         with self._desk.database.reading() as session:
             rows = campaign_people.due_shards(
-                session, now=now, limit=1000, except_campaigns=self._view.paused_journeys
+                session,
+                now=now,
+                limit=1000,
+                except_campaigns=self._view.paused_journeys,
+                lock=False,
             )
             shards = Counter(row["campaign_run_id"] for row in rows)
             found = [(record.run(session, campaign_run_id=id_), n) for id_, n in shards.items()]

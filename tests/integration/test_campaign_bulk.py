@@ -104,9 +104,7 @@ def test_an_error_of_a_copy_is_one_that_callers_know(database):
     """Else a database that is away would look like a bug of ours, and a signal be set aside for it."""
     if database.is_sqlite:
         pytest.skip("SQLite has no COPY")
-    with database.reading() as session:
-        who = one_customer(session)
-    rows = [message(who, "nobody has this id", 1)]
+    rows = [message(new_id(), "nobody has this id", 1)]
     with pytest.raises(IntegrityError), database.writing() as session:
         insert_columns(session, table_of(Message), rows=1, columns=by_column(rows))
     rows[0]["address"] = "half\0"

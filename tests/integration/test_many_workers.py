@@ -59,7 +59,7 @@ def waiting(stage):
         order_id="1",
     )
     with stage.database.reading() as session:
-        [first] = enrolments.due(session, lane="service", now=stage.clock(), limit=1)
+        [first] = enrolments.due(session, lane="service", now=stage.clock(), limit=1, lock=False)
         table = metadata.tables["enrolments"]
         row = session.execute(table.select().where(table.c.id == first["id"])).mappings().one()
     numbers = range(DUE - 1)

@@ -43,15 +43,12 @@ def claim_due(
     People of one journey share a claim; in lane ``risk`` everyone has their own, so that nobody waits
     for another, and after failures the parts grow smaller, so that nobody fails with another.
     """
+    find = partial(enrolments.due, lane=lane, now=now, except_journeys=except_journeys)
     with desk.database.reading() as session:
-        if not enrolments.due(
-            session, lane=lane, now=now, limit=1, except_journeys=except_journeys
-        ):
+        if not find(session, limit=1, lock=False):
             return []  # the common case takes no write lock
     with transaction(desk, writing="journey.claiming", written="journey.claimed") as session:
-        rows = enrolments.due(
-            session, lane=lane, now=now, limit=limit, except_journeys=except_journeys
-        )
+        rows = find(session, limit=limit)
         alike: dict[tuple[str, int], list[str]] = defaultdict(list)
         for row in rows:
             size = 1 if lane == Lane.RISK else TOGETHER.get(row["attempts"], 1)

@@ -1,0 +1,49 @@
+"""The door through which the record is only read."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import select
+
+from signalpost.record.base import new_id
+from signalpost.record.customers import Customer
+from signalpost.testing import EPOCH
+
+
+def somebody():
+    id_ = new_id()
+    return Customer(id=id_, root_id=id_, created_at=EPOCH, updated_at=EPOCH)
+
+
+def test_what_is_changed_in_passing_is_not_kept(database):
+    with database.reading() as session:
+        session.add(somebody())
+    with database.reading() as session:
+        assert not session.exec(select(Customer)).all()
+
+
+def test_a_write_is_refused_or_thrown_away(database):
+    def write():
+        with database.reading() as session:
+            session.add(somebody())
+            session.flush()
+
+    if database.is_sqlite:
+        write()
+    else:
+        with pytest.raises(DBAPIError, match="read-only"):
+            write()
+    with database.reading() as session:
+        assert not session.exec(select(Customer)).all()
+
+
+def test_statements_stay_prepared_from_one_reading_to_the_next(database):
+    """Parsed and planned anew each time, small queries cost PostgreSQL more than their rows do."""
+    if database.is_sqlite:
+        pytest.skip("SQLite's driver keeps its statements whatever happens")
+    for _ in range(8):
+        with database.reading() as session:
+            session.execute(text("SELECT count(*) FROM customers"))
+    with database.reading() as session:
+        prepared = session.execute(text("SELECT statement FROM pg_prepared_statements")).scalars()
+        assert "SELECT count(*) FROM customers" in prepared.all()
