@@ -78,7 +78,9 @@ def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(_Among, "postgresql")
 def _on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(one, **options) for one in element.clauses)
-    return f"{column} = ANY({values})"
+    # Hidden from the planner in a query of its own, the list has no length: then a plan for any list is
+    # as good as one for this list, and is kept. Seen, each short list would be planned for anew.
+    return f"{column} = ANY((SELECT {values})::TEXT[])"
 
 
 def among(column: ColumnElement[Any], name: str = "ids") -> ColumnElement[bool]:
