@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose, ReceiptKind
 
 FENCED = "fenced"  #: the code of an attempt whose sender held the person no more
+STOPPED = "stopped"  #: of one whose address was suppressed after the message was decided on
 CIRCUIT_OPEN = "circuit_open"  #: of one that was not made since nothing goes to the account now
 
 
@@ -71,6 +72,18 @@ def withheld(delivery_id: str, provider: str) -> Handover:
         provider=provider,
         code=FENCED,
         detail="The sender's claim was over, so nothing was sent; whoever holds them now goes on.",
+        tried=False,
+    )
+
+
+def stopped(delivery_id: str, provider: str) -> Handover:
+    """Say of an attempt that it was not made: the address was suppressed after it was decided on."""
+    return Handover(
+        delivery_id=delivery_id,
+        status=DeliveryStatus.RETRY,
+        provider=provider,
+        code=STOPPED,
+        detail="They said no after this was decided, so nothing was sent; the gate is asked again.",
         tried=False,
     )
 

@@ -6,7 +6,7 @@ arrives as a ``Standing``, gathered by one query a rule for the whole batch (by
 to hear the reason.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -135,12 +135,14 @@ def suppression(
     del policy, now
     address = standing.addresses[proposal.channel].address
     scopes = standing.blocks.get((proposal.channel, address), {})
-    for scope, reason in scopes.items():
-        if scope == "all" or (
-            proposal.purpose is Purpose.MARKETING and scope in ("marketing", proposal.topic)
-        ):
-            return _skip(f"suppressed_{reason}", scope=scope)
-    return None
+    scope = objection(scopes, purpose=proposal.purpose, topic=proposal.topic)
+    return _skip(f"suppressed_{scopes[scope]}", scope=scope) if scope else None
+
+
+def objection(scopes: Iterable[str], *, purpose: Purpose, topic: str) -> str | None:
+    """Give the first of an address's suppressed scopes that a message falls under."""
+    mine = ("all", "marketing", topic) if purpose is Purpose.MARKETING else ("all",)
+    return next((scope for scope in scopes if scope in mine), None)
 
 
 def consent(

@@ -41,6 +41,7 @@ REASONS: Mapping[str, str] = {
     "bad_fact": "a fact that it must show is not of its type: {subject}",
     "sender_stopped": "its sender stopped half way, so nobody knows whether it went out",
     "fenced": "its sender's claim was over before the request left, so it was not sent",
+    "stopped": "they said no after it was decided on, so it was not sent and the gate was asked again",
     "went_on": "it was not sent in time, and its journey went on without it",
     "not_found": "the provider does not have it, an hour later; it was not sent again",
     "not_asked": "the provider could not be asked; it was not sent again",

@@ -78,7 +78,10 @@ def test_who_left_and_who_was_woken_is_on_the_record_with_the_event_that_did_it(
 
 
 def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why(stage):
-    """Invariant I4: it was allowed when it was decided on, and is judged again when it is taken up."""
+    """Invariant I4: it was allowed when it was decided on, and is judged again when it is taken up.
+
+    Then the chain goes on as if they had said it before: by the next channel.
+    """
 
     def busy(one):
         if one.channel is not SMS:
@@ -96,7 +99,7 @@ def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why
     stage.outbox.manner = lambda _one: None
     stage.reply(BO["phone"], "STOP")
     stage.run_for(hours=1)
-    assert stage.messages() == [("pickup_ready", "in_app")]
+    assert stage.messages() == [("pickup_ready", "in_app"), ("pickup_ready", "email")]
     [text_message] = [m for m in rows(stage, Message) if m.channel == "sms"]
     assert (text_message.status, text_message.reason) == ("expired", "suppressed_stop")
     assert ("skip", "suppressed_stop") in explained(stage, "gate")

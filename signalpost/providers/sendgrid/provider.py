@@ -60,7 +60,9 @@ class SendGrid:
     async def _send(self, text: Mapping[str, str], people: Sequence[Person]) -> list[Handover]:
         """Send one request; halve it while SendGrid refuses all for the sake of one."""
         body = payload.mail(text, people, self._settings)
-        outcome = await self._post(body, may_leave=people[0].out.may_leave)
+        outcome = await self._post(
+            body, may_leave=lambda: all(one.out.may_leave() for one in people)
+        )
         if outcome is None:
             return [withheld(person.out.delivery_id, self.name) for person in people]
         if outcome.next is Next.SPLIT and len(people) > 1:

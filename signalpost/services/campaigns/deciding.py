@@ -346,6 +346,7 @@ class _Deciding:
                 slots=slots,
                 unsubscribe_url=links["unsubscribe"] if marketing_mail else None,
                 purpose=proposal.purpose,
+                topic=proposal.topic,
                 again=again is not None,
             )
         )

@@ -71,6 +71,7 @@ class Draft:
     slots: dict[str, str]
     unsubscribe_url: str | None
     purpose: Purpose
+    topic: str
     again: bool
     handover: Handover | None = None
 

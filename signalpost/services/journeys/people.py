@@ -143,6 +143,11 @@ class Draft:
         return self.proposal.purpose
 
     @property
+    def topic(self) -> str:
+        """What it is about."""
+        return self.proposal.topic
+
+    @property
     def customer_id(self) -> str:
         """The customer it is for, as a root."""
         return self.person.root_id

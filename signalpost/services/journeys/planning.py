@@ -93,8 +93,10 @@ class Planner:
                 self.lost.append(row["id"])
                 status = MessageStatus.UNKNOWN
             if status is MessageStatus.QUEUED:
-                self.resume(person, row)
-                return
+                if self.resume(person, row):
+                    return
+                tried.add(row["channel"])
+                continue
             if went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
                 unknown |= status is MessageStatus.UNKNOWN
@@ -149,8 +151,8 @@ class Planner:
         self.note(person, channel, verdict, draft)
         return True
 
-    def resume(self, person: Person, row: RowMapping) -> None:
-        """Take up a message that was decided earlier: it must still be allowed at this moment."""
+    def resume(self, person: Person, row: RowMapping) -> bool:
+        """Take up a message of an earlier round if it is still allowed; true: the chain ends here."""
         standing = self.group.standings[person.root_id]
         channel = Channel(row["channel"])
         proposal = self.proposal(person, channel, expires_at=row["expires_at"])
@@ -168,12 +170,13 @@ class Planner:
         )
         if verdict.decision is Decision.SEND:
             self.group.drafts.append(draft)
-            return
+            return True
         self.note(person, channel, verdict, draft)
         if verdict.decision is Decision.HOLD:
             self.hold(person, verdict)
-        else:
-            self.expired.append((row["id"], verdict.reason))
+            return True
+        self.expired.append((row["id"], verdict.reason))
+        return False
 
     def proposal(
         self, person: Person, channel: Channel, expires_at: datetime | None = None

@@ -9,8 +9,9 @@ again on a guess. Journeys and campaigns both send like this, and by nothing but
 2. **Intend** (``intend``). One transaction writes an attempt for each message (``deliveries``, status
    ``sending``) and moves the message to ``sending``, from ``queued`` and from nothing else. Committed.
 3. **Fence** (``fence``). Immediately before a request leaves, the sender asks the record whether the
-   claim is still its own, and two clocks whether the lease can still run. What may not leave has
-   certainly not left: it ends as ``retry`` and goes back to whoever holds the person now.
+   claim is still its own, and two clocks whether the lease can still run; and whether the customer
+   has said no since (``late_stops``). What may not leave has certainly not left: it ends as ``retry``
+   and goes back to whoever holds the person now, who asks the gate again.
 4. **Hand over** (``hand_over``). The provider is called, outside any transaction, once for each attempt.
 5. **Settle** (``settle``). One transaction writes how it ended. A receipt that overtook the answer is
    not overwritten.
@@ -24,7 +25,7 @@ Why this is right, interleaving by interleaving: docs/decisions/0016-reconciling
 
 from signalpost.services.protocol.draft import Draft
 from signalpost.services.protocol.fence import Fence, kept_alive
-from signalpost.services.protocol.hand_over import hand_over, is_fenced
+from signalpost.services.protocol.hand_over import hand_over
 from signalpost.services.protocol.intend import intend, intend_new, keep_variants
 from signalpost.services.protocol.settle import BECOMES, becomes, settle
 from signalpost.services.protocol.transaction import record_is_back, transaction
@@ -37,7 +38,6 @@ __all__ = [
     "hand_over",
     "intend",
     "intend_new",
-    "is_fenced",
     "keep_variants",
     "kept_alive",
     "record_is_back",

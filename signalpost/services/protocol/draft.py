@@ -33,6 +33,11 @@ class Draft(Protocol):
         ...
 
     @property
+    def topic(self) -> str:
+        """What it is about, for whoever unsubscribed from that only."""
+        ...
+
+    @property
     def variant(self) -> Variant | None:
         """Its wording; None: not rendered yet, and so not to be sent."""
         ...

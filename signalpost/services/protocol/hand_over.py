@@ -11,13 +11,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost.crash_points import reach
-from signalpost.domain.delivery import FENCED, Handover, Outgoing, Provider, withheld
+from signalpost.domain.delivery import FENCED, Handover, Outgoing, Provider, stopped, withheld
 from signalpost.domain.restoring import CODE
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.services.desk import Desk
 from signalpost.services.protocol.draft import Draft
 from signalpost.services.protocol.fence import Fence
 from signalpost.services.protocol.intend import wording
+from signalpost.services.protocol.late_stops import LateStops
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,9 @@ async def hand_over(
 
     ``still_held`` asks the record, in a thread, whose claim is still ours at this moment.
     """
+    stops = LateStops(desk, drafts)
     try:
+        await asyncio.to_thread(stops.look)
         held = set(map(id, await asyncio.to_thread(still_held, drafts)))
     except SQLAlchemyError as error:  # the record is away: what is not known to be ours stays here
         log.warning("delivery.record_away", error=type(error).__name__, messages=len(drafts))
@@ -46,24 +49,28 @@ async def hand_over(
     for draft in drafts:
         if id(draft) in held and draft.maybe_sent and draft.channel is not Channel.IN_APP:
             draft.handover = _lost(draft, desk.providers[draft.channel].name)
-    going = [draft for draft in drafts if id(draft) in held and draft.handover is None]
-    await asyncio.gather(
-        *(_one_load(desk.providers[channel], load, fence) for channel, load in _loads(desk, going))
-    )
-    reach("send.answered")
-    for draft in drafts:
-        if draft.handover is None:
-            provider = desk.providers[draft.channel].name
-            draft.handover = (
-                _unknown(draft, provider, "the provider gave no answer for this one")
-                if id(draft) in held
-                else withheld(draft.delivery_id, provider)
+    going = [
+        draft
+        for draft in drafts
+        if id(draft) in held and draft.handover is None and not stops.concern(draft)
+    ]
+    async with stops.heard():
+        await asyncio.gather(
+            *(
+                _one_load(desk.providers[channel], load, fence, stops)
+                for channel, load in _loads(desk, going)
             )
-
-
-def is_fenced(handover: Handover) -> bool:
-    """Whether an attempt was held back because its sender's claim was over."""
-    return handover.code == FENCED
+        )
+    reach("send.answered")
+    given = set(map(id, going))
+    for draft in drafts:
+        provider = desk.providers[draft.channel].name
+        if draft.handover is None and id(draft) in given:
+            draft.handover = _unknown(draft, provider, "the provider gave no answer for this one")
+        elif draft.handover is None:
+            draft.handover = withheld(draft.delivery_id, provider)
+        if draft.handover.code == FENCED and stops.concern(draft):
+            draft.handover = stopped(draft.delivery_id, provider)
 
 
 def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]]]:
@@ -77,19 +84,23 @@ def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]
             yield channel, same[start : start + size]
 
 
-async def _one_load(provider: Provider, drafts: Sequence[Draft], fence: Fence) -> None:
+async def _one_load(
+    provider: Provider, drafts: Sequence[Draft], fence: Fence, stops: LateStops
+) -> None:
     if not fence.holds():
         handovers = [withheld(draft.delivery_id, provider.name) for draft in drafts]
     else:
-        handovers = await _call(provider, drafts, fence)
+        handovers = await _call(provider, drafts, fence, stops)
     by_delivery = {handover.delivery_id: handover for handover in handovers}
     for draft in drafts:
         draft.handover = by_delivery.get(draft.delivery_id)
 
 
-async def _call(provider: Provider, drafts: Sequence[Draft], fence: Fence) -> list[Handover]:
+async def _call(
+    provider: Provider, drafts: Sequence[Draft], fence: Fence, stops: LateStops
+) -> list[Handover]:
     try:
-        return await provider.hand_over([_outgoing(draft, fence) for draft in drafts])
+        return await provider.hand_over([_outgoing(draft, fence, stops) for draft in drafts])
     except Exception as error:  # whatever broke, the bytes may have left
         log.exception("delivery.provider_raised", provider=provider.name)
         detail = f"the adapter raised {type(error).__name__}"
@@ -111,7 +122,7 @@ def _unknown(draft: Draft, provider: str, detail: str) -> Handover:
     )
 
 
-def _outgoing(draft: Draft, fence: Fence) -> Outgoing:
+def _outgoing(draft: Draft, fence: Fence, stops: LateStops) -> Outgoing:
     variant = wording(draft)
     return Outgoing(
         delivery_id=draft.delivery_id,
@@ -127,5 +138,5 @@ def _outgoing(draft: Draft, fence: Fence) -> Outgoing:
         sender=draft.purpose.value,
         valid_for=SMS_VALID.get(draft.purpose),
         unsubscribe_url=draft.unsubscribe_url,
-        may_leave=fence.holds,
+        may_leave=lambda: fence.holds() and not stops.concern(draft),
     )

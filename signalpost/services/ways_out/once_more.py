@@ -43,6 +43,7 @@ class _Draft:
     customer_id: str
     channel: Channel
     purpose: Purpose
+    topic: str
     address: str
     variant: Variant | None
     slots: Mapping[str, str]
@@ -126,6 +127,7 @@ def _allowed(session: Session, desk: Desk, row: RowMapping, now: datetime) -> _D
         customer_id=row["root_id"],
         channel=channel,
         purpose=purpose,
+        topic=row["topic"],
         address=row["address"],
         variant=variant,
         slots=row["slots"],
