@@ -80,7 +80,7 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
             f"synchronous={'FULL' if durable else 'OFF'}",
             "foreign_keys=ON",
             "busy_timeout=30000",
-            "cache_size=-32000",
+            "cache_size=-24000",
             "temp_store=MEMORY",
         ):
             cursor.execute(f"PRAGMA {pragma}")

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 LOOK_EVERY = 1.0  #: seconds between looks at the record
 OPEN_EVERY = 5.0  #: seconds between looks for runs that wait for a person, or for their start
 AFTER_FAILURE = 30.0  #: seconds until a campaign whose flow run failed gets another
-MOST_AT_ONCE = 4  #: flow runs of campaigns that go on in one worker
+MOST_AT_ONCE = 8  #: flow runs of campaigns in one worker: a small one seldom waits for big ones
 
 
 class Campaigns:
