@@ -64,26 +64,20 @@ class Handover:
     tried: bool = True  #: False: no request was made, so it costs the message none of its tries
 
 
-def withheld(delivery_id: str, provider: str) -> Handover:
-    """Say of an attempt that it was not made: its sender's claim was over before the request left."""
+_WITHHELD = {
+    FENCED: "The sender's claim was over, so nothing was sent; whoever holds them now goes on.",
+    STOPPED: "They said no after this was decided, so nothing was sent; the gate is asked again.",
+}
+
+
+def withheld(delivery_id: str, provider: str, *, code: str = FENCED) -> Handover:
+    """Say of an attempt that it was not made before its request left. ``code``: fenced, or stopped."""
     return Handover(
         delivery_id=delivery_id,
         status=DeliveryStatus.RETRY,
         provider=provider,
-        code=FENCED,
-        detail="The sender's claim was over, so nothing was sent; whoever holds them now goes on.",
-        tried=False,
-    )
-
-
-def stopped(delivery_id: str, provider: str) -> Handover:
-    """Say of an attempt that it was not made: the address was suppressed after it was decided on."""
-    return Handover(
-        delivery_id=delivery_id,
-        status=DeliveryStatus.RETRY,
-        provider=provider,
-        code=STOPPED,
-        detail="They said no after this was decided, so nothing was sent; the gate is asked again.",
+        code=code,
+        detail=_WITHHELD[code],
         tried=False,
     )
 

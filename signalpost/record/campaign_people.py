@@ -72,7 +72,10 @@ def due_shards(
     number: int | None = None,
     lock: bool = True,
 ) -> list[RowMapping]:
-    """Find shards in which somebody is due and that nobody works on; locks them."""
+    """Find shards in which somebody is due and that nobody works on, the longest due first.
+
+    ``lock``: nobody else may claim them until the transaction ends; a mere look must not.
+    """
     query = (
         select(_s.c.campaign_run_id, _s.c.number, _r.c.campaign)
         .join(_r, _r.c.id == _s.c.campaign_run_id)

@@ -132,9 +132,8 @@ class Database:
         """A session to look things up in; what is changed in it is thrown away, or refused."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
-            if (
-                not self.is_sqlite
-            ):  # rolled back, psycopg would forget the statements it has prepared
+            if not self.is_sqlite:
+                # Rolled back, psycopg would forget the statements that it has prepared.
                 session.expunge_all()
                 session.commit()
 

@@ -91,7 +91,10 @@ def due(
     except_journeys: Collection[str] = (),
     lock: bool = True,
 ) -> list[RowMapping]:
-    """Find enrolments that are due and held by nobody, the longest due first; locks them."""
+    """Find enrolments that are due and held by nobody, the longest due first.
+
+    ``lock``: nobody else may claim them until the transaction ends; a mere look must not.
+    """
     query = (
         select(_e.c.id, _e.c.journey, _e.c.attempts)
         .where(

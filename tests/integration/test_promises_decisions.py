@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from flows import JOURNEYS
 from signalpost.domain.delivery import Handover
 from signalpost.domain.gate import Cap, Policy
-from signalpost.domain.journey import SMS, ExitOn, Journey, Send, Wait, first
+from signalpost.domain.journey import EMAIL, SMS, ExitOn, Journey, Send, Wait, first
 from signalpost.domain.vocabulary import DeliveryStatus, FaultClass, Lane
 from signalpost.record import enrolments
 from signalpost.record.base import new_id
@@ -77,23 +77,24 @@ def test_who_left_and_who_was_woken_is_on_the_record_with_the_event_that_did_it(
     }
 
 
+def busy_texts(one):
+    """A provider that takes no texts just now."""
+    if one.channel is not SMS:
+        return None
+    return Handover(
+        delivery_id=one.delivery_id,
+        status=DeliveryStatus.RETRY,
+        provider="outbox",
+        fault=FaultClass.TRANSIENT,
+    )
+
+
 def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why(stage):
     """Invariant I4: it was allowed when it was decided on, and is judged again when it is taken up.
 
     Then the chain goes on as if they had said it before: by the next channel.
     """
-
-    def busy(one):
-        if one.channel is not SMS:
-            return None
-        return Handover(
-            delivery_id=one.delivery_id,
-            status=DeliveryStatus.RETRY,
-            provider="outbox",
-            fault=FaultClass.TRANSIENT,
-        )
-
-    stage.outbox.manner = busy
+    stage.outbox.manner = busy_texts
     stage.signal("order.ready_for_pickup", **BO, order_id="1")
     stage.run_due()
     stage.outbox.manner = lambda _one: None
@@ -103,6 +104,47 @@ def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why
     [text_message] = [m for m in rows(stage, Message) if m.channel == "sms"]
     assert (text_message.status, text_message.reason) == ("expired", "suppressed_stop")
     assert ("skip", "suppressed_stop") in explained(stage, "gate")
+
+
+def test_what_is_too_late_by_one_channel_is_too_late_by_the_next(stage):
+    """It expires by when it was to go first, not by when its channel was given up."""
+    stage.outbox.manner = busy_texts
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    stage.run_due()
+    stage.clock.now += timedelta(days=3)
+    stage.run_due()
+    stage.outbox.manner = lambda _one: None
+    stage.clock.now += timedelta(days=2, hours=1)
+    stage.run_due()
+    assert ("pickup_ready", "email") not in stage.messages()
+    assert ("pickup_ready", "sms") not in stage.messages()
+    assert ("skip", "expired") in explained(stage, "gate")
+
+
+NIGHTLY = Journey(
+    name="nightly",
+    lane=Lane.SERVICE,
+    starts_on="order.ready_for_pickup",
+    key="order_id",
+    steps=[Send("pickup_reminder", via=first(SMS, EMAIL))],
+)
+
+
+def test_the_next_channel_may_have_to_wait_for_the_morning_and_then_still_says_it(
+    tmp_path, database_url
+):
+    with Stage(folder=tmp_path, journeys=(NIGHTLY,), database_url=database_url) as stage:
+        # The last second of the day in Seattle, where the number is.
+        stage.clock.now = datetime(2026, 3, 3, 4, 59, 59, tzinfo=UTC)
+        stage.outbox.manner = busy_texts
+        stage.signal("order.ready_for_pickup", **BO, order_id="1")
+        stage.run_due()
+        stage.outbox.manner = lambda _one: None
+        stage.reply(BO["phone"], "STOP")
+        stage.run_for(hours=1)
+        assert stage.messages() == []
+        stage.run_for(hours=14)
+        assert stage.messages() == [("pickup_reminder", "email")]
 
 
 # -- fraud goes first --------------------------------------------------------------------------

@@ -97,6 +97,17 @@ def refuse(status: int, field: str | None = None, **headers) -> Response:
     return Response(json.dumps(errors), status=status, headers=headers, mimetype="application/json")
 
 
+def test_who_may_not_leave_any_more_stays_and_the_others_of_the_batch_go(httpserver):
+    vendor = Vendor(httpserver)
+    results = send(vendor.url, [outgoing(1), outgoing(2, may_leave=lambda: False), outgoing(3)])
+    assert vendor.accepted() == ["person1@shop.example", "person3@shop.example"]
+    assert [(r.delivery_id, r.status, r.code) for r in results] == [
+        ("d1", DeliveryStatus.ACCEPTED, None),
+        ("d2", DeliveryStatus.RETRY, "fenced"),
+        ("d3", DeliveryStatus.ACCEPTED, None),
+    ]
+
+
 def test_a_batch_is_one_request_with_the_text_once_and_each_persons_words(httpserver):
     vendor = Vendor(httpserver)
     results = send(vendor.url, [outgoing(1), outgoing(2)])

@@ -63,8 +63,15 @@ class SendGrid:
         outcome = await self._post(
             body, may_leave=lambda: all(one.out.may_leave() for one in people)
         )
-        if outcome is None:
-            return [withheld(person.out.delivery_id, self.name) for person in people]
+        if outcome is None:  # the others go without whoever may not
+            going: list[Person] = []
+            held: list[Handover] = []
+            for one in people:
+                if one.out.may_leave():
+                    going.append(one)
+                else:
+                    held.append(withheld(one.out.delivery_id, self.name))
+            return held + (await self._send(text, going) if going else [])
         if outcome.next is Next.SPLIT and len(people) > 1:
             middle = len(people) // 2
             left = await self._send(text, people[:middle])

@@ -20,6 +20,8 @@ from signalpost.services.protocol import transaction
 
 #: Statuses after which the next channel of the chain is tried.
 _WENT_WRONG = (MessageStatus.REJECTED, MessageStatus.FAILED, MessageStatus.BOUNCED)
+#: Of somebody still at their step: put off by a provider, and then refused by the gate.
+_CLOSED = (MessageStatus.QUEUED, MessageStatus.EXPIRED)
 
 
 def decide(desk: Desk, group: Group, *, now: datetime) -> None:
@@ -87,24 +89,22 @@ class Planner:
     ) -> None:
         """Decide on the first channel of the chain that is allowed and has not been tried."""
         tried, unknown = set(), False
+        expires_at = min((one["expires_at"] for one in earlier if one["expires_at"]), default=None)
         for row in earlier:
             status = MessageStatus(row["status"])
             if status is MessageStatus.SENDING:  # its sender died before it could settle
                 self.lost.append(row["id"])
                 status = MessageStatus.UNKNOWN
-            if status is MessageStatus.QUEUED:
-                if self.resume(person, row):
-                    return
-                tried.add(row["channel"])
-                continue
-            if went_wrong(status, self.spec.purpose):
+            if status is MessageStatus.QUEUED and self.resume(person, row):
+                return
+            if status in _CLOSED or went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
                 unknown |= status is MessageStatus.UNKNOWN
                 continue
             return  # this chain has done its work
         for channel in in_order(chain, person):
             if channel not in tried and self.propose(
-                person, number, channel, again=bool(tried), unknown=unknown
+                person, number, channel, again=bool(tried), unknown=unknown, expires_at=expires_at
             ):
                 return
 
@@ -116,16 +116,18 @@ class Planner:
         *,
         again: bool,
         unknown: bool,
+        expires_at: datetime | None,
     ) -> bool:
         """Put one channel to the gate; say whether the chain ends here.
 
-        ``again``: another channel did not work; ``unknown``: nobody knows whether it did.
+        ``again``: another channel did not work; ``unknown``: nobody knows whether it did;
+        ``expires_at``: when what was to go by that one was too late.
         """
         standing = self.group.standings[person.root_id]
         if channel not in self.spec.channels:
             self.note(person, channel, Verdict(Decision.SKIP, "not_written_for_channel"))
             return False
-        proposal = self.proposal(person, channel)
+        proposal = self.proposal(person, channel, expires_at)
         verdict = judge(proposal, standing, self.desk.policy, self.now)
         if verdict.decision is Decision.SKIP:
             self.note(person, channel, verdict)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost.crash_points import reach
-from signalpost.domain.delivery import FENCED, Handover, Outgoing, Provider, stopped, withheld
+from signalpost.domain.delivery import FENCED, STOPPED, Handover, Outgoing, Provider, withheld
 from signalpost.domain.restoring import CODE
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.services.desk import Desk
@@ -70,7 +70,7 @@ async def hand_over(
         elif draft.handover is None:
             draft.handover = withheld(draft.delivery_id, provider)
         if draft.handover.code == FENCED and stops.concern(draft):
-            draft.handover = stopped(draft.delivery_id, provider)
+            draft.handover = withheld(draft.delivery_id, provider, code=STOPPED)
 
 
 def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]]]:

@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from sqlalchemy.exc import SQLAlchemyError
+import structlog
 
 from signalpost.domain.gate import objection
 from signalpost.record import standings
 from signalpost.services.desk import Desk
 from signalpost.services.protocol.draft import Draft
+
+log = structlog.get_logger(__name__)
 
 #: Seconds between looks at the record while requests wait for their turn.
 LOOK = 1.0
@@ -34,9 +36,9 @@ class LateStops:
         self._attempts = frozenset(
             one.delivery_id
             for one in self._drafts
-            if blocks
-            and (scopes := blocks.get((one.channel, one.address)))
-            and objection(scopes, purpose=one.purpose, topic=one.topic)
+            if objection(
+                blocks.get((one.channel, one.address), ()), purpose=one.purpose, topic=one.topic
+            )
         )
 
     def concern(self, draft: Draft) -> bool:
@@ -57,5 +59,7 @@ class LateStops:
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            with suppress(SQLAlchemyError):  # what is known by now still counts
+            try:
                 await asyncio.to_thread(self.look)
+            except Exception as error:  # must not cost the answers of those who are being sent to
+                log.warning("delivery.stops_not_read", error=type(error).__name__)
