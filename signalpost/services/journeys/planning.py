@@ -89,7 +89,8 @@ class Planner:
     ) -> None:
         """Decide on the first channel of the chain that is allowed and has not been tried."""
         tried, unknown = set(), False
-        expires_at = min((one["expires_at"] for one in earlier if one["expires_at"]), default=None)
+        put_off = [one for one in earlier if one["status"] in _CLOSED]
+        expires_at = min((one["expires_at"] for one in put_off if one["expires_at"]), default=None)
         for row in earlier:
             status = MessageStatus(row["status"])
             if status is MessageStatus.SENDING:  # its sender died before it could settle
@@ -121,7 +122,7 @@ class Planner:
         """Put one channel to the gate; say whether the chain ends here.
 
         ``again``: another channel did not work; ``unknown``: nobody knows whether it did;
-        ``expires_at``: when what was to go by that one was too late.
+        ``expires_at``: when what was put off is too late, by this channel as well.
         """
         standing = self.group.standings[person.root_id]
         if channel not in self.spec.channels:
