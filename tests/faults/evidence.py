@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +17,7 @@ import orjson
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from tests.faults.house import House, http
+from tests.postoffice_log import read_log
 
 #: What the record says of a message that a provider certainly took.
 TAKEN = frozenset({"handed_over", "deferred", "delivered", "bounced"})
@@ -161,18 +161,6 @@ class Evidence:
         keys = json.loads((self.house.home / "keys.json").read_text())
         headers = {"Authorization": f"Bearer {keys['api_key']}"}
         return http.get(self.house.url() + path, headers=headers)
-
-
-def read_log(path: Path, *, after: int = 0) -> Iterator[dict[str, Any]]:
-    """Read a log that may still be written."""
-    if not path.exists():
-        return
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.endswith(b"\n"):
-                entry = orjson.loads(line)
-                if entry["seq"] > after:
-                    yield entry
 
 
 def _accepted(entry: Mapping[str, Any]) -> Iterator[Accepted]:

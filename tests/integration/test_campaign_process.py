@@ -1,6 +1,5 @@
 """Real senders, killed with kill -9 at random moments: the post office's log against the record."""
 
-import json
 import os
 import random
 import signal
@@ -24,6 +23,7 @@ from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.runs import Launch
 from tests.integration.campaign_engine import adds_up, notice, people, rows, the_run
 from tests.integration.postoffice_harness import http, until
+from tests.postoffice_log import read_log
 
 PEOPLE = int(os.environ.get("CAMPAIGN_KILLS_PEOPLE", "3000"))
 KILLS = int(os.environ.get("CAMPAIGN_KILLS", "3"))
@@ -86,8 +86,7 @@ def office(home):
 def accepted(home):
     """Count, by message id, what the post office has taken."""
     taken = Counter()
-    for line in (home / "postoffice.jsonl").read_text().splitlines():
-        entry = json.loads(line)
+    for entry in read_log(home / "postoffice.jsonl"):
         if entry["kind"] == "mail.accepted":
             for person in entry["request"]["personalizations"]:
                 taken[person["custom_args"]["x_message_id"]] += 1

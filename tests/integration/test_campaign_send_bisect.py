@@ -1,6 +1,5 @@
 """One whom SendGrid refuses among a thousand: 999 get theirs once, by the real adapter over HTTP."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from tests.integration.campaign_engine import (
     the_run,
 )
 from tests.integration.postoffice_harness import KEY, http, open_office
+from tests.postoffice_log import read_log
 
 BY_EMAIL = {"every": ["email"]}
 
@@ -39,8 +39,7 @@ def with_sendgrid(stage, office):
 def taken(folder):
     """Count by address what the post office has taken."""
     found = Counter()
-    for line in (folder / "postoffice.jsonl").read_text().splitlines():
-        entry = json.loads(line)
+    for entry in read_log(folder / "postoffice.jsonl"):
         if entry["kind"] == "mail.accepted":
             found.update(p["to"][0]["email"] for p in entry["request"]["personalizations"])
     return found

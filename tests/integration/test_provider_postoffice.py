@@ -1,7 +1,6 @@
 """Our adapters against the local post office: out on the wire, back as signed webhooks."""
 
 import asyncio
-import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +33,7 @@ from tests.integration.postoffice_harness import (
     open_office,
     until,
 )
+from tests.postoffice_log import read_log
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -102,8 +102,8 @@ def test_email_goes_out_with_each_persons_words_and_comes_back_signed(tmp_path):
         assert all(verify_events(hook.body, hook.headers, [PUBLIC]) for hook in hooks)
         assert {r.provider_id for r in receipts} == {results[0].provider_id}
         assert settled(r for r in receipts if r.message_id == "m1") is MessageStatus.DELIVERED
-        log = (tmp_path / "postoffice.jsonl").read_text().splitlines()
-        sent = next(e["request"] for e in map(json.loads, log) if e["kind"] == "mail.accepted")
+        log = read_log(tmp_path / "postoffice.jsonl")
+        sent = next(entry["request"] for entry in log if entry["kind"] == "mail.accepted")
         mail = render_mail(request=sent, index=1)
         assert (mail["subject"], mail["text"]) == ("Order #2", "Hello Ann2")
         assert mail["html"] == "<p>Hello Ann2</p>"

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +24,7 @@ from signalpost.testing import Stage
 from tests.cli_harness import signalpost
 from tests.integration import campaign_engine as engine
 from tests.integration.postoffice_harness import ACCOUNT, KEY, OURS, TOKEN, open_office, until
+from tests.postoffice_log import read_log
 
 SENDERS = {
     stream: From(email="hello@brand.example", name="Brand")
@@ -63,8 +63,7 @@ def pickup(stage, number):
 def sent(office):
     """Give address and kind of everything the post office accepted."""
     found = []
-    for line in office.config.log_path.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in read_log(office.config.log_path):
         if entry["kind"] == "sms.accepted":
             found.append(entry["to"])
         elif entry["kind"] == "mail.accepted":

@@ -29,6 +29,7 @@ from tests.integration.campaign_engine import (
     the_run,
 )
 from tests.integration.postoffice_harness import KEY, http, open_office
+from tests.postoffice_log import read_log
 
 SENDERS = {name: From(email="hello@shop.example") for name in ("transactional", "marketing")}
 
@@ -80,11 +81,8 @@ class Street:
 
     def mailed(self, office=0):
         """How many mails each address got, by the post office's own log."""
-        import json
-
-        log = (self.folder / f"office{office}" / "postoffice.jsonl").read_text().splitlines()
         found = Counter()
-        for entry in map(json.loads, log):
+        for entry in read_log(self.folder / f"office{office}" / "postoffice.jsonl"):
             if entry["kind"] == "mail.accepted":
                 for one in entry["request"]["personalizations"]:
                     found[one["to"][0]["email"]] += 1

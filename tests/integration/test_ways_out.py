@@ -1,7 +1,6 @@
 """Accounts behind circuits, against real post offices and a real record."""
 
 import asyncio
-import json
 from collections import Counter
 from contextlib import ExitStack
 from datetime import timedelta
@@ -18,6 +17,7 @@ from signalpost.services.ways_out.circuits import Circuits
 from signalpost.services.ways_out.stopping import Stopping
 from signalpost.testing import VirtualClock
 from tests.integration.postoffice_harness import ACCOUNT, OURS, TOKEN, http, open_office, until
+from tests.postoffice_log import read_log
 
 
 class House:
@@ -76,8 +76,8 @@ class House:
 
     def bodies(self, office=0):
         """The texts that a post office took."""
-        log = (self.folders[office] / "postoffice.jsonl").read_text().splitlines()
-        return [e["body"] for e in map(json.loads, log) if e["kind"] == "sms.accepted"]
+        log = read_log(self.folders[office] / "postoffice.jsonl")
+        return [entry["body"] for entry in log if entry["kind"] == "sms.accepted"]
 
     def standing(self, account="twilio"):
         with self.database.reading() as session:
