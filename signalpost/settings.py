@@ -31,6 +31,8 @@ def _url(value: str) -> str:
         raise ValueError("is not a web address; write it like http://127.0.0.1:8025")
     if parts.username or parts.query or parts.fragment:
         raise ValueError("holds a user, a query or a fragment; write scheme, host and path only")
+    if re.search(r"[\s<>\"'&]", value):  # links in messages begin with one
+        raise ValueError("holds a space, a quote, a bracket or an &; write them as %20 and so on")
     return value.rstrip("/")
 
 

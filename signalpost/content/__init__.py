@@ -1,6 +1,6 @@
 """What we say: message folders, loaded, compiled, rendered and checked."""
 
-from signalpost.content.catalogue import Catalogue
+from signalpost.content.catalogue import Catalogue, WebLinks, is_web_address
 from signalpost.content.errors import ContentError, MissingFact, Problem, RenderFailed
 from signalpost.content.facts import Fact, FactType
 from signalpost.content.lint import lint
@@ -21,7 +21,9 @@ __all__ = [
     "RenderFailed",
     "Slot",
     "Variant",
+    "WebLinks",
     "fill",
+    "is_web_address",
     "lint",
     "sms_segments",
     "to_gsm",

@@ -22,7 +22,7 @@ from signalpost.errors import NotFoundError
 #: Without any letter that HTML writes otherwise (http: the embedded default runs on loopback).
 _LINK = re.compile(r"https?://[^\s<>\"'&]+")
 _UNSIGNED = {"home", "order"}  #: these lead to the brand's own pages
-_TOKEN = "sample".ljust(131, "-")  #: as long as `services.links` makes one for two ids and a time
+_TOKEN = "sample".ljust(74, "-")  #: as long as one of ours for two ids and a time
 _LINKED = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
 
 
@@ -204,31 +204,31 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return known
 
 
+class WebLinks(Row, Mapping[str, str]):
+    """Links that are surely web addresses (``is_web_address``): whoever makes them sees to that."""
+
+    __slots__ = ()
+
+
 def link_values(links: Mapping[str, Any]) -> Row:
     """Return links as templates read them: made when they are asked for."""
-    return _Links(links)
+    return links if isinstance(links, WebLinks) else _Links(links)
 
 
 class _Links(Row):
-    """Links that are made when a template asks for them; what is no web address is undefined."""
+    """Links from anywhere; what is no web address is undefined."""
 
-    __slots__ = ("_checked",)
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self._checked: dict[str, str] = {}
+    __slots__ = ()
 
     def __getitem__(self, name: str) -> Any:
-        found = self._checked.get(name)
-        if found is None:
-            found = super().__getitem__(name)
-            if not _is_link(found):
-                raise KeyError(name)
-            self._checked[name] = found
+        found = super().__getitem__(name)
+        if not is_web_address(found):
+            raise KeyError(name)
         return found
 
 
-def _is_link(value: Any) -> bool:
+def is_web_address(value: Any) -> bool:
+    """Whether a value can stand as a link in a text and in HTML."""
     return isinstance(value, str) and _LINK.fullmatch(value) is not None
 
 

@@ -21,9 +21,10 @@ def _always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as all else here is: that would make each three times as dear, and there are a million.
+@dataclass(slots=True, kw_only=True)
 class Outgoing:
-    """One message for one customer, ready to be handed to a provider.
+    """One message for one customer, ready to be handed to a provider. Nobody changes it.
 
     ``parts`` holds the static text with slots, shared by everyone who gets the same variant;
     ``slots`` holds this person's own words. ``domain.text.fill`` joins them.
@@ -46,9 +47,9 @@ class Outgoing:
     """Asked by the adapter right before each request leaves; false: it ends as ``withheld``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Handover:
-    """How the attempt to hand over one message ended; settles one delivery row."""
+    """How the attempt to hand over one message ended; settles one delivery row. Nobody changes it."""
 
     delivery_id: str
     status: DeliveryStatus

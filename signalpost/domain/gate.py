@@ -6,9 +6,11 @@ arrives as a ``Standing``, gathered by one query a rule for the whole batch (by
 to hear the reason.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -52,7 +54,7 @@ class Sent(NamedTuple):
     at: datetime
 
 
-@dataclass
+@dataclass(slots=True)
 class Standing:
     """What is known about one person, at the moment of deciding."""
 
@@ -64,7 +66,7 @@ class Standing:
     recent: dict[Channel, list[Sent]] = field(default_factory=dict)
     repeats: dict[str, datetime] = field(default_factory=dict)
     """cause → when this same message was last sent for it."""
-    zones: Sequence[ZoneInfo] = ()
+    zones: tuple[ZoneInfo, ...] = ()
     zone_source: str = "default"  #: customer | phone | default
     held_out: str | None = None  #: by what: global | campaign | control
     held_back: str | None = None  #: the incident during which marketing waits
@@ -82,6 +84,13 @@ class Proposal:
     repeat_window: timedelta | None = None
     expires_at: datetime | None = None
     cause: str | None = None  #: the enrolment: its own other channels are no repetition
+
+    @cached_property
+    def concerns(self) -> tuple[tuple[str, str], ...]:
+        """The (channel, topic) of which a statement of consent counts for it."""
+        return tuple(
+            (channel, topic) for channel in (str(self.channel), "*") for topic in (self.topic, "*")
+        )
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -133,6 +142,8 @@ def suppression(
 ) -> Verdict | None:
     """STOP and dead addresses hold for every purpose; unsubscribes for marketing only."""
     del policy, now
+    if not standing.blocks:
+        return None
     address = standing.addresses[proposal.channel].address
     scopes = standing.blocks.get((proposal.channel, address), {})
     scope = objection(scopes, purpose=proposal.purpose, topic=proposal.topic)
@@ -145,20 +156,18 @@ def objection(scopes: Iterable[str], *, purpose: Purpose, topic: str) -> str | N
     return next((scope for scope in scopes if scope in mine), None)
 
 
+_WHEN = itemgetter(1)
+
+
 def consent(
     proposal: Proposal, standing: Standing, policy: Policy, now: datetime
 ) -> Verdict | None:
     """Marketing needs a standing yes for this channel and topic; the latest word counts."""
     del policy, now
-    said = [
-        standing.consents[key]
-        for channel in (proposal.channel, "*")
-        for topic in (proposal.topic, "*")
-        if (key := (str(channel), topic)) in standing.consents
-    ]
+    said = [found for key in proposal.concerns if (found := standing.consents.get(key)) is not None]
     if not said:
         return _skip("no_consent")
-    status, at = max(said, key=lambda pair: pair[1])
+    status, at = max(said, key=_WHEN) if len(said) > 1 else said[0]
     if status == "granted":
         return None
     return _skip(f"consent_{status}", since=at.isoformat())
@@ -191,6 +200,8 @@ def incident(
 def repeat(proposal: Proposal, standing: Standing, policy: Policy, now: datetime) -> Verdict | None:
     """The same message does not come again within its repeat window."""
     del policy
+    if not standing.repeats:
+        return None
     others = [at for cause, at in standing.repeats.items() if cause != proposal.cause]
     last = max(others, default=None)
     if proposal.repeat_window and last and now - last < proposal.repeat_window:
@@ -202,7 +213,7 @@ def frequency_cap(
     proposal: Proposal, standing: Standing, policy: Policy, now: datetime
 ) -> Verdict | None:
     """No more marketing on a channel than the caps allow, counted over rolling periods."""
-    sent = standing.recent.get(proposal.channel, [])
+    sent = standing.recent.get(proposal.channel, ())
     for cap in policy.caps:
         within = [one.message_id for one in sent if now - one.at < cap.period]
         if len(within) >= cap.count:

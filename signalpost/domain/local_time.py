@@ -1,6 +1,6 @@
 """Local time done right: gaps, folds, unknown zones and working days."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -59,7 +59,8 @@ def _opening(moment: datetime, window: Window, tz: ZoneInfo) -> datetime:
     return at_local(day, window.opens, tz)
 
 
-def next_open(moment: datetime, window: Window, zones: Sequence[ZoneInfo]) -> datetime:
+@lru_cache(maxsize=1024)  # a batch is decided at one moment, and people share their zones
+def next_open(moment: datetime, window: Window, zones: tuple[ZoneInfo, ...]) -> datetime:
     """Give the first moment from ``moment`` on at which the window is open in all ``zones``.
 
     Where the zone of a person is not known for sure, all the zones it could be must be awake: the

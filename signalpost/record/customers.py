@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -260,13 +261,19 @@ _PROFILES = select(
 def profiles(session: Session, root_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return locale, zone and attributes by root: its own first, then of those merged into it."""
     found: dict[str, dict[str, Any]] = {}
-    rows = [r for ids in chunks(root_ids) for r in session.execute(_PROFILES, {"ids": ids}).all()]
-    rows.sort(key=lambda row: (row.id != row.root_id, row.id))
-    for row in rows:
-        whole = found.setdefault(row.root_id, {"locale": None, "zone": None, "attributes": {}})
-        whole["locale"] = whole["locale"] or row.locale
-        whole["zone"] = whole["zone"] or row.zone
-        whole["attributes"] = row.attributes | whole["attributes"]
+    merged = []
+    for ids in chunks(root_ids):
+        for row in session.execute(_PROFILES, {"ids": ids}).all():
+            customer, root, locale, zone, attributes = row
+            if customer == root:
+                found[root] = {"locale": locale, "zone": zone, "attributes": attributes}
+            else:
+                merged.append(row)
+    for _, root, locale, zone, attributes in sorted(merged, key=itemgetter(0)):
+        whole = found.setdefault(root, {"locale": None, "zone": None, "attributes": {}})
+        whole["locale"] = whole["locale"] or locale
+        whole["zone"] = whole["zone"] or zone
+        whole["attributes"] = attributes | whole["attributes"]
     return found
 
 

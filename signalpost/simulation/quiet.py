@@ -10,13 +10,13 @@ from typing import Any
 from signalpost.domain.delivery import Handover, HookOutcome, Outgoing
 from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record.database import Database
+from signalpost.services import tokens
 from signalpost.services.desk import Desk
 from signalpost.services.links import Links
 from signalpost.testing import VirtualClock
 
 #: Customer, message and channel → the answers to its attempts.
 Recorded = Mapping[tuple[str, str, str], Sequence[Handover]]
-_SIGNATURE = 28  #: letters of a dot and a signature (SHA-1, in base 64)
 _LEASE = timedelta(days=36_500)  #: on a clock that jumps, no lease may run out
 
 
@@ -68,7 +68,7 @@ class Unsigned(Links):
     def sign(self, purpose: str, said: bytes) -> str:
         """Give as many letters as the real token has."""
         del purpose
-        return "x" * (len(said) + _SIGNATURE)
+        return "x" * (len(said) + tokens.SIGNED)
 
 
 def quiet(desk: Desk, *, database: Database, clock: VirtualClock, recorded: Recorded) -> Desk:

@@ -14,8 +14,9 @@ from signalpost.record.database import Database, open_engine
 from signalpost.record.messages import Message
 from signalpost.record.migrate import whole_metadata
 from signalpost.record.receipts import ReceiptRow
+from signalpost.services import tokens
 from signalpost.services.inbound.clicks import destination
-from signalpost.services.links import BadLinkError, Links, payload
+from signalpost.services.links import BadLinkError, Links
 from signalpost.testing import Stage
 from tests.integration.what_comes_back import NOW, Shop
 
@@ -133,7 +134,7 @@ def leads_nowhere(shop: Shop, message: str, good: str, evil: str) -> None:
     for name in ("to", "url", "next", "redirect", "destination", "u"):
         answer = shop.client.get(f"{good}?{name}={coded}", headers=BROWSER)
         assert answer.headers["location"] == WEBSITE
-    forged = payload({"c": "x", "m": message, "to": evil}, shop.now).decode()
+    forged = tokens.body({"c": "x", "m": message, "to": evil}, shop.now).decode()
     for token in (
         coded,
         forged + "." + good.rpartition(".")[2],

@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -96,16 +95,20 @@ def hostile(token: str) -> Iterator[str]:
     yield from (body, signature, f"{body}.", f".{signature}", f"{body}..{signature}", token[::-1])
     yield from (token[:-1], token + "A", token.swapcase(), f"{signature}.{body}", token * 5)
     yield f"{body}.{'A' * len(signature)}"
-    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
-    for change in (
-        {"c": "someone-else"},
-        {"at": 9e9},
-        {"at": None},
-        {"m": ["x"]},
-        {"c": {"$ne": 1}},
+    said = base64.urlsafe_b64decode(body[1:] + "==")
+    ids, at, more = said[:32], said[32:36], said[36:]
+    for changed in (
+        b"someone-else".ljust(32) + at + more,
+        ids + b"\xff" * 4 + more,
+        ids + at + b'{"c":{"$ne":1}}',
+        ids + at + b'{"m":["x"]}',
+        ids + at + b"{",
+        ids[:3],
+        b"",
     ):
-        said = json.dumps({**claims, **change}).encode()
-        yield f"{base64.urlsafe_b64encode(said).decode().rstrip('=')}.{signature}"
+        written = base64.urlsafe_b64encode(changed).decode().rstrip("=")
+        yield f"~{written}.{signature}"
+        yield f"{written}.{signature}"
     bomb = base64.urlsafe_b64encode(zlib.compress(b"[" * 50_000_000)).decode().rstrip("=")
     yield f".{bomb[:1900]}.{signature}"
     yield from ("null", "0", "-1", "..", "%2e%2e%2fetc%2fpasswd", "%00", "%0d%0aSet-Cookie:%20a=b")
@@ -184,3 +187,24 @@ def test_every_purpose_ends_at_its_time_and_outlives_a_change_of_the_secret(purp
     for other in LIFETIME.keys() - {purpose}:
         with pytest.raises(BadLinkError):
             both.read(other, token, now=NOW)
+
+
+def test_a_link_that_is_in_the_mail_since_before_tokens_were_short_still_opens() -> None:
+    """Made by the version of 2026-11-21 with the secret ``a``, at nine on the 2nd of March."""
+    token = (
+        "eyJjIjoifkFaeWc4bndlZlRxYlZGb2ZESjB1ZHciLCJtIjoifkFaeWc4bndmZXFxT0lRdHRUendhbVEiLCJ0Ijoi"
+        "b2ZmZXJzIiwiYXQiOjE3NzI0NDIwMDB9.NEoxc5HCcr9OtXHiSrdG3zI0vCc"
+    )
+    said = {
+        "c": "019ca0f2-7c1e-7d3a-9b54-5a1f0c9d2e77",
+        "m": "019ca0f2-7c1f-7aaa-8e21-0b6d4f3c1a99",
+        "t": "offers",
+    }
+    links = Links(base_url="", secrets=("a", "b"))
+    assert links.read("unsubscribe", token, now=NOW) == said
+    assert links.read("unsubscribe", links.token("unsubscribe", now=NOW, **said), now=NOW) == said
+    for purpose, of in (("agent", token), ("unsubscribe", token[:-2] + "AA")):
+        with pytest.raises(BadLinkError):
+            links.read(purpose, of, now=NOW)
+    with pytest.raises(BadLinkError):
+        links.read("unsubscribe", token, now=NOW + LIFETIME["unsubscribe"])

@@ -21,7 +21,7 @@ def standing(**more) -> Standing:
     known = {
         "addresses": {Channel.SMS: Address(NUMBER, verified=True)},
         "consents": {("sms", "offers"): ("granted", NOON - timedelta(days=9))},
-        "zones": [ZoneInfo("UTC")],
+        "zones": (ZoneInfo("UTC"),),
     }
     return Standing(**{**known, **more})
 

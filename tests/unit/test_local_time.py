@@ -58,14 +58,14 @@ def test_a_wait_ends_at_its_local_time(since, length, expected):
 def test_an_open_window_lets_through_at_once_and_a_closed_one_until_it_opens():
     """08:00 is open, 21:00 is not."""
     window = Window()
-    assert next_open(utc("2026-03-02T08:00"), window, [ZoneInfo("UTC")]) == utc("2026-03-02T08:00")
-    assert next_open(utc("2026-03-02T21:00"), window, [ZoneInfo("UTC")]) == utc("2026-03-03T08:00")
-    assert next_open(utc("2026-03-02T03:00"), window, [ZoneInfo("UTC")]) == utc("2026-03-02T08:00")
+    assert next_open(utc("2026-03-02T08:00"), window, (ZoneInfo("UTC"),)) == utc("2026-03-02T08:00")
+    assert next_open(utc("2026-03-02T21:00"), window, (ZoneInfo("UTC"),)) == utc("2026-03-03T08:00")
+    assert next_open(utc("2026-03-02T03:00"), window, (ZoneInfo("UTC"),)) == utc("2026-03-02T08:00")
 
 
 def test_where_the_zone_is_not_known_all_zones_it_could_be_must_be_awake():
     """New York and Los Angeles are both open from 11:00 to 21:00 New York time."""
-    both = [NEW_YORK, ZoneInfo("America/Los_Angeles")]
+    both = (NEW_YORK, ZoneInfo("America/Los_Angeles"))
     early = datetime(2026, 3, 2, 8, 30, tzinfo=NEW_YORK)
     assert next_open(early, Window(), both) == datetime(2026, 3, 2, 11, 0, tzinfo=NEW_YORK)
     late = datetime(2026, 3, 2, 21, 30, tzinfo=NEW_YORK)
@@ -75,7 +75,7 @@ def test_where_the_zone_is_not_known_all_zones_it_could_be_must_be_awake():
 def test_zones_half_a_world_apart_fall_back_to_the_first():
     """There is no hour at which both are awake with a short window; the first decides."""
     window = Window(time(8), time(12))
-    found = next_open(utc("2026-03-02T00:00"), window, [NEW_YORK, TOKYO])
+    found = next_open(utc("2026-03-02T00:00"), window, (NEW_YORK, TOKYO))
     assert found == datetime(2026, 3, 2, 8, 0, tzinfo=NEW_YORK)
 
 

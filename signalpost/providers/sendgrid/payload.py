@@ -71,27 +71,37 @@ class Shape:
     """What a wording asks of each person's words: found once for all who share it."""
 
     needed: frozenset[str]  #: the slots that must have a value
-    subject: tuple[Any, ...]
+    subject: tuple[Any, ...] | None  #: None: it is the same for all
+    wrong: str | None  #: why nobody's can be sent
 
     @classmethod
     def of(cls, parts: Mapping[str, tuple[Any, ...]]) -> "Shape":
         """Read it from the parts."""
-        pieces = (piece for part in parts.values() for piece in part)
-        return cls(frozenset(p.name for p in pieces if isinstance(p, Slot)), parts["subject"])
+        pieces = [piece for part in parts.values() for piece in part]
+        needed = frozenset(p.name for p in pieces if isinstance(p, Slot))
+        if any(isinstance(piece, Slot) for piece in parts["subject"]):
+            return cls(needed, parts["subject"], None)
+        return cls(needed, None, _wrong_in("".join(parts["subject"])))
 
 
 def refusal(out: Outgoing, shape: Shape) -> str | None:
     """Why this person's message cannot be sent, or ``None``: asked before any request is made."""
     if not shape.needed <= out.slots.keys():
         return "missing_slot"
-    subject = fill({"subject": shape.subject}, out.slots)["subject"]
-    if not subject.strip():
-        return "empty_subject"
-    if _BREAKS_HEADER.search(subject):
-        return "line_break_in_subject"
+    wrong = shape.wrong
+    if shape.subject is not None:
+        wrong = _wrong_in(fill({"subject": shape.subject}, out.slots)["subject"])
+    if wrong is not None:
+        return wrong
     if out.unsubscribe_url and _BREAKS_LINK.search(out.unsubscribe_url):
         return "bad_unsubscribe_url"
     return None
+
+
+def _wrong_in(subject: str) -> str | None:
+    if not subject.strip():
+        return "empty_subject"
+    return "line_break_in_subject" if _BREAKS_HEADER.search(subject) else None
 
 
 def substitutions(tags: Tags, slots: Mapping[str, str]) -> dict[str, str]:

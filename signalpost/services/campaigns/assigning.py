@@ -1,6 +1,7 @@
 """On which side of an experiment somebody falls: the same in the plan, in the send and in the report."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from signalpost.domain import assignment
@@ -47,15 +48,18 @@ def side(campaign: Campaign, policy: Policy, customer_id: str, stage: str | None
         and campaign.purpose is Purpose.MARKETING
         and assignment.share(policy.holdout_salt, customer_id) < policy.holdout
     ):
-        return Side(None, "global", None, message)
+        return _side(None, "global", None, message)
     if (
         campaign.holdout > 0
         and assignment.share(f"{campaign.name}:holdout", customer_id) < campaign.holdout
     ):
-        return Side(None, "campaign", None, message)
+        return _side(None, "campaign", None, message)
     if not campaign.arms or named is not None:
-        return Side(None, None, message, message)
+        return _side(None, None, message, message)
     weights = {one.name: one.share for one in campaign.arms}
     name = assignment.arm(f"{campaign.name}:arms", customer_id, weights)
     given = next(one.message for one in campaign.arms if one.name == name)
-    return Side(name, None, given, given or message)
+    return _side(name, None, given, given or message)
+
+
+_side = lru_cache(maxsize=1024)(Side)  # there are few, and many people on each

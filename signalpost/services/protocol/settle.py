@@ -62,14 +62,14 @@ def _ending(draft: Draft, given_up: Collection[str]) -> Ending:
     if status is MessageStatus.QUEUED and draft.message_id in given_up:
         status = MessageStatus.FAILED
     return Ending(
-        status=took.status.value,
-        provider_id=took.provider_id,
-        fault=took.fault.value if took.fault else None,
-        code=took.code,
-        detail=took.detail,
-        account=took.account,
-        message_status=status.value,
-        reason=took.code or (took.status.value if status is MessageStatus.UNKNOWN else None),
+        str(took.status),
+        took.provider_id,
+        took.fault and str(took.fault),
+        took.code,
+        took.detail,
+        took.account,
+        str(status),
+        took.code or (str(took.status) if status is MessageStatus.UNKNOWN else None),
     )
 
 
