@@ -6,6 +6,7 @@ once. On SQLite that is one ``executemany`` of plain tuples, on PostgreSQL one `
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -182,6 +183,7 @@ def _utc(value: datetime | None) -> datetime | None:
     return value.astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)  # many rows of a batch hold the same one
 def _moment(value: datetime | None) -> str | None:
     utc = _utc(value)
     return None if utc is None else utc.isoformat(" ", "microseconds")

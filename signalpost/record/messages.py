@@ -83,6 +83,9 @@ class Delivery(Table, table=True):
     """One attempt to hand a message to a provider, written before the provider is called."""
 
     __tablename__ = "deliveries"
+    __table_args__ = (
+        partial_index("ix_deliveries_provider_id", "provider_id", where="provider_id IS NOT NULL"),
+    )
 
     id: str = pk()
     message_id: str = Field(index=True, sa_type=Id, foreign_key="messages.id")
@@ -90,7 +93,7 @@ class Delivery(Table, table=True):
     provider: str
     account: str | None = None  #: which of the provider's, when there is a second one
     status: str
-    provider_id: str | None = Field(default=None, index=True)
+    provider_id: str | None = None
     fault: str | None = None
     code: str | None = None
     detail: str | None = None

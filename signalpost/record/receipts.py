@@ -116,7 +116,7 @@ _OWNERS = select(_k.c.key, _k.c.receipt_id).where(among(_k.c.key))
 _BY_PROVIDER_ID = (
     select(_d.c.message_id, _d.c.provider, _d.c.provider_id, _m.c.address)
     .join(_m, _m.c.id == _d.c.message_id)
-    .where(among(_d.c.provider_id))
+    .where(among(_d.c.provider_id), _d.c.provider_id.is_not(None))
 )
 _OPEN_DELIVERIES = (
     select(_d.c.id, _d.c.message_id, _d.c.provider, _d.c.provider_id)

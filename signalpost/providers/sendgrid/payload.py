@@ -109,11 +109,14 @@ def substitutions(tags: Tags, slots: Mapping[str, str]) -> dict[str, str]:
     return {tag: slots[slot] for slot, tag in tags.items()}
 
 
+def surely_fit(tags: Tags) -> int:
+    """How many letters of anybody's words fit in any case: none takes more than four bytes."""
+    return (MOST_SUBSTITUTION_BYTES - sum(map(len, tags.values()))) // 4
+
+
 def too_large(words: Mapping[str, str]) -> bool:
     """Whether a person's words are over SendGrid's limit and need a request of their own."""
     letters = "".join(words) + "".join(words.values())
-    if len(letters) * 4 <= MOST_SUBSTITUTION_BYTES:  # no letter takes more than four bytes
-        return False
     return len(letters.encode(errors="replace")) > MOST_SUBSTITUTION_BYTES
 
 

@@ -143,12 +143,14 @@ def _requests(
         groups[out.variant_id, out.sender, out.purpose, out.message].append((out, address))
     for group in groups.values():
         first = group[0][0]
-        tags = payload.Tags(_all_texts(first, group))
+        said = ["\n".join(out.slots.values()) for out, _ in group]
+        tags = payload.Tags([*_static(first), *said])
         text = fill(first.parts, tags)
+        fitting = payload.surely_fit(tags)
         rounds: list[dict[str, Person]] = []
-        for out, address in group:
+        for (out, address), letters in zip(group, said, strict=True):
             words = payload.substitutions(tags, out.slots)
-            if payload.too_large(words):
+            if len(letters) > fitting and payload.too_large(words):
                 yield fill(out.parts, out.slots), [Person(out, address, {})]
                 continue
             key = address.lower()
@@ -160,9 +162,7 @@ def _requests(
             yield text, list(people.values())
 
 
-def _all_texts(first: Outgoing, group: Sequence[tuple[Outgoing, str]]) -> Iterator[str]:
-    """Every text in which a tag could be mistaken for the text itself."""
-    for part in first.parts.values():
+def _static(out: Outgoing) -> Iterator[str]:
+    """The text that is the same for all: a tag must not be mistaken for it, nor for anybody's words."""
+    for part in out.parts.values():
         yield from (piece for piece in part if isinstance(piece, str))
-    for out, _ in group:
-        yield "\n".join(out.slots.values())

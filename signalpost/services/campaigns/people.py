@@ -197,7 +197,7 @@ class Batch:
 
     def count(self, person: Recipient, outcome: str, reason: str) -> None:
         """Count a person's outcome, by the channels of all their rounds."""
-        by = [*person.reached, *(draft.channel for draft in person.drafts)]
+        by = [*person.reached, *[draft.channel for draft in person.drafts]]
         channels = "+".join(sorted(set(by))) if len(by) > 1 else "".join(by)
         key = self.counted[person.root_id] = f"{outcome}:{channels}:{reason}"
         self.counts[key] += 1

@@ -35,7 +35,7 @@ class LateStops:
             blocks = standings.blocks(session, addresses={one.address for one in self._drafts})
         self._attempts = frozenset(
             one.delivery_id
-            for one in self._drafts
+            for one in (self._drafts if blocks else ())
             if objection(
                 blocks.get((one.channel, one.address), ()), purpose=one.purpose, topic=one.topic
             )
