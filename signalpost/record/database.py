@@ -206,8 +206,11 @@ class Database:
                 target.close()
 
     def ping(self) -> None:
-        """Ask the database for a sign of life; raises what the driver raises."""
-        with self.engine.connect() as connection:
+        """Ask the database for a sign of life; raises what the driver raises.
+
+        It waits for nobody who writes.
+        """
+        with self._reading.connect() as connection:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
