@@ -142,10 +142,10 @@ def suppression(
 ) -> Verdict | None:
     """STOP and dead addresses hold for every purpose; unsubscribes for marketing only."""
     del policy, now
-    if not standing.blocks:
-        return None
     address = standing.addresses[proposal.channel].address
-    scopes = standing.blocks.get((proposal.channel, address), {})
+    scopes = standing.blocks.get((proposal.channel, address))
+    if scopes is None:
+        return None
     scope = objection(scopes, purpose=proposal.purpose, topic=proposal.topic)
     return _skip(f"suppressed_{scopes[scope]}", scope=scope) if scope else None
 

@@ -228,7 +228,7 @@ class Sqlite:
 
     def has(self, document: Any, name: str) -> Truth:
         """The document has this key of its own, be it null."""
-        return func.json_type(document, bindparam(None, f'$."{name}"', String)).is_not(None)
+        return func.json_type(document, _place(name)).is_not(None)
 
     def one_of(self, name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """A document of one name and value."""
@@ -236,15 +236,31 @@ class Sqlite:
 
     def holds(self, document: Any, name: str, op: str, value: Any) -> Truth:
         """The operator applies to what the path leads to; never null."""
-        values.checked(op, value)
-        values.parts(name)
+        wanted = values.checked(op, value)
         said = json.dumps([op, _written(value)])
-        return func.signalpost_holds(document, _name(name), bindparam(None, said, String)) == 1
+        called = func.signalpost_holds(document, _name(name), bindparam(None, said, String)) == 1
+        texts = _texts(op, wanted)
+        if len(values.parts(name)) > 1 or not 0 < len(texts) <= _FEW:
+            return called
+        # The usual question. SQLite answers it itself in a third of the time of a call.
+        kind, text = (
+            func.json_type(document, _place(name)),
+            func.json_extract(document, _place(name)),
+        )
+        return case((kind == "text", text.in_(texts)), (kind == "array", called), else_=false())
 
     def drawn(self, customer_id: Any, *, seed: str, share: float) -> Truth:
         """The customer's place under the seed is below the share."""
         salt = bindparam(None, seed, String)
         return func.signalpost_share(salt, customer_id) < literal(float(share))
+
+
+#: Texts that SQLite compares one by one.
+_FEW = 50
+
+
+def _place(name: str) -> ColumnElement[Any]:
+    return bindparam(None, f'$."{name}"', String)
 
 
 def _name(name: str) -> ColumnElement[Any]:

@@ -95,7 +95,8 @@ def intend_new(
     if not drafts:
         return
     variants = [wording(d) for d in drafts]
-    specs = [desk.catalogue[variant.message] for variant in variants]
+    named = {name: desk.catalogue[name] for name in {variant.message for variant in variants}}
+    specs = [named[variant.message] for variant in variants]
     insert_columns(
         session,
         _MESSAGES,
