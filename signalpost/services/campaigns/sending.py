@@ -117,7 +117,7 @@ async def _work_through(
     report = ShardReport(claim)
     fence = Fence(clock=desk.clock, lease=desk.lease)
     extend = partial(_extend, desk, claim)
-    job = await asyncio.to_thread(_open, desk, claim, fence)
+    job = await desk.database.in_bulk(_open, desk, claim, fence)
     not_before = None
     async with protocol.kept_alive(fence, extend):
         while not report.ended:
@@ -126,7 +126,9 @@ async def _work_through(
                 break
             now, began = desk.clock(), time.monotonic()
             with _traced("decision", claim):
-                batch = await asyncio.to_thread(decide, desk, job, claim, now=now, flow_run=run_id)
+                batch = await desk.database.in_bulk(
+                    decide, desk, job, claim, now=now, flow_run=run_id
+                )
             if isinstance(batch, Ended):
                 report.ended = batch.why
             elif batch.wait_until is not None:
@@ -139,7 +141,7 @@ async def _work_through(
                 report.counts.update(_named(batch.counts))
                 if held_for is not None:  # else all who are left would be asked about for nothing
                     report.ended, not_before = "provider", desk.clock() + held_for
-    report.next_due = await asyncio.to_thread(_release, desk, claim, not_before)
+    report.next_due = await desk.database.in_bulk(_release, desk, claim, not_before)
     return report
 
 
@@ -194,10 +196,14 @@ async def _send(
     """Send a batch; gives how long a provider takes nothing, when everything was held back."""
     job.kept_variants |= batch.kept  # committed now
     await protocol.hand_over(
-        desk, batch.drafts, fence=fence, still_held=partial(_held_now, desk, claim)
+        desk,
+        batch.drafts,
+        fence=fence,
+        still_held=partial(_held_now, desk, claim),
+        beside=desk.database.in_bulk,
     )
-    await protocol.record_is_back(desk)
-    await asyncio.to_thread(settle, desk, job, claim, batch, now=desk.clock())
+    await protocol.record_is_back(desk, beside=desk.database.in_bulk)
+    await desk.database.in_bulk(settle, desk, job, claim, batch, now=desk.clock())
     held_for = _held_for(batch.drafts)
     for person in batch.people:
         person.drafts = []  # a draft knows its person: left as a circle they would stay for long

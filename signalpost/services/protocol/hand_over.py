@@ -19,6 +19,7 @@ from signalpost.services.protocol.draft import Draft
 from signalpost.services.protocol.fence import Fence
 from signalpost.services.protocol.intend import wording
 from signalpost.services.protocol.late_stops import LateStops
+from signalpost.services.protocol.transaction import Beside
 
 log = structlog.get_logger(__name__)
 
@@ -34,15 +35,16 @@ async def hand_over(
     *,
     fence: Fence,
     still_held: Callable[[Sequence[_D]], Sequence[_D]],
+    beside: Beside = asyncio.to_thread,
 ) -> None:
     """Hand intended messages over, providers side by side; each draft then knows how it ended.
 
-    ``still_held`` asks the record, in a thread, whose claim is still ours at this moment.
+    ``still_held`` asks the record whose claim is still ours at this moment, in a thread of ``beside``.
     """
     stops = LateStops(desk, drafts)
     try:
-        await asyncio.to_thread(stops.look)
-        held = set(map(id, await asyncio.to_thread(still_held, drafts)))
+        await beside(stops.look)
+        held = set(map(id, await beside(still_held, drafts)))
     except SQLAlchemyError as error:  # the record is away: what is not known to be ours stays here
         log.warning("delivery.record_away", error=type(error).__name__, messages=len(drafts))
         held = set()

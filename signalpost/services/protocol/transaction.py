@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -11,6 +12,19 @@ from sqlmodel import Session
 from signalpost.crash_points import reach
 from signalpost.record.bulk import look_up_by_index
 from signalpost.services.desk import Desk
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Beside(Protocol):
+    """Does blocking work in a thread beside the event loop, as ``asyncio.to_thread`` does."""
+
+    def __call__(
+        self, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Coroutine[Any, Any, Result]:
+        """Give the work's result."""
+        ...
 
 
 @contextmanager
@@ -35,7 +49,7 @@ _PATIENCE = 300.0
 _LOOK = 0.5
 
 
-async def record_is_back(desk: Desk) -> None:
+async def record_is_back(desk: Desk, *, beside: Beside = asyncio.to_thread) -> None:
     """Wait until the record answers, for some minutes: answers that are written nowhere are lost.
 
     Meanwhile the lease may run out. Then the answers are written all the same: they know more than
@@ -44,7 +58,7 @@ async def record_is_back(desk: Desk) -> None:
     patience = time.monotonic() + _PATIENCE
     while time.monotonic() < patience:
         try:
-            await asyncio.to_thread(desk.database.ping)
+            await beside(desk.database.ping)
         except SQLAlchemyError:
             await asyncio.sleep(_LOOK)
         else:
