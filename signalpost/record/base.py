@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import orjson
@@ -55,12 +56,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value if value.tzinfo is UTC else value.astimezone(UTC)
         return utc.isoformat(" ", "microseconds") if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | str | None, dialect: Any) -> datetime | None:
-        """Give back an aware datetime in UTC."""
-        del dialect
-        if value is None:
-            return None
-        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
+        """Give back an aware datetime in UTC; with nothing in between, for there are many."""
+        del dialect, coltype
+        return _aware
+
+
+@lru_cache(maxsize=4096)  # rows that were written together carry the same moment
+def _aware(value: datetime | str | None) -> datetime | None:
+    if value is None:
+        return None
+    return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
 
 
 #: JSON everywhere, the binary kind on PostgreSQL.

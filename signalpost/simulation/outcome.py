@@ -78,6 +78,16 @@ class Outcome:
             "decided": [[*one[:6], one.at and one.at.isoformat()] for one in self.decided],
         }
 
+    def columns(self) -> tuple[list[Any], list[Any]]:
+        """Give it by columns: a process tells another a million rows so in half the time."""
+        return [*zip(*self.sendings, strict=True)], [*zip(*self.decided, strict=True)]
+
+    @classmethod
+    def of_columns(cls, columns: tuple[list[Any], list[Any]]) -> "Outcome":
+        """Put together what ``columns`` took apart."""
+        sendings, decided = (zip(*one, strict=True) for one in columns)
+        return cls([*map(Sending._make, sendings)], [*map(Decided._make, decided)])
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
         """Read what ``to_json`` wrote."""

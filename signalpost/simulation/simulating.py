@@ -84,6 +84,7 @@ def _alone(
 
 def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, number: int) -> Played:
     """Play each part in a process of its own: messages are compiled already, so they start at once."""
+    bootstrap.spare_the_collector()  # here, so that the parts need not, and what they tell is taken in
     forking = multiprocessing.get_context("fork")
     calls = []
     for index in range(number):
@@ -97,7 +98,8 @@ def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, numb
     parts: list[tuple[Played, dict[str, float]]] = []
     for work, mine in calls:
         try:
-            parts.append(mine.recv())
+            by_column, refused, took = mine.recv()
+            parts.append((Played(outcome=Outcome.of_columns(by_column), refused=refused), took))
         except EOFError:
             raise TransientError("A part of the simulation ended early; simulate again.") from None
         work.join()
@@ -108,10 +110,9 @@ def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, numb
 
 def _part(answer: Connection, desk: Desk, period: Period, policy: SignalPolicy, part: Part) -> None:
     desk.database.engine.dispose(close=False)  # its connections are the parent's
-    bootstrap.spare_the_collector()
     took: dict[str, float] = {}
     found = _alone(desk, period, policy, took.__setitem__, part)
-    answer.send((found, took))
+    answer.send((found.outcome.columns(), found.refused, took))
     answer.close()
 
 

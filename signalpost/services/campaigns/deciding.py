@@ -28,9 +28,7 @@ from signalpost.services.journeys import gate
 from signalpost.services.journeys.planning import went_wrong
 from signalpost.services.protocol import transaction
 
-#: People decided together: what SendGrid takes in one request.
-TOGETHER = 1_000
-#: The same while others wait for SQLite's one writer, as fraud alerts do: turns that are soon over.
+#: People decided together while others wait for SQLite's one writer, as fraud alerts do: short turns.
 TOGETHER_IN_COMPANY = 200
 
 
@@ -57,7 +55,7 @@ def decide(
         )
         if status != "running":
             return Ended("lost" if status is None else "paused")
-        most = TOGETHER_IN_COMPANY if desk.database.in_company else TOGETHER
+        most = TOGETHER_IN_COMPANY if desk.database.in_company else desk.together
         limit, wait_until = _room(session, job, now, most=most)
         if not limit:
             return Batch([], wait_until=wait_until)
