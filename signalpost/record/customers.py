@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session
 
 from signalpost.record.base import Id, Table, document, metadata, moment, partial_index, pk
-from signalpost.record.bulk import among
+from signalpost.record.bulk import among, given
 from signalpost.record.events import chunks
 
 _MERGED_AWAY = "CAST(id = root_id AS INTEGER) = 0"
@@ -423,6 +423,16 @@ def resolve_conflicts(session: Session, customer_ids: Sequence[str], *, now: dat
     )
 
 
+_LOCK = (
+    select(_customers.c.id)
+    .where(among(_customers.c.id))
+    .order_by(_customers.c.id)
+    # NO KEY UPDATE: rows of others that only refer to these people need not wait, and so cannot take
+    # part in a deadlock.
+    .with_for_update(key_share=True)
+)
+
+
 def lock_customers(session: Session, root_ids: Iterable[str]) -> None:
     """Hold these people until the transaction ends, so that a wake-up or a cap cannot be missed.
 
@@ -431,15 +441,9 @@ def lock_customers(session: Session, root_ids: Iterable[str]) -> None:
     """
     if session.get_bind().dialect.name == "sqlite":
         return
-    for ids in chunks(sorted(set(root_ids))):
-        session.execute(
-            select(_customers.c.id)
-            .where(_customers.c.id.in_(ids))
-            .order_by(_customers.c.id)
-            # NO KEY UPDATE: rows of others that only refer to these people need not wait, and so
-            # cannot take part in a deadlock.
-            .with_for_update(key_share=True)
-        )
+    ids = sorted(set(root_ids))
+    if ids:
+        session.execute(_LOCK, given(ids))
 
 
 def set_attribute(
