@@ -66,15 +66,12 @@ async def hand_over(
     reach("send.answered")
     given = set(map(id, going))
     for draft in drafts:
-        took = draft.handover
-        if took is not None and took.code != FENCED:
-            continue
-        provider = desk.providers[draft.channel].name
+        took, provider = draft.handover, desk.providers[draft.channel].name
         if took is None and id(draft) in given:
             draft.handover = _unknown(draft, provider, "the provider gave no answer for this one")
-            continue
-        why = STOPPED if stops.concern(draft) else FENCED
-        draft.handover = withheld(draft.delivery_id, provider, code=why)
+        elif took is None or (took.code == FENCED and stops.concern(draft)):
+            why = STOPPED if stops.concern(draft) else FENCED
+            draft.handover = withheld(draft.delivery_id, provider, code=why)
 
 
 def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]]]:
