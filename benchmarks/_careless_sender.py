@@ -133,7 +133,7 @@ def _without_ledger() -> Iterator[tuple[Any, str, Any]]:
     def write_as_sent(*given: Any, columns: Mapping[str, Any], **more: Any) -> None:
         real(*given, columns={**columns, "status": MessageStatus.HANDED_OVER.value}, **more)
 
-    async def is_back(_desk: Desk) -> None:
+    async def is_back(_desk: Desk, **_: Any) -> None:
         """Nothing is kept of the answers: there is nothing to wait for."""
 
     def settle(_desk: Desk, _job: Job, _claim: ShardClaim, _batch: Batch, **_: Any) -> None:
