@@ -29,6 +29,7 @@ _MARK = b"~"
 _SIGNATURE = 18  #: bytes; they end with a whole letter of base64 too
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SHORT = re.compile(r"~[\w-]{22}", re.ASCII)
+_TOKEN = re.compile(r"~[\w-]{48,}\.[\w-]{24}", re.ASCII)  # base64 alone skips what it does not know
 
 SIGNED = 1 + 24  #: letters that a token has more than its body
 
@@ -78,6 +79,8 @@ def read(secrets: tuple[str, ...], purpose: str, token: str) -> dict[str, Any]:
     try:
         if not token.startswith(_MARK.decode()):
             return _read_older(secrets, purpose, token)
+        if not _TOKEN.fullmatch(token):
+            raise BadSignature("it is not written as ours are")
         said = urlsafe_b64decode(_signer(secrets, purpose).unsign(token)[1:] + b"==")
     except BadSignature as error:
         raise ValueError("the token is none of ours") from error

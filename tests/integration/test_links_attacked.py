@@ -95,6 +95,8 @@ def hostile(token: str) -> Iterator[str]:
     yield from (body, signature, f"{body}.", f".{signature}", f"{body}..{signature}", token[::-1])
     yield from (token[:-1], token + "A", token.swapcase(), f"{signature}.{body}", token * 5)
     yield f"{body}.{'A' * len(signature)}"
+    yield from (token + "=", token + "==", token + "!", token + "%0A", "%20" + token, token + "%20")
+    yield from (f"{token[:-5]}!{token[-5:]}", f"{token[:9]}%0A{token[9:]}", f"{body}=.{signature}")
     said = base64.urlsafe_b64decode(body[1:] + "==")
     ids, at, more = said[:32], said[32:36], said[36:]
     for changed in (
