@@ -115,9 +115,7 @@ class Settings(BaseSettings):
     postoffice_port: Port = 8025
     worker_port: Port | None = None  #: of a worker's probes and figures; `up` counts on from it
     postoffice_delay: float = Field(default=0.2, ge=0, le=60)  #: seconds a message takes a step
-    prefect_public_url: Url | None = (
-        None  #: how operators reach Prefect's pages, if not on loopback
-    )
+    prefect_public_url: Url | None = None  #: how operators reach Prefect, if not on loopback
     public_url: Url | None = None  #: how customers and vendors reach the web, https in production
     database_url: SecretStr | None = None  #: sqlite:///… or postgresql://…; it may hold a password
     templates: Path = Path("templates")

@@ -40,7 +40,4 @@ class Desk:
     on_call: str = "on-call"  #: who gets a case when the customer has no agent of their own
     holidays: frozenset[date] = field(default_factory=frozenset)
     keep: Keep = field(default_factory=Keep)  #: how long what happened stays on record
-    together: int = (
-        1_000  #: people of a campaign decided at once: what SendGrid takes in one request
-    )
     lease: timedelta = timedelta(seconds=45)  #: how long people wait when their worker is killed

@@ -17,7 +17,6 @@ from signalpost.testing import VirtualClock
 
 #: Customer, message and channel → the answers to its attempts.
 Recorded = Mapping[tuple[str, str, str], Sequence[Handover]]
-_TOGETHER = 5_000  #: nobody waits for the record, and nobody pauses
 _LEASE = timedelta(days=36_500)  #: on a clock that jumps, no lease may run out
 
 
@@ -77,7 +76,6 @@ def quiet(desk: Desk, *, database: Database, clock: VirtualClock, recorded: Reco
     return replace(
         desk,
         database=database,
-        together=_TOGETHER,
         providers=dict.fromkeys(Channel, Nobody(recorded)),
         hooks=NoHooks(),
         links=Unsigned(base_url=desk.links.base_url, secrets=desk.links.secrets),

@@ -89,14 +89,19 @@ def busy_texts(one):
     )
 
 
+def put_off(stage):
+    """Let a text be decided on that its provider does not take."""
+    stage.outbox.manner = busy_texts
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    stage.run_due()
+
+
 def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why(stage):
     """Invariant I4: it was allowed when it was decided on, and is judged again when it is taken up.
 
     Then the chain goes on as if they had said it before: by the next channel.
     """
-    stage.outbox.manner = busy_texts
-    stage.signal("order.ready_for_pickup", **BO, order_id="1")
-    stage.run_due()
+    put_off(stage)
     stage.outbox.manner = lambda _one: None
     stage.reply(BO["phone"], "STOP")
     stage.run_for(hours=1)
@@ -108,9 +113,7 @@ def test_a_message_that_waited_for_a_retry_is_not_sent_after_a_stop_and_says_why
 
 def test_what_is_too_late_by_one_channel_is_too_late_by_the_next(stage):
     """It expires by when it was to go first, not by when its channel was given up."""
-    stage.outbox.manner = busy_texts
-    stage.signal("order.ready_for_pickup", **BO, order_id="1")
-    stage.run_due()
+    put_off(stage)
     stage.clock.now += timedelta(days=3)
     stage.run_due()
     stage.outbox.manner = lambda _one: None
@@ -136,9 +139,7 @@ def test_the_next_channel_may_have_to_wait_for_the_morning_and_then_still_says_i
     with Stage(folder=tmp_path, journeys=(NIGHTLY,), database_url=database_url) as stage:
         # The last second of the day in Seattle, where the number is.
         stage.clock.now = datetime(2026, 3, 3, 4, 59, 59, tzinfo=UTC)
-        stage.outbox.manner = busy_texts
-        stage.signal("order.ready_for_pickup", **BO, order_id="1")
-        stage.run_due()
+        put_off(stage)
         stage.outbox.manner = lambda _one: None
         stage.reply(BO["phone"], "STOP")
         stage.run_for(hours=1)

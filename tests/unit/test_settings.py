@@ -21,6 +21,8 @@ from signalpost.settings import load
         ("prefect_port", "70000", "SIGNALPOST_PREFECT_PORT must be 65535 or less"),
         ("public_url", "shop.example", "SIGNALPOST_PUBLIC_URL is not a web address"),
         ("public_url", "https://u:p@shop.example", "SIGNALPOST_PUBLIC_URL holds a user"),
+        ("public_url", "https://shop.example/a b", "SIGNALPOST_PUBLIC_URL holds a space"),
+        ("public_url", 'https://shop.example/"x=', "SIGNALPOST_PUBLIC_URL holds a space"),
         ("default_zone", "Mars/Olympus", "SIGNALPOST_DEFAULT_ZONE is not a time zone"),
         ("email_from", "hello", "SIGNALPOST_EMAIL_FROM is not an email address"),
         ("twilio_sender", "call me", "SIGNALPOST_TWILIO_SENDER is not a sender"),

@@ -28,6 +28,7 @@ from signalpost.services.journeys import gate
 from signalpost.services.journeys.planning import went_wrong
 from signalpost.services.protocol import transaction
 
+TOGETHER = 1_000  #: people decided at once: what SendGrid takes in one request
 #: People decided together while others wait for SQLite's one writer, as fraud alerts do: short turns.
 TOGETHER_IN_COMPANY = 200
 
@@ -55,7 +56,7 @@ def decide(
         )
         if status != "running":
             return Ended("lost" if status is None else "paused")
-        most = TOGETHER_IN_COMPANY if desk.database.in_company else desk.together
+        most = TOGETHER_IN_COMPANY if desk.database.in_company else TOGETHER
         limit, wait_until = _room(session, job, now, most=most)
         if not limit:
             return Batch([], wait_until=wait_until)
