@@ -54,6 +54,8 @@ COMPARISONS: list[tuple[str, Any, set[str]]] = [
     ("is", "40", {"digits"}),
     ("is", True, {"flag"}),
     ("contains", "ol", {"text", "list"}),
+    ("is", "golf", {"list"}),
+    ("among", ("golf", "gold"), {"list", "text"}),
     ("contains", "golf", {"list"}),
     ("contains", "OL", {"text", "list"}),
     ("after", "2026-03-01", {"date"}),

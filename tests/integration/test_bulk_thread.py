@@ -54,7 +54,8 @@ def test_a_closed_database_can_be_opened_again_by_using_it(database):
 def test_a_sign_of_life_waits_for_nobody_who_writes(database):
     """A send asks for one before each settling, while another shard writes."""
     done = threading.Event()
-    with database.writing():
+    with database.writing() as session:
+        session.connection()  # from here on it writes, and SQLite has one writer
         asking = threading.Thread(target=lambda: (database.ping(), done.set()), daemon=True)
         asking.start()
         assert done.wait(5), "it waited for the writer"
