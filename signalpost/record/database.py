@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +23,7 @@ from signalpost.record.turns import Turns
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+_BUSY = 30  #: seconds to wait for somebody else's write to SQLite
 
 
 def _address(url: str) -> str:
@@ -66,7 +68,7 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             address,
-            connect_args={"check_same_thread": False, "timeout": 30},
+            connect_args={"check_same_thread": False, "timeout": _BUSY},
             # What one connection writes makes the pages stale that another holds: take the last one.
             **({"pool_use_lifo": True} if _file_of(address) else {}),
             **options,
@@ -81,15 +83,15 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
     def _pragmas(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         cursor = connection.cursor()
+        # For a file that is new. A batch changes most rows of the pages that it touches, and each page
+        # goes through the log whole: half as many of them, and a commit costs a third less.
+        cursor.execute("PRAGMA page_size=8192")
+        _use_wal(cursor)
         for pragma in (
-            # For a file that is new. A batch changes most rows of the pages that it touches, and each
-            # page goes through the log whole: half as many of them, and a commit costs a third less.
-            "page_size=8192",
-            "journal_mode=WAL",
             # FULL: a 2xx means committed, also when the power goes
             f"synchronous={'FULL' if durable else 'OFF'}",
             "foreign_keys=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={_BUSY * 1000}",
             "cache_size=-24000",
             "temp_store=MEMORY",
         ):
@@ -103,6 +105,24 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
         # between; taking the write lock at the start makes writers queue instead.
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Have the file keep a write-ahead log, which one that is new does not yet.
+
+    Of several processes that find it new, all but one are told at once that it is locked: for this
+    SQLite waits for nobody, whatever its timeout.
+    """
+    deadline = time.monotonic() + _BUSY
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 class Database:

@@ -98,3 +98,28 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(engine: Engine) ->
 def test_the_migrations_are_shipped_with_the_package() -> None:
     versions = Path(migrate.__file__).parent / "migrations" / "versions"
     assert sorted(versions.glob("0001_*.py"))
+
+
+def test_connections_that_find_a_new_file_at_once_all_open_it(tmp_path: Path) -> None:
+    """SQLite tells all but one at once that it is locked: seen in a fifth of such meetings of four."""
+    failures: list[BaseException] = []
+
+    def connect(url: str, start: threading.Barrier) -> None:
+        engine = open_engine(url)
+        try:
+            start.wait()
+            engine.connect().close()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            engine.dispose()
+
+    for number in range(60):
+        start = threading.Barrier(4)
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        threads = [threading.Thread(target=connect, args=(url, start)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
