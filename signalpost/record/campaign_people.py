@@ -12,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    literal_column,
     or_,
     select,
     update,
@@ -74,10 +73,12 @@ def due_shards(
 ) -> list[RowMapping]:
     """Find shards in which somebody is due and that nobody works on, the longest due first.
 
+    ``claim_id``: of a sender whose lease is over.
+
     ``lock``: nobody else may claim them until the transaction ends; a mere look must not.
     """
     query = (
-        select(_s.c.campaign_run_id, _s.c.number, _r.c.campaign)
+        select(_s.c.campaign_run_id, _s.c.number, _s.c.claim_id, _r.c.campaign)
         .join(_r, _r.c.id == _s.c.campaign_run_id)
         .where(
             _r.c.status == "running",
@@ -117,7 +118,9 @@ def lease(
 ) -> None:
     """Give a shard to a claim."""
     session.execute(
-        update(_s).where(_of(campaign_run_id, number)).values(claim_id=claim_id, lease_until=until)
+        update(_s)
+        .where(_of(campaign_run_id, number))
+        .values(claim_id=claim_id, lease_until=until, in_flight="")
     )
 
 
@@ -202,7 +205,7 @@ def release(
     session.execute(
         update(_s)
         .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)
-        .values(claim_id=None, lease_until=None, due_at=due)
+        .values(claim_id=None, lease_until=None, due_at=due, in_flight=None)
     )
     return due
 
@@ -359,27 +362,6 @@ def close_people(
         .where(_s.c.campaign_run_id == campaign_run_id)
         .values(due_at=None, claim_id=None, lease_until=None)
     )
-
-
-def lost_messages(session: Session, *, campaign_run_id: str, number: int) -> list[str]:
-    """Give the messages of a shard whose sender died before it could settle."""
-    query = (
-        select(_m.c.id)
-        .join(
-            _p,
-            and_(
-                _p.c.campaign_run_id == _m.c.campaign_run_id, _p.c.customer_id == _m.c.customer_id
-            ),
-        )
-        .where(
-            # Not by the run, which may have a million: by the few that are on their way.
-            func.coalesce(_m.c.campaign_run_id, "") == campaign_run_id,
-            literal_column("messages.status IN ('queued', 'sending', 'unknown')"),  # the index's
-            _m.c.status == "sending",
-            _p.c.shard == number,
-        )
-    )
-    return list(session.execute(query).scalars())
 
 
 def messages_of(

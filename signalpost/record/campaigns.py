@@ -129,6 +129,11 @@ class CampaignShard(Table, table=True):
     """A part of a run's people that one sender works through at a time."""
 
     __tablename__ = "campaign_shards"
+    __table_args__ = (
+        partial_index(
+            "ix_campaign_shards_in_flight", "campaign_run_id", "number", where="in_flight > ''"
+        ),
+    )
 
     campaign_run_id: str = Field(primary_key=True, sa_type=Id)
     number: int = Field(primary_key=True)
@@ -136,6 +141,7 @@ class CampaignShard(Table, table=True):
     claim_id: str | None = Field(default=None, sa_type=Id)
     lease_until: datetime | None = moment(default=None)
     counts: dict = document()  #: "outcome:channel:reason" → people so far; the truth of progress
+    in_flight: str | None = None  #: ids of the messages on their way; empty: none; None: no sender
 
 
 class MarketingHold(Table, table=True):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, exists, func, or_, select, text
+from sqlalchemy import RowMapping, and_, exists, func, or_, select
 from sqlalchemy import Table as SqlTable
 from sqlmodel import Session
 
@@ -122,9 +122,7 @@ def unknown(session: Session) -> list[RowMapping]:
     """Count messages of which nobody knows whether they left, by channel, and since when."""
     some = (
         select(_m.c.channel, _m.c.updated_at)
-        # As the index of open messages says it: else SQLite does not see that it serves.
-        .where(text("status IN ('queued', 'sending', 'unknown')"))
-        .where(_m.c.status == MessageStatus.UNKNOWN.value)
+        .where(_m.c.pending == MessageStatus.UNKNOWN.value)
         .limit(MOST)
         .subquery()
     )

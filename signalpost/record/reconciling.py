@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, and_, bindparam, func, literal_column, or_, s
 from sqlmodel import Field, Session
 
 from signalpost.domain.vocabulary import DeliveryStatus, MessageStatus
+from signalpost.record import in_flight
 from signalpost.record.base import (
     Id,
     Table,
@@ -17,7 +18,7 @@ from signalpost.record.base import (
     table_of,
 )
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, CampaignShard
+from signalpost.record.campaigns import CampaignShard
 from signalpost.record.cases import HookCall
 from signalpost.record.customers import Customer
 from signalpost.record.enrolments import Enrolment
@@ -48,14 +49,11 @@ _d = table_of(Delivery)
 _v = table_of(MessageVariant)
 _e = table_of(Enrolment)
 _c = table_of(Customer)
-_p = table_of(CampaignPerson)
 _s = table_of(CampaignShard)
 _r = table_of(ReceiptRow)
 _h = table_of(HookCall)
 
 _STEP = func.coalesce(_e.c.step, "")
-#: What the partial index ``ix_messages_open`` is over; without these words it is not used.
-_OPEN = literal_column("messages.status IN ('queued', 'sending', 'unknown')")
 
 
 def _held(table: Any) -> Any:
@@ -121,29 +119,14 @@ def sending_of(session: Session, *, enrolment_ids: Collection[str]) -> list[str]
 
 
 def strays(session: Session, *, before: datetime, limit: int) -> list[str]:
-    """Give messages on their way since before then that nobody holds a claim for any more.
+    """Give a journey's messages on their way since before then whose person nobody holds any more.
 
-    Their journey was left, or their run cancelled, while they were being sent.
+    The journey was left while they were being sent.
     """
-    held_person = select(_e.c.id).where(_e.c.id == _m.c.enrolment_id, _e.c.claim_id.is_not(None))
-    held_shard = (
-        select(_s.c.number)
-        .join(_p, and_(_p.c.campaign_run_id == _s.c.campaign_run_id, _p.c.shard == _s.c.number))
-        .where(
-            _p.c.campaign_run_id == _m.c.campaign_run_id,
-            _p.c.customer_id == _m.c.customer_id,
-            _s.c.claim_id.is_not(None),
-        )
-    )
+    held = select(_e.c.id).where(_e.c.id == _m.c.enrolment_id, _e.c.claim_id.is_not(None))
     query = (
         select(_m.c.id)
-        .where(
-            _OPEN,
-            _m.c.status == "sending",
-            _m.c.updated_at < before,
-            ~held_person.exists(),
-            ~held_shard.exists(),
-        )
+        .where(_m.c.pending == "sending", _m.c.updated_at < before, ~held.exists())
         .order_by(_m.c.id)
         .limit(limit)
     )
@@ -161,8 +144,7 @@ def left_behind(
         )
         .join(_e, _e.c.id == _m.c.enrolment_id)
         .where(
-            _OPEN,
-            _m.c.status == "queued",
+            _m.c.pending == "queued",
             _m.c.updated_at < before,
             _e.c.claim_id.is_(None),
             # A key is enrolment:step:chain:channel, and an id has 36 letters.
@@ -208,6 +190,7 @@ def anything(
     return (
         any(session.execute(look.limit(1)).first() is not None for look in looks)
         or bool(strays(session, before=stray, limit=1))
+        or bool(in_flight.abandoned(session, before=stray, limit=1))
         or bool(left_behind(session, before=left, limit=1, lock=False))
         or bool(open_unknown(session, limit=1))
     )
@@ -227,8 +210,7 @@ def open_unknown(session: Session, *, limit: int) -> list[RowMapping]:
         .join(_c, _c.c.id == _m.c.customer_id)
         .outerjoin(_l, _l.c.delivery_id == _d.c.id)
         .where(
-            _OPEN,
-            _m.c.status == MessageStatus.UNKNOWN,
+            _m.c.pending == MessageStatus.UNKNOWN,
             _d.c.status == DeliveryStatus.UNKNOWN,
             _l.c.delivery_id.is_(None),
         )
@@ -369,7 +351,7 @@ def unknown(session: Session, *, limit: int) -> list[RowMapping]:
         )
         .join(_d, and_(_d.c.message_id == _m.c.id, _d.c.status == DeliveryStatus.UNKNOWN))
         .outerjoin(_l, _l.c.delivery_id == _d.c.id)
-        .where(_OPEN, _m.c.status == MessageStatus.UNKNOWN)
+        .where(_m.c.pending == MessageStatus.UNKNOWN)
         .order_by(_m.c.id)
         .limit(limit)
     )  # fmt: skip

@@ -60,8 +60,8 @@ _WORDS = """
 id customer_id customer_ids root_id kept_id merged_id moved enrolment_id campaign_run_id cause_id
 event_id message_id delivery_id receipt_id question_id case_id erasure_id variant_id run_id
 claim_id provider_id idempotency_key key message version journey lane step channel purpose topic
-status reason wait_for name source provider account fault code kind machine meaning recipient what
-priority team hook subject outcome arm action actor why who attempt attempts tries shard number
+status pending reason wait_for name source provider account fault code kind machine meaning recipient
+what priority team hook subject outcome arm action actor why who attempt attempts tries shard number
 low high asked total currency value detail previous hash counts outstanding receipt at created_at
 expires_at due_at lease_until started_at moved_at ended_at occurred_at received_at settled_at
 asked_at promised_by opened_at decided_at recorded_at undone_at requested_at done_at next_at

@@ -192,6 +192,7 @@ class Batch:
     counts: Counter[str] = field(default_factory=Counter)
     """``outcome:channels:reason`` → people."""
     counted: dict[str, str] = field(default_factory=dict)  #: root id → under which of the counts
+    in_flight: str = ""  #: its messages from intent to settling (``record.in_flight``)
     kept: set[str] = field(default_factory=set)  #: variants that this batch puts on the record
     wait_until: datetime | None = None  #: a provider's pace: nobody may go before
 

@@ -19,7 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from signalpost.domain.delivery import CIRCUIT_OPEN
 from signalpost.domain.vocabulary import FaultClass
-from signalpost.record import campaign_people, messages
+from signalpost.record import campaign_people, in_flight, messages
 from signalpost.record.base import new_id
 from signalpost.services import protocol
 from signalpost.services.campaigns import launching
@@ -74,6 +74,8 @@ def claim_shards(
         claims = []
         for row in find(session, limit=limit):
             claim = ShardClaim(new_id(), row["campaign_run_id"], row["campaign"], row["number"])
+            if row["claim_id"] is not None:
+                _give_up(session, claim, now)
             campaign_people.lease(
                 session,
                 campaign_run_id=claim.campaign_run_id,
@@ -83,6 +85,12 @@ def claim_shards(
             )
             claims.append(claim)
         return claims
+
+
+def _give_up(session: Session, claim: ShardClaim, now: datetime) -> None:
+    """What a shard's last sender left half-way becomes unknown, never a second try."""
+    lost = in_flight.take(session, campaign_run_id=claim.campaign_run_id, number=claim.shard)
+    messages.give_up_lost(session, message_ids=lost, now=now)
 
 
 def next_due(session: Session) -> datetime | None:
@@ -151,16 +159,11 @@ def _traced(what: str, claim: ShardClaim) -> AbstractContextManager[None]:
 
 
 def _open(desk: Desk, claim: ShardClaim, fence: Fence) -> Job:
-    """Read the run; what its last sender left half-way becomes unknown, never a second try."""
+    """Read the run, if its shard is still ours."""
     with protocol.transaction(
         desk, writing=None, written="campaign.taken_over", courteous=True
     ) as session:
-        if _still_held(session, claim, until=desk.clock() + desk.lease):
-            lost = campaign_people.lost_messages(
-                session, campaign_run_id=claim.campaign_run_id, number=claim.shard
-            )
-            messages.give_up_lost(session, message_ids=lost, now=desk.clock())
-        else:
+        if not _still_held(session, claim, until=desk.clock() + desk.lease):
             fence.lose()
         return Job.load(desk, session, campaign_run_id=claim.campaign_run_id)
 

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from signalpost.domain import retrying
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import DeliveryStatus, FaultClass
-from signalpost.record import campaign_people, campaigns, messages
+from signalpost.record import campaign_people, campaigns, in_flight, messages
 from signalpost.record.campaign_people import Later
 from signalpost.services import protocol
 from signalpost.services.campaigns import launching
@@ -37,6 +37,12 @@ def settle(desk: Desk, job: Job, claim: ShardClaim, batch: Batch, *, now: dateti
             None
             if held
             else campaigns.run(session, campaign_run_id=claim.campaign_run_id, lock=True)
+        )
+        in_flight.landed(
+            session,
+            campaign_run_id=claim.campaign_run_id,
+            number=claim.shard,
+            batch=batch.in_flight,
         )
         protocol.settle(session, batch.drafts, now=now)
         if held:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from signalpost.domain.vocabulary import MessageStatus
-from signalpost.record import campaign_people, messages
+from signalpost.record import campaign_people, in_flight, messages
 from signalpost.record.campaign_people import Later
 from signalpost.services import protocol
 from signalpost.services.campaigns.people import Batch, Job, Recipient, ShardClaim
@@ -28,6 +28,13 @@ def write(
     _close_put_off(session, batch, now)
     campaign_people.add_counts(
         session, campaign_run_id=claim.campaign_run_id, number=claim.shard, counts=batch.counts
+    )
+    batch.in_flight = in_flight.together([draft.message_id for draft in batch.drafts])
+    in_flight.set_off(
+        session,
+        campaign_run_id=claim.campaign_run_id,
+        number=claim.shard,
+        batch=batch.in_flight,
     )
 
 

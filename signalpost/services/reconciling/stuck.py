@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.reason_words import reason_for_many
-from signalpost.record import figures, reconciling
+from signalpost.record import figures, in_flight, reconciling
 from signalpost.services.reading import commands
 
 #: Somebody may be due for so long before it is worth a word: a worker may be busy.
@@ -64,7 +64,10 @@ def _claims(session: Session, now: datetime, lease: timedelta) -> Iterator[Stuck
             helps="signalpost stuck --fix",
             is_fixed=True,
         )
-    lost = reconciling.strays(session, before=now - 2 * lease, limit=1_000)
+    before = now - 2 * lease
+    lost = reconciling.strays(session, before=before, limit=1_000)
+    for left in in_flight.abandoned(session, before=before, limit=10):
+        lost += left.message_ids
     if lost:
         yield Stuck(
             kind="stray",

@@ -12,12 +12,13 @@ from sqlalchemy import RowMapping
 
 from signalpost.domain.program import Program
 from signalpost.domain.vocabulary import MessageStatus, Purpose
-from signalpost.record import campaign_people, enrolments, messages, reconciling
+from signalpost.record import enrolments, in_flight, messages, reconciling
 from signalpost.services.desk import Desk
 from signalpost.services.journeys import planning
 from signalpost.services.protocol import transaction
 
 _TOGETHER = 500
+_BATCHES = 10  #: of campaigns, up to a thousand messages each
 #: A sender whose person left may still be at its provider, which answers or is given up by then.
 _STRAY_AFTER = timedelta(minutes=2)
 
@@ -68,13 +69,15 @@ def _take_claims(desk: Desk, now: datetime) -> tuple[int, int]:
         freed = reconciling.free_enrolments(session, now=now, latest=latest, limit=_TOGETHER)
         lost = reconciling.sending_of(session, enrolment_ids=freed) if freed else []
         stray = reconciling.strays(session, before=now - stray_after(desk), limit=_TOGETHER)
-        lost = sorted({*lost, *stray})
-        messages.give_up_lost(session, message_ids=lost, now=now)
-    return len(freed), len(lost)
+        unknown = messages.give_up_lost(session, message_ids=sorted({*lost, *stray}), now=now)
+    return len(freed), unknown
 
 
 def _runs(desk: Desk, now: datetime) -> tuple[int, int]:
-    """Take shards whose lease is over, as the next sender would; the shard before its messages."""
+    """Take shards whose lease is over, as the next sender would, and those of cancelled runs.
+
+    The shard before its messages.
+    """
     with transaction(
         desk, writing="reconcile.losing", written="reconcile.lost", courteous=True
     ) as session:
@@ -83,12 +86,16 @@ def _runs(desk: Desk, now: datetime) -> tuple[int, int]:
         lost = [
             message_id
             for run, number in freed
-            for message_id in campaign_people.lost_messages(
-                session, campaign_run_id=run, number=number
-            )
+            for message_id in in_flight.take(session, campaign_run_id=run, number=number)
         ]
-        messages.give_up_lost(session, message_ids=lost, now=now)
-    return len(freed), len(lost)
+        for left in in_flight.abandoned(
+            session, before=now - stray_after(desk), limit=_BATCHES, lock=True
+        ):
+            lost += in_flight.take(
+                session, campaign_run_id=left.campaign_run_id, number=left.number
+            )
+        unknown = messages.give_up_lost(session, message_ids=lost, now=now)
+    return len(freed), unknown
 
 
 def _queued(desk: Desk, now: datetime) -> tuple[int, int]:
