@@ -23,6 +23,7 @@ from signalpost.record.turns import Turns
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+_PLANS_LAST = 5.0  #: seconds
 _BUSY = 30  #: seconds to wait for somebody else's write to SQLite
 
 
@@ -75,7 +76,9 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
         )
         _prepare_sqlite(engine, durable=durable)
         return engine
-    return create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
+    engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
+    _plan_anew(engine)
+    return engine
 
 
 def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
@@ -105,6 +108,24 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
         # between; taking the write lock at the start makes writers queue instead.
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _plan_anew(engine: Engine) -> None:
+    """Have PostgreSQL's connections forget their plans now and then.
+
+    A plan that was kept while a table was small looks through all of it, and goes on doing so while a
+    million rows come to it, until somebody analyses the table.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def _forget(connection: Any, record: Any, _proxy: Any) -> None:
+        now = time.monotonic()
+        if now - record.info.setdefault("planned", now) < _PLANS_LAST:
+            return
+        record.info["planned"] = now
+        connection.autocommit = True  # in no transaction: whoever takes it may still set one up
+        connection.execute("DISCARD PLANS")
+        connection.autocommit = False
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:

@@ -52,3 +52,29 @@ def test_statements_stay_prepared_from_one_reading_to_the_next(database):
             row for row in session.execute(text(kept)) if "customers.root_id" in row.statement
         ]
     assert planned_once > 5
+
+
+def test_a_plan_from_when_a_table_was_small_is_forgotten(database, monkeypatch):
+    """A new shop's first campaign: a plan that looks through a table of ten, and then a million come."""
+    if database.is_sqlite:
+        pytest.skip("SQLite prefers an index however small a table is")
+    by_ids = select(Customer.id).where(among(Customer.__table__.c.id))
+    looks = text("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'customers'")
+
+    def looked_through_all():
+        with database.reading() as session:
+            before = session.execute(looks).scalar()
+            session.execute(by_ids, given([new_id()])).all()
+            return session.execute(looks).scalar() - before
+
+    def more(number):
+        with database.writing() as session:
+            session.add_all([somebody() for _ in range(number)])
+
+    more(10)
+    with database.writing() as session:
+        session.execute(text("ANALYZE customers"))
+    assert [looked_through_all() for _ in range(20)] == [1] * 20
+    more(5_000)
+    monkeypatch.setattr("signalpost.record.database._PLANS_LAST", 0)
+    assert looked_through_all() == 0
