@@ -71,7 +71,7 @@ def _i5() -> None:
 
     from signalpost.services.journeys import gate
 
-    gate._zones = lambda *_: ([ZoneInfo("UTC")], "default")
+    gate._zones = lambda *_: ((ZoneInfo("UTC"),), "default")
 
 
 @_break("forgets_what_was_sent_before")
