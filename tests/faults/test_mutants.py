@@ -1,23 +1,18 @@
 """Each check of an invariant finds out the product that breaks it; else the check would prove nothing.
 
-A few here; ``make chaos MUTANTS=all`` plays every one, on the product and on its mutant.
+Two mutants had become harmless once, since the product had changed and only ``make chaos`` played all.
+``make chaos MUTANTS=all`` also plays the slow one, and each story on the product as it is.
 """
 
 import pytest
 
 from tests.faults import invariants, mutants, scenes
 
-QUICK = (
-    "answers_before_it_commits",
-    "believes_that_errors_were_taken",
-    "believes_any_signature",
-    "keeps_every_repeat",
-    "fails_all_for_the_sake_of_one",
-    "holds_claims_for_an_hour",
-)
+
+SLOW = "lets_alerts_wait_their_turn"  # it takes forty seconds
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [name for name in scenes.SCENES if name != SLOW])
 def test_a_broken_promise_is_found_out(crowds, tmp_path, name):
     story = scenes.SCENES[name]
     assert story.invariant in scenes.play(story, crowds, tmp_path, mutated=True)
