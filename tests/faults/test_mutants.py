@@ -8,7 +8,6 @@ import pytest
 
 from tests.faults import invariants, mutants, scenes
 
-
 SLOW = "lets_alerts_wait_their_turn"  # it takes forty seconds
 
 
