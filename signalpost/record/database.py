@@ -76,9 +76,7 @@ def open_engine(url: str, *, pool_size: int = 10, durable: bool = True) -> Engin
         )
         _prepare_sqlite(engine, durable=durable)
         return engine
-    engine = create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
-    _plan_anew(engine)
-    return engine
+    return create_engine(address, pool_size=pool_size, pool_pre_ping=True, **options)
 
 
 def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
@@ -108,24 +106,6 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
         # between; taking the write lock at the start makes writers queue instead.
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-def _plan_anew(engine: Engine) -> None:
-    """Have PostgreSQL's connections forget their plans now and then.
-
-    A plan that was kept while a table was small looks through all of it, and goes on doing so while a
-    million rows come to it, until somebody analyses the table.
-    """
-
-    @event.listens_for(engine, "checkout")
-    def _forget(connection: Any, record: Any, _proxy: Any) -> None:
-        now = time.monotonic()
-        if now - record.info.setdefault("planned", now) < _PLANS_LAST:
-            return
-        record.info["planned"] = now
-        connection.autocommit = True  # in no transaction: whoever takes it may still set one up
-        connection.execute("DISCARD PLANS")
-        connection.autocommit = False
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
@@ -187,19 +167,27 @@ class Database:
     def writing(self, *, courteous: bool = False) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
-        ``courteous``: for bulk work, which on SQLite lets everybody else go first.
+        ``courteous``: for bulk work, which on SQLite lets everybody else go first. On PostgreSQL its
+        plans are fresh (``_plan_anew``).
         """
         with (
             self._turns.taken(courteous=courteous) if self._turns else nullcontext(),
             Session(self.engine, expire_on_commit=False) as session,
             session.begin(),
         ):
+            if courteous:
+                self._plan_anew(session)
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """A session to look things up in; what is changed in it is thrown away, or refused."""
+    def reading(self, *, bulk: bool = False) -> Iterator[Session]:
+        """A session to look things up in; what is changed in it is thrown away, or refused.
+
+        ``bulk``: about many thousands of people; on PostgreSQL its plans are fresh (``_plan_anew``).
+        """
         with Session(self._reading, expire_on_commit=False) as session:
+            if bulk:
+                self._plan_anew(session)
             yield session
             if not self.is_sqlite:
                 # Rolled back, psycopg would forget the statements that it has prepared.
@@ -270,6 +258,19 @@ class Database:
                 target.execute("PRAGMA journal_mode=DELETE")
             finally:
                 target.close()
+
+    def _plan_anew(self, session: Session) -> None:
+        """Have PostgreSQL forget this connection's plans, when it has kept them for some seconds.
+
+        A plan that was made while a table was small looks through all of it, and goes on doing so while
+        a million rows come to it, until somebody analyses the table.
+        """
+        if self.is_sqlite:
+            return
+        known, now = session.connection().info, time.monotonic()
+        if now - known.setdefault("planned", now) > _PLANS_LAST:
+            known["planned"] = now
+            session.execute(text("DISCARD PLANS"))
 
     def ping(self) -> None:
         """Ask the database for a sign of life; raises what the driver raises.

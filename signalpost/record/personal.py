@@ -352,7 +352,7 @@ IMPERSONAL: Mapping[str, str] = {
     "campaign_versions": "a campaign's file as a marketer wrote it",
     "campaign_runs": "a launch and its plan: counts, and ids of customers as examples",
     "campaign_acts": "what the staff did to a run",
-    "campaign_shards": "claims and counts",
+    "campaign_shards": "claims, counts, and ids of messages on their way",
     "campaign_schedules": "when a campaign is launched next",
     "provider_accounts": "how well a provider's account works",
     "channel_paces": "when a provider may be given more",

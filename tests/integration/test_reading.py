@@ -62,7 +62,7 @@ def test_a_plan_from_when_a_table_was_small_is_forgotten(database, monkeypatch):
     looks = text("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'customers'")
 
     def looked_through_all():
-        with database.reading() as session:
+        with database.reading(bulk=True) as session:
             before = session.execute(looks).scalar()
             session.execute(by_ids, given([new_id()])).all()
             return session.execute(looks).scalar() - before

@@ -62,7 +62,7 @@ def make_plan(
     ``leave_out``: a run that is no other run, since this plan is its own. What is wrong is said in
     ``Plan.refusals``, never raised.
     """
-    with desk.database.reading() as session:
+    with desk.database.reading(bulk=True) as session:
         planner = _Planner(desk, session, launch, now, leave_out)
         return planner.plan(judged=None if exact else judged)
 
