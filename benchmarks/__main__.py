@@ -17,10 +17,9 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
+CRASHED = ": did not run"
 
-Result = dict[
-    str, Any
-]  #: name, value, unit, bound, holds, peers, machine; and which module's it is
+Result = dict[str, Any]  #: name, value, unit, bound, holds, peers, machine
 
 
 def modules() -> list[str]:
@@ -38,16 +37,18 @@ def run(module: str) -> list[Result]:
     try:
         results = importlib.import_module(f"benchmarks.{module}").run()
     except Exception as error:
-        failed = f"{module}: did not run ({type(error).__name__}: {error})"
+        failed = f"{module}{CRASHED} ({type(error).__name__}: {error})"
         results = [{"name": failed, "value": None, "unit": "", "bound": "", "holds": False}]
     return [{"peers": {}, "machine": machine()} | row for row in results]
 
 
-def merged(results: Sequence[Result]) -> list[Result]:
-    """Put new results in the place of the old ones of the same names."""
+def merged(results: Sequence[Result], of: Sequence[str]) -> list[Result]:
+    """Put new results in the place of the old ones of the same names, and of crashes of these modules."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     measured = {row["name"] for row in results}
-    return [*(row for row in kept if row["name"] not in measured), *results]
+    crashes = tuple(f"{module}{CRASHED}" for module in of)
+    old = (row for row in kept if not row["name"].startswith(crashes))
+    return [*(row for row in old if row["name"] not in measured), *results]
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -78,7 +79,7 @@ def main(wanted: Sequence[str]) -> int:
     for name in chosen:
         console.print(f"[dim]{name} …[/dim]")
         results += run(name)
-    kept = merged(results) if wanted else results
+    kept = merged(results, of=chosen) if wanted else results
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
     console.print(table(results))
     console.print(f"Written to {RESULTS.relative_to(FOLDER.parent)}.")
