@@ -43,7 +43,7 @@ def run(module: str) -> list[Result]:
 
 
 def merged(results: Sequence[Result], of: Sequence[str]) -> list[Result]:
-    """Put new results in the place of the old ones of the same names, and of crashes of these modules."""
+    """Put new results in the place of old ones of the same names, and of crashes of these modules."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     measured = {row["name"] for row in results}
     crashes = tuple(f"{module}{CRASHED}" for module in of)
