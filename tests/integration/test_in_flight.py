@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
-from signalpost.record import in_flight, messages
+from signalpost.record import figures, in_flight, messages, reconciling
 from signalpost.record.base import table_of
 from signalpost.record.campaigns import CampaignShard
 from signalpost.record.messages import Delivery, Message
@@ -140,3 +140,27 @@ def test_settling_a_campaign_s_message_changes_no_index_on_postgresql(stage):
         messages.settle(session, endings={ending: [pair]}, now=stage.clock())
         beside = text("SELECT pg_stat_get_xact_tuples_hot_updated('messages'::regclass)")
         assert session.execute(beside).scalar() == 1
+
+
+def test_what_is_looked_for_every_few_seconds_is_found_by_the_index(stage):
+    """A record of a hundred million messages has a handful that somebody has yet to see to."""
+    if not stage.database.is_sqlite:
+        pytest.skip("PostgreSQL looks through a table of thirty, whatever index there is")
+    now, seen = stage.clock(), {}
+
+    def keep(_connection, _cursor, statement, parameters, *_):
+        if "pending" in statement:
+            seen[statement] = parameters
+
+    event.listen(stage.database.engine, "before_cursor_execute", keep)
+    with stage.database.reading() as session:
+        overdue = {"overdue": now, "latest": now, "stray": now, "left": now}
+        assert not reconciling.anything(session, now=now, **overdue)
+        assert not reconciling.unknown(session, limit=10)
+        assert not figures.unknown(session)
+    event.remove(stage.database.engine, "before_cursor_execute", keep)
+    assert len(seen) == 5
+    with stage.database.engine.connect() as connection:
+        for statement, parameters in seen.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            assert any("ix_messages_pending" in line[-1] for line in plan), statement
