@@ -142,6 +142,7 @@ class Run:
             if not kills and not self._asleep and self._is_settled():
                 break
             if time.monotonic() > end:
+                self.world.still_open = self._still_open()
                 break
             time.sleep(0.02)
         hits = (e["at"] for e in self.evidence.log if e["kind"] == "fault.hit")
@@ -205,6 +206,14 @@ class Run:
                 return True
             self._skip_waiting()
         return False
+
+    def _still_open(self) -> list[str]:
+        """Say what nobody came to the end of."""
+        busy = ["signals that are still being sent"] if self.outside.is_busy else []
+        try:
+            return busy + invariants.open_work(self.evidence, now=self.outside.now())
+        except Exception as error:
+            return [*busy, f"the record does not answer: {type(error).__name__}"]
 
     def _skip_waiting(self) -> None:
         """Set the clock on when everybody only waits for a moment to come, such as a backoff's end."""

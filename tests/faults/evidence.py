@@ -6,7 +6,7 @@ Nothing here asks the product's code what it thinks it did.
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -75,6 +75,7 @@ class World:
     faults: Counter[str] = field(default_factory=Counter)
     quiet_since: datetime | None = None  #: when the last fault ended
     quiet_seconds: float = 0.0  #: how long it then took until nothing was open
+    still_open: Sequence[str] = ()  #: what was open when nobody waited any longer
     backlog_seconds: float = 0.0  #: what a big crowd takes to be sent to, beyond that
     snapshots: list[Mapping[str, Mapping[str, Any]]] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)  #: addresses of people nobody can be sent to

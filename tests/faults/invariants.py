@@ -299,7 +299,10 @@ def recovers_in_time(e: Evidence) -> list[str]:
     """I12: a minute after the last fault nothing is open, and no claim outlives its lease."""
     wrong = []
     if e.world.quiet_seconds > MOST_QUIET + e.world.backlog_seconds:
-        wrong.append(f"it took {e.world.quiet_seconds:.0f} s until nothing was open")
+        left = "; ".join(e.world.still_open)
+        wrong.append(
+            f"it took {e.world.quiet_seconds:.0f} s until nothing was open{left and ', but: '}{left}"
+        )
     now = e.world.now or datetime.now(UTC)
     for table in ("enrolments", "campaign_shards"):
         for row in e.rows(f"SELECT claim_id, lease_until FROM {table} WHERE claim_id IS NOT NULL"):
