@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from signalpost.record import migrate
 from signalpost.record.database import open_engine
@@ -123,3 +126,14 @@ def test_connections_that_find_a_new_file_at_once_all_open_it(tmp_path: Path) ->
         for thread in threads:
             thread.join()
     assert failures == []
+
+
+def test_a_file_that_nobody_may_write_to_is_told_of_at_once(tmp_path: Path) -> None:
+    """Waiting helps against a lock, and against nothing else."""
+    sqlite3.connect(tmp_path / "kept.db").execute("CREATE TABLE one (value)").connection.close()
+    engine = open_engine(f"sqlite:///file:{tmp_path}/kept.db?mode=ro&uri=true")
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match="readonly"):
+        engine.connect()
+    assert time.monotonic() - began < 5
+    engine.dispose()
