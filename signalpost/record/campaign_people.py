@@ -23,7 +23,7 @@ from signalpost.record.base import (
     table_of,
 )
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard, run
+from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard, of_shard, run
 from signalpost.record.customers import Customer
 from signalpost.record.messages import Message
 
@@ -109,17 +109,13 @@ def next_due(session: Session) -> datetime | None:
     return session.execute(query).scalar()
 
 
-def _of(campaign_run_id: str, number: int) -> Any:
-    return and_(_s.c.campaign_run_id == campaign_run_id, _s.c.number == number)
-
-
 def lease(
     session: Session, *, campaign_run_id: str, number: int, claim_id: str, until: datetime
 ) -> None:
     """Give a shard to a claim."""
     session.execute(
         update(_s)
-        .where(_of(campaign_run_id, number))
+        .where(of_shard(campaign_run_id, number))
         .values(claim_id=claim_id, lease_until=until, in_flight="")
     )
 
@@ -133,7 +129,7 @@ def still_held(
     """
     held = session.execute(
         update(_s)
-        .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)
+        .where(of_shard(campaign_run_id, number), _s.c.claim_id == claim_id)
         .values(lease_until=until)
     )
     if not held.rowcount:  # type: ignore[attr-defined]
@@ -146,7 +142,7 @@ def held(
 ) -> bool:
     """Say whether the claim holds the shard at this moment; locks and changes nothing."""
     query = select(_s.c.number).where(
-        _of(campaign_run_id, number), _s.c.claim_id == claim_id, _s.c.lease_until > now
+        of_shard(campaign_run_id, number), _s.c.claim_id == claim_id, _s.c.lease_until > now
     )
     return session.execute(query).first() is not None
 
@@ -163,7 +159,7 @@ def due_again(session: Session, *, campaign_run_id: str, number: int, at: dateti
     """Say that somebody in a shard is due again; whoever calls has it locked."""
     session.execute(
         update(_s)
-        .where(_of(campaign_run_id, number), or_(_s.c.due_at.is_(None), _s.c.due_at > at))
+        .where(of_shard(campaign_run_id, number), or_(_s.c.due_at.is_(None), _s.c.due_at > at))
         .values(due_at=at)
     )
 
@@ -174,10 +170,12 @@ def add_counts(
     """Add to a shard's counts; whoever calls holds it."""
     if not counts:
         return
-    known = session.execute(select(_s.c.counts).where(_of(campaign_run_id, number))).scalar_one()
+    known = session.execute(
+        select(_s.c.counts).where(of_shard(campaign_run_id, number))
+    ).scalar_one()
     added = {key: known.get(key, 0) + number for key, number in counts.items()}
     session.execute(
-        update(_s).where(_of(campaign_run_id, number)).values(counts={**known, **added})
+        update(_s).where(of_shard(campaign_run_id, number)).values(counts={**known, **added})
     )
 
 
@@ -204,7 +202,7 @@ def release(
         due = max(due, not_before)
     session.execute(
         update(_s)
-        .where(_of(campaign_run_id, number), _s.c.claim_id == claim_id)
+        .where(of_shard(campaign_run_id, number), _s.c.claim_id == claim_id)
         .values(claim_id=None, lease_until=None, due_at=due, in_flight=None)
     )
     return due

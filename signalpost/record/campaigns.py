@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Index,
     RowMapping,
     UniqueConstraint,
+    and_,
     select,
     update,
 )
@@ -168,8 +170,14 @@ class ChannelPace(Table, table=True):
 _v = table_of(CampaignVersion)
 _r = table_of(CampaignRun)
 _a = table_of(CampaignAct)
+_s = table_of(CampaignShard)
 #: Runs that can still send something.
 LIVE = ("planned", "awaiting_approval", "approved", "running", "paused")
+
+
+def of_shard(campaign_run_id: str, number: int) -> ColumnElement[bool]:
+    """Say that a row of ``campaign_shards`` is this shard."""
+    return and_(_s.c.campaign_run_id == campaign_run_id, _s.c.number == number)
 
 
 def keep_version(session: Session, *, row: Mapping[str, Any]) -> None:

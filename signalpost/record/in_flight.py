@@ -4,16 +4,15 @@ A thousand go at once, and come to rest at once. So their ids stand on the shard
 to settling, where an index of messages on their way would be written to twice for each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, false, func, literal_column, or_, select, update
 from sqlmodel import Session
 
 from signalpost.record.base import table_of
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, CampaignShard
+from signalpost.record.campaigns import CampaignPerson, CampaignShard, of_shard
 from signalpost.record.messages import Message
 
 _s = table_of(CampaignShard)
@@ -24,18 +23,6 @@ _NONE = ""  #: nothing is on its way; no text at all: nobody who would say so ha
 _ID = 36  #: letters
 
 
-class Abandoned(NamedTuple):
-    """Messages on their way from a shard that nobody holds: its run was cancelled meanwhile."""
-
-    campaign_run_id: str
-    number: int
-    message_ids: list[str]
-
-
-def _of(campaign_run_id: str, number: int) -> Any:
-    return and_(_s.c.campaign_run_id == campaign_run_id, _s.c.number == number)
-
-
 def together(message_ids: Sequence[str]) -> str:
     """Write the messages of a batch as one text."""
     return " ".join(message_ids)
@@ -43,14 +30,14 @@ def together(message_ids: Sequence[str]) -> str:
 
 def set_off(session: Session, *, campaign_run_id: str, number: int, batch: str) -> None:
     """Note a batch, in the transaction that writes its intents; the caller has the shard locked."""
-    session.execute(update(_s).where(_of(campaign_run_id, number)).values(in_flight=batch))
+    session.execute(update(_s).where(of_shard(campaign_run_id, number)).values(in_flight=batch))
 
 
 def landed(session: Session, *, campaign_run_id: str, number: int, batch: str) -> None:
     """Forget a batch, in the transaction that settles it; what another has sent off since stays."""
     session.execute(
         update(_s)
-        .where(_of(campaign_run_id, number), _s.c.in_flight == batch)
+        .where(of_shard(campaign_run_id, number), _s.c.in_flight == batch)
         .values(in_flight=_NONE)
     )
 
@@ -60,10 +47,12 @@ def take(session: Session, *, campaign_run_id: str, number: int) -> list[str]:
 
     A sender of a version before this one says nothing of its messages. Those are looked for.
     """
-    noted = session.execute(select(_s.c.in_flight).where(_of(campaign_run_id, number))).scalar()
+    noted = session.execute(
+        select(_s.c.in_flight).where(of_shard(campaign_run_id, number))
+    ).scalar()
     if noted is None:
         return _looked_for(session, campaign_run_id=campaign_run_id, number=number)
-    session.execute(update(_s).where(_of(campaign_run_id, number)).values(in_flight=_NONE))
+    session.execute(update(_s).where(of_shard(campaign_run_id, number)).values(in_flight=_NONE))
     return noted.split()
 
 
@@ -83,24 +72,30 @@ def _looked_for(session: Session, *, campaign_run_id: str, number: int) -> list[
 
 def abandoned(
     session: Session, *, before: datetime, limit: int, lock: bool = False
-) -> list[Abandoned]:
-    """Give what is on its way since before then from shards that nobody holds; ``lock``: these."""
+) -> list[tuple[str, int]]:
+    """Give shards that nobody holds, and of which something is on its way since before then.
+
+    Their run was cancelled meanwhile. Gives run and number of each; ``lock``: nobody else may take them.
+    """
     first = func.substr(_s.c.in_flight, 1, _ID)  # all of a batch were intended at one moment
     query = (
-        select(_s.c.campaign_run_id, _s.c.number, _s.c.in_flight)
+        select(_s.c.campaign_run_id, _s.c.number)
         .join(_m, _m.c.id == first)
-        .where(_s.c.in_flight > _NONE, _s.c.claim_id.is_(None), _m.c.updated_at < before)
+        # As the index says it: PostgreSQL does not compare a parameter with that.
+        .where(_s.c.in_flight > literal_column("''"), _s.c.claim_id.is_(None))
+        .where(_m.c.updated_at < before)
         .order_by(_s.c.campaign_run_id, _s.c.number)
         .limit(limit)
     )
     if lock:
         query = query.with_for_update(of=_s, skip_locked=True)
-    return [
-        Abandoned(run, number, _still_sending(session, batch.split()))
-        for run, number, batch in session.execute(query)
-    ]
+    return [(run, number) for run, number in session.execute(query)]
 
 
-def _still_sending(session: Session, message_ids: Sequence[str]) -> list[str]:
-    query = select(_m.c.id).where(among(_m.c.id), _m.c.status == "sending")
-    return list(session.execute(query, given(message_ids)).scalars())
+def still_sending(session: Session, shards: Iterable[tuple[str, int]]) -> int:
+    """Count the messages that these shards name, and of which nothing was heard yet."""
+    wanted = or_(false(), *(of_shard(run, number) for run, number in shards))
+    named = session.execute(select(_s.c.in_flight).where(wanted)).scalars()
+    ids = [one for batch in named for one in (batch or "").split()]
+    query = select(func.count()).where(among(_m.c.id), _m.c.status == "sending")
+    return session.execute(query, given(ids)).scalar_one()

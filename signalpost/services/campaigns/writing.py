@@ -29,6 +29,8 @@ def write(
     campaign_people.add_counts(
         session, campaign_run_id=claim.campaign_run_id, number=claim.shard, counts=batch.counts
     )
+    if not batch.drafts:
+        return
     batch.in_flight = in_flight.together([draft.message_id for draft in batch.drafts])
     in_flight.set_off(
         session,

@@ -66,13 +66,12 @@ def _claims(session: Session, now: datetime, lease: timedelta) -> Iterator[Stuck
         )
     before = now - 2 * lease
     lost = reconciling.strays(session, before=before, limit=1_000)
-    for left in in_flight.abandoned(session, before=before, limit=10):
-        lost += left.message_ids
-    if lost:
+    left = in_flight.abandoned(session, before=before, limit=10)
+    if number := len(lost) + in_flight.still_sending(session, left):
         yield Stuck(
             kind="stray",
             says="messages are on their way, and nobody is sending them",
-            number=len(lost),
+            number=number,
             helps="signalpost stuck --fix",
             is_fixed=True,
         )

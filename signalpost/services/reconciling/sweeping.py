@@ -82,18 +82,15 @@ def _runs(desk: Desk, now: datetime) -> tuple[int, int]:
         desk, writing="reconcile.losing", written="reconcile.lost", courteous=True
     ) as session:
         latest = latest_end(desk, now)
+        left = in_flight.abandoned(
+            session, before=now - stray_after(desk), limit=_BATCHES, lock=True
+        )
         freed = reconciling.free_shards(session, now=now, latest=latest, limit=_TOGETHER)
         lost = [
             message_id
-            for run, number in freed
+            for run, number in [*left, *freed]
             for message_id in in_flight.take(session, campaign_run_id=run, number=number)
         ]
-        for left in in_flight.abandoned(
-            session, before=now - stray_after(desk), limit=_BATCHES, lock=True
-        ):
-            lost += in_flight.take(
-                session, campaign_run_id=left.campaign_run_id, number=left.number
-            )
         unknown = messages.give_up_lost(session, message_ids=lost, now=now)
     return len(freed), unknown
 
