@@ -12,7 +12,17 @@ from uuid import UUID
 import structlog
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
 from signalpost.worker.campaign_deployments import ENTRYPOINT as CAMPAIGN_FLOW
@@ -141,7 +151,6 @@ class PrefectView:
         self.lane_paused = pool.is_paused or self._lane in self.paused_lanes
         self.paused_journeys = frozenset(one.name for one in known if one.paused)
         await self._fetch_wanted()
-        await self._beat()
         if not self.reachable:
             log.info("prefect.reached", lane=self._lane)
         self.reachable = True
@@ -157,22 +166,46 @@ class PrefectView:
         self._told = True
 
     async def _fetch_wanted(self) -> None:
-        answers = await self._client.get_scheduled_flow_runs_for_work_pool(
-            POOL,
-            work_queue_names=[self._lane],
-            scheduled_before=datetime.now(UTC),  # else those of the next days come too
+        """See which runs are wanted.
+
+        What a worker asks is dear, since Prefect also notes who asked: its pages call a queue ready for
+        a minute from then on. So we ask with each sign of life, and else when there are any.
+        """
+        now = datetime.now(UTC)  # else those of the next days come too
+        answers = (
+            await self._client.get_scheduled_flow_runs_for_work_pool(
+                POOL, work_queue_names=[self._lane], scheduled_before=now
+            )
+            if await self._beat() or await self._any_wanted(now)
+            else []
         )
         flow_runs = [answer.flow_run for answer in answers]
         self.wanted_campaigns = deque(one for one in flow_runs if self._is_campaigns(one))
         self.wanted = deque(one for one in flow_runs if not self._is_campaigns(one))
 
+    async def _any_wanted(self, now: datetime) -> bool:
+        scheduled = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
+        begins = FlowRunFilterNextScheduledStartTime(before_=now)
+        found = await self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=scheduled), next_scheduled_start_time=begins
+            ),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+            work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[self._lane])),
+            limit=1,
+        )
+        return bool(found)
+
     def _is_campaigns(self, flow_run: FlowRun) -> bool:
         return self.deployment_of(flow_run) in self.campaigns
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Give a sign of life when it is time for one; says whether it was."""
         now = asyncio.get_running_loop().time()
-        if now - self._last_heartbeat >= HEARTBEAT_EVERY:
-            self._last_heartbeat = now
-            await self._client.send_worker_heartbeat(
-                POOL, f"signalpost {self._lane} {os.getpid()}", HEARTBEAT_EVERY
-            )
+        if now - self._last_heartbeat < HEARTBEAT_EVERY:
+            return False
+        self._last_heartbeat = now
+        await self._client.send_worker_heartbeat(
+            POOL, f"signalpost {self._lane} {os.getpid()}", HEARTBEAT_EVERY
+        )
+        return True

@@ -13,10 +13,11 @@ from signalpost.record.enrolments import WAKE_CHANNEL
 log = structlog.get_logger()
 
 
-#: Seconds between looks for those whose time comes, by whether the lane is ``risk``.
-_EVERY = {True: 0.25, False: 0.5}
-#: Seconds between glances at SQLite's counter of commits, which takes some microseconds.
-_GLANCE = {True: 0.02, False: 0.1}
+#: Seconds between looks for those whose time comes.
+_EVERY = {Lane.RISK: 0.25, Lane.SERVICE: 0.5, Lane.MARKETING: 0.5}
+#: Seconds between glances at SQLite's counter of commits, which takes some microseconds. Marketing does
+#: without: its own campaigns commit all the time, and each glance would find something to look for.
+_GLANCE = {Lane.RISK: 0.02, Lane.SERVICE: 0.1, Lane.MARKETING: 0.5}
 _LISTEN_AGAIN = 5.0
 
 
@@ -25,9 +26,8 @@ class Wake:
 
     def __init__(self, database: Database, *, lane: str, every: float | None = None) -> None:
         """Prepare to wait ``every`` so many seconds at most; the lane's own measure when None."""
-        is_risk = lane == Lane.RISK
-        self._every = _EVERY[is_risk] if every is None else every
-        self._glance = _GLANCE[is_risk] if database.is_sqlite else self._every
+        self._every = _EVERY[Lane(lane)] if every is None else every
+        self._glance = _GLANCE[Lane(lane)] if database.is_sqlite else self._every
         self._database = database
         self._called = asyncio.Event()
         self._counter: PoolProxiedConnection | None = None
