@@ -278,7 +278,11 @@ class Part:
             return replace(history, where=f"({history.where}) AND {self.holds()}")
         if history.table not in ABOUT_PEOPLE:
             return history
-        mine = f"customer_id IN (SELECT id FROM of_record.customers WHERE {self.holds()})"  # noqa: S608
+        # Asked of each row: as a list of people it would be made for every table, empty or not.
+        mine = (
+            "EXISTS (SELECT 1 FROM of_record.customers AS c "  # noqa: S608
+            f"WHERE c.id = {history.table}.customer_id AND {self.holds()})"
+        )
         return replace(history, where=f"({history.where}) AND {mine}")
 
 
