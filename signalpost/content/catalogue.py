@@ -212,7 +212,8 @@ class WebLinks(Row, Mapping[str, str]):
 
 def link_values(links: Mapping[str, Any]) -> Row:
     """Return links as templates read them: made when they are asked for."""
-    return links if isinstance(links, WebLinks) else _Links(links)
+    # Asked of a class without an ABC, which would look at each message's links for longer than this.
+    return links if isinstance(links, Row) else _Links(links)
 
 
 class _Links(Row):
@@ -229,7 +230,7 @@ class _Links(Row):
 
 def is_web_address(value: Any) -> bool:
     """Whether a value can stand as a link in a text and in HTML."""
-    return isinstance(value, str) and _LINK.fullmatch(value) is not None
+    return isinstance(value, str) and value.isprintable() and _LINK.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=1024)

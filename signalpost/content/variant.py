@@ -39,7 +39,7 @@ class _Group:
     env: ImmutableSandboxedEnvironment
     clean: Callable[[str], str]
     write: Callable[[Any], str]
-    plain: list[tuple[str, Getter]]
+    plain: list[tuple[str, Getter, Callable[[str], str]]]  #: each with how it is cleaned
     blocks: list[tuple[str, engine.Block]]
 
 
@@ -71,7 +71,8 @@ class Program:
         rest = {name: node for name, node in bodies.items() if name not in plain}
         blocks = engine.compile_blocks(env, rest, self._name) if rest else {}
         write = escape if kind == "html" else str
-        return _Group(env, _CLEAN[kind], write, list(plain.items()), list(blocks.items()))
+        cleaned = [(name, get, _cleaner(kind, bodies[name])) for name, get in plain.items()]
+        return _Group(env, _CLEAN[kind], write, cleaned, list(blocks.items()))
 
     def run(self, context: Mapping[str, Any]) -> dict[str, str]:
         """Return the value of every slot."""
@@ -79,8 +80,8 @@ class Program:
         name, size = "", 0
         try:
             for group in self._groups:
-                clean, write = group.clean, group.write
-                for name, get in group.plain:
+                write = group.write
+                for name, get, clean in group.plain:
                     values[name] = clean(str(write(get(context))))
                 if group.blocks:
                     known = {**group.env.globals, **context}
@@ -88,7 +89,7 @@ class Program:
                     for name, block in group.blocks:
                         written = engine.run(block, scope)
                         size += len(written)
-                        values[name] = clean(written)
+                        values[name] = group.clean(written)
                     if size > bounds.LARGEST_MESSAGE:
                         bounds.too_large()
         except MissingFact:
@@ -96,6 +97,12 @@ class Program:
         except Exception as error:
             raise RenderFailed(self._slots.places[name], error) from None
         return values
+
+
+def _cleaner(kind: str, node: nodes.Node) -> Callable[[str], str]:
+    """Say how a slot is cleaned: a link has no control character in it (``catalogue.link_values``)."""
+    clean = _CLEAN[kind]
+    return str if clean is without_controls and engine.reads(node) == {"links"} else clean
 
 
 @dataclass(frozen=True)

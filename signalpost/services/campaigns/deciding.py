@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlmodel import Session
 
-from signalpost.content import MissingFact, RenderFailed
+from signalpost.content import MessageSpec, MissingFact, RenderFailed
 from signalpost.domain.campaign import Personal, after_quiet_hours
-from signalpost.domain.gate import Proposal, Sent, Standing, judge
+from signalpost.domain.gate import SEND, Proposal, Sent, Standing, judge
 from signalpost.domain.pace import Pace
-from signalpost.domain.vocabulary import Channel, Decision, MessageStatus, Purpose
+from signalpost.domain.vocabulary import Channel, Decision, MessageStatus
 from signalpost.record import campaign_people, customers, events, lost_windows, restraint
 from signalpost.record.base import new_id
 from signalpost.services.campaigns.judging import home
@@ -190,10 +190,11 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
         by_message[person.side.gate_message].append(person)
     over = redeemed(session, job, batch.people)
     for message, people in by_message.items():
+        spec = job.spec(message)
         standings = gate.standings(
             session,
             people=people,
-            spec=job.spec(message),
+            spec=spec,
             policy=job.policy,
             default_zone=job.desk.default_zone,
             now=now,
@@ -206,7 +207,7 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
                 person.verdicts.append(_verdict(None, "skip", "already_redeemed"))
                 continue
             try:
-                _Deciding(job, person, standing, message, now).run()
+                _Deciding(job, person, standing, spec, now).run()
             except Exception as error:  # one person's data: nobody else waits for it
                 person.drafts = []
                 person.failure = f"decide_failed:{type(error).__name__}"
@@ -232,11 +233,10 @@ class _Deciding:
     """The deciding of one person: every chain, by the first of its channels that the gate allows."""
 
     def __init__(
-        self, job: Job, person: Recipient, standing: Standing, message: str, now: datetime
+        self, job: Job, person: Recipient, standing: Standing, spec: MessageSpec, now: datetime
     ) -> None:
         self.job, self.person, self.standing = job, person, standing
-        self.message, self.now = message, now
-        self.spec = job.spec(message)
+        self.message, self.spec, self.now = spec.name, spec, now
         self.home = home(standing, person.zone, job.desk.default_zone)
         self.base = job.released(self.home)
 
@@ -288,7 +288,7 @@ class _Deciding:
             return False
         proposal = self.job.proposal(self.message, channel, self.base)
         verdict = judge(proposal, self.standing, self.job.policy, self.now)
-        if verdict.decision is Decision.SEND:
+        if verdict.decision is SEND:
             if person.side.ghost is not None:
                 person.verdicts.append(_verdict(channel, "held_out", person.side.ghost))
             else:
@@ -311,7 +311,6 @@ class _Deciding:
         """Render one message and put it on its way."""
         job, person, channel = self.job, self.person, proposal.channel
         message_id = again or new_id()
-        marketing_mail = proposal.purpose is Purpose.MARKETING and channel is Channel.EMAIL
         links = job.desk.links.for_message(
             customer_id=person.root_id,
             message_id=message_id,
@@ -319,7 +318,7 @@ class _Deciding:
             website=job.website,
             order_id=None,
             now=self.now,
-            counted=marketing_mail,
+            counted=proposal.is_marketing_mail,
         )
         try:
             variant, slots = job.mailing(self.message, channel).slots(
@@ -343,7 +342,7 @@ class _Deciding:
                 expires_at=proposal.expires_at,
                 variant=variant,
                 slots=slots,
-                unsubscribe_url=links["unsubscribe"] if marketing_mail else None,
+                unsubscribe_url=links["unsubscribe"] if proposal.is_marketing_mail else None,
                 purpose=proposal.purpose,
                 topic=proposal.topic,
                 again=again is not None,

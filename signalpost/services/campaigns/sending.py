@@ -218,7 +218,8 @@ def _held_for(drafts: Sequence[Draft]) -> timedelta | None:
         took.retry_after
         for one in drafts
         if (took := one.handover)
-        and (took.code, took.fault) == (CIRCUIT_OPEN, FaultClass.TRANSIENT)
+        and took.code == CIRCUIT_OPEN
+        and took.fault is FaultClass.TRANSIENT
         and took.retry_after
     ]
     return min(waits) if waits and len(waits) == len(drafts) else None

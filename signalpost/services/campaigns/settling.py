@@ -82,8 +82,9 @@ def _settle_late(
 
 def _our_fault(drafts: Sequence[Draft]) -> str | None:
     for draft in drafts:
-        if draft.handover is not None and draft.handover.fault is FaultClass.OURS:
-            return draft.handover.detail or "the provider refuses our request"
+        took = draft.handover
+        if took is not None and took.fault and took.fault is FaultClass.OURS:
+            return took.detail or "the provider refuses our request"
     return None
 
 
@@ -141,7 +142,7 @@ def _nothing_else(batch: Batch, person: Recipient, failed: Sequence[Draft]) -> b
 def _failed(batch: Batch) -> dict[Recipient, list[Draft]]:
     failed: dict[Recipient, list[Draft]] = defaultdict(list)
     for draft in batch.drafts:
-        if draft.handover is not None and _not_taken(draft.handover):
+        if draft.handover is not None and draft.handover.status in _NOT_TAKEN:
             failed[draft.person].append(draft)
     return failed
 
@@ -150,8 +151,7 @@ def _answers(drafts: Sequence[Draft]) -> list[Handover]:
     return [draft.handover for draft in drafts if draft.handover is not None]
 
 
-def _not_taken(took: Handover) -> bool:
-    return took.status in (DeliveryStatus.REJECTED, DeliveryStatus.RETRY)
+_NOT_TAKEN = frozenset({DeliveryStatus.REJECTED, DeliveryStatus.RETRY})
 
 
 def _given_up(job: Job, person: Recipient, took: Handover) -> str | None:

@@ -53,6 +53,7 @@ def standings(
     repeats = _repeats(session, family, spec, now)
     held_back = restraint.held_back(session, roots=roots) if marketing else {}
     own_zones = {person.root_id: person.zone for person in people}
+    draws = marketing and policy.holdout > 0
     asks_the_time = marketing or spec.quiet_hours  # only then is it worth knowing where they are
     found = {}
     for root in roots:
@@ -68,14 +69,14 @@ def standings(
             repeats=repeats.get(root, {}),
             zones=zones,
             zone_source=source,
-            held_out="global" if marketing and _is_held_out(root, policy) else None,
+            held_out="global" if draws and _is_held_out(root, policy) else None,
             held_back=held_back.get(root),
         )
     return found
 
 
 def _is_held_out(root: str, policy: Policy) -> bool:
-    return policy.holdout > 0 and assignment.share(policy.holdout_salt, root) < policy.holdout
+    return assignment.share(policy.holdout_salt, root) < policy.holdout
 
 
 def _recent(

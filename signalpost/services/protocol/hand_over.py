@@ -136,7 +136,7 @@ def _outgoing(draft: Draft, fence: Fence, stops: LateStops) -> Outgoing:
         slots=draft.slots,
         message=variant.message,
         purpose=draft.purpose,
-        sender=draft.purpose.value,
+        sender=str(draft.purpose),
         valid_for=SMS_VALID.get(draft.purpose),
         unsubscribe_url=draft.unsubscribe_url,
         may_leave=lambda: fence.holds() and not stops.concern(draft),
