@@ -130,6 +130,32 @@ def test_a_run_asked_for_by_hand_takes_everybody_who_is_due_in_the_journey(house
     assert still_due == {"pickup-follow-up"}, "the other journey was left alone"
 
 
+def test_what_a_worker_asks_is_asked_when_it_is_time_or_there_is_something(house):
+    """It is the dearest of our questions, and each lane has one every two seconds."""
+
+    async def then(worker: Any, client: Any) -> list[int]:
+        asked: list[int] = []
+        ask = client.get_scheduled_flow_runs_for_work_pool
+
+        async def counted(*args: Any, **given: Any) -> Any:
+            answer = await ask(*args, **given)
+            asked.append(len(answer))
+            return answer
+
+        client.get_scheduled_flow_runs_for_work_pool = counted
+        await worker.view.look()  # with the first sign of life: the queue is ready from here on
+        await worker.view.look()
+        await client.create_flow_run_from_deployment(
+            worker.view.deployment_id("purchase-follow-up")
+        )
+        await worker.view.look()
+        assert await worker.run_wanted()
+        await worker.view.look()
+        return asked
+
+    assert house.work("service", then) == [0, 1]
+
+
 def test_each_version_of_a_journey_is_drawn_once(house):
     """The diagram is an artifact of its own and is not repeated by each run or start."""
 
