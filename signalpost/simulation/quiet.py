@@ -1,5 +1,4 @@
-"""The ways out of a simulation: none. They take everything, keep nothing,
-and know no network."""
+"""The ways out of a simulation: none. They take everything, keep nothing, and know no network."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -8,12 +8,9 @@ from sqlmodel import select
 
 from signalpost.record.messages import Message
 from tests.flows.test_runs import newest_run
+from tests.killed import Killed
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
-
-
-class Dead(BaseException):
-    """The worker was killed."""
 
 
 def left_half_way(house: Any) -> None:
@@ -24,13 +21,13 @@ def left_half_way(house: Any) -> None:
     from signalpost.services.journeys.claims import claim_due
 
     async def dies(_: Any) -> bool:
-        raise Dead
+        raise Killed
 
     desk = house.stage.desk
     units = Direct(desk)
     units.settle = dies  # type: ignore[method-assign]
     [claim] = claim_due(desk, lane="service", now=desk.clock())
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         asyncio.run(advance(desk, claim_id=claim.id, units=units, run_id=None))
     house.stage.clock.now += timedelta(minutes=1)
 

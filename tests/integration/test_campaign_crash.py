@@ -35,12 +35,9 @@ from tests.integration.campaign_engine import (
     sender,
     the_run,
 )
+from tests.killed import Killed, dies
 
 BOTH = {"channels": {"every": ["email", "in_app"]}}
-
-
-class Killed(BaseException):
-    """What kill -9 is to a process: nothing of ours catches it."""
 
 
 class Dying:
@@ -66,19 +63,6 @@ def stage(tmp_path):
 
 def with_provider(stage, provider):
     return replace(stage.desk, providers=dict.fromkeys(stage.desk.providers, provider))
-
-
-def dies(act):
-    """Do something in which the process dies; true when it did."""
-    try:
-        act()
-    except BaseException as end:
-        while end is not None:  # what cleans up in the dying process may fail in its turn
-            if isinstance(end, Killed):
-                return True
-            end = end.__context__
-        raise
-    return False
 
 
 @pytest.mark.parametrize("took", [False, True], ids=["before-it-took-them", "after-it-took-them"])

@@ -21,12 +21,9 @@ from signalpost.services.reconciling import asking
 from signalpost.services.reconciling.rounds import Reconciler
 from signalpost.testing import Stage
 from tests.cli_harness import Result, signalpost
+from tests.killed import Killed
 
 BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
-
-
-class Dead(BaseException):
-    """The worker was killed."""
 
 
 @pytest.fixture
@@ -56,12 +53,12 @@ def left_half_way(stage: Stage) -> None:
     stage.signal("order.ready_for_pickup", **BO, order_id="1")
 
     async def dies(_: Any) -> bool:
-        raise Dead
+        raise Killed
 
     units = Direct(stage.desk)
     units.settle = dies  # type: ignore[method-assign]
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         asyncio.run(advance(stage.desk, claim_id=claim.id, units=units, run_id=None))
     stage.clock.now += timedelta(minutes=10)
 

@@ -27,6 +27,7 @@ from signalpost.services.journeys.claims import claim_due
 from signalpost.testing import Stage
 from tests.integration.front_harness import open_front
 from tests.integration.promises_harness import ALERT, BO, rows, work
+from tests.killed import Killed
 
 
 @pytest.fixture
@@ -145,16 +146,13 @@ def test_no_card_is_blocked_for_somebody_who_left_while_the_worker_was_stopped(
 def test_a_worker_that_dies_after_a_call_was_made_has_it_made_once(tmp_path, database_url):
     """The call is settled, the move is not: the next worker goes on without calling again."""
 
-    class Dead(BaseException):
-        pass
-
     def die():
-        raise Dead
+        raise Killed
 
     with Stage(folder=tmp_path, journeys=[BLOCKING], database_url=database_url) as stage:
         stage.signal("card.reported", **BO, order_id="1")
         [claim] = claim_due(stage.desk, lane="risk", now=stage.clock())
-        with pytest.raises(Dead):
+        with pytest.raises(Killed):
             work(stage, claim.id, Paused(stage, "move", die))
         stage.run_for(minutes=10)
         assert len(stage.hooks.calls) == 1

@@ -31,6 +31,7 @@ from signalpost.services.reconciling.sweeping import sweep
 from signalpost.testing import Stage
 from tests.integration.campaign_engine import adds_up, launched, notice, people, sender
 from tests.integration.postoffice_harness import ACCOUNT, KEY, OURS, TOKEN, http, open_office, until
+from tests.killed import Killed
 
 BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
 PHONE = "+12065550101"
@@ -138,17 +139,13 @@ def house(tmp_path, database_url):
             opened.run(stage.desk.providers[channel].close())
 
 
-class Dead(BaseException):
-    """The worker was killed."""
-
-
 def killed(house, *, before=None, calling=None):
     """Have a worker die before a unit of work, or in its call to the phone's provider."""
     stage = house.stage
     units = Direct(stage.desk)
 
     async def dies(*_):
-        raise Dead
+        raise Killed
 
     if before:
         setattr(units, before, dies)
@@ -159,11 +156,11 @@ def killed(house, *, before=None, calling=None):
         async def hand_over(batch):
             if calling == "after":
                 await took(batch)
-            raise Dead
+            raise Killed
 
         alive.hand_over = hand_over
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         house.run(advance(stage.desk, claim_id=claim.id, units=units, run_id=None))
     if calling:
         del alive.hand_over
@@ -556,10 +553,10 @@ def test_what_a_dead_sender_left_of_a_cancelled_run_is_settled_though_nobody_sen
 
     async def hand_over(batch):
         await took(batch)
-        raise Dead
+        raise Killed
 
     texts.hand_over = hand_over
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         sent_by_a_sender(house)
     del texts.hand_over
     launching.cancel(house.stage.desk, campaign_run_id=run_id, by="bob", now=house.stage.clock())
@@ -576,10 +573,10 @@ def test_a_paused_run_keeps_no_claim_that_is_over(house):
     texts = house.stage.desk.providers[Channel.SMS]
 
     async def hand_over(_batch):
-        raise Dead
+        raise Killed
 
     texts.hand_over = hand_over
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         sent_by_a_sender(house)
     del texts.hand_over
     launching.pause(house.stage.desk, campaign_run_id=run_id, by="bob", now=house.stage.clock())
@@ -604,7 +601,7 @@ def test_f8_when_the_record_is_away_before_the_request_nothing_leaves_and_nobody
     event.listen(stage.database.engine, "before_cursor_execute", away)
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
     group = Once(Direct(stage.desk))
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         house.run(advance(stage.desk, claim_id=claim.id, units=group, run_id=None))
     event.remove(stage.database.engine, "before_cursor_execute", away)
     assert house.taken("sms") == []
@@ -622,4 +619,4 @@ class Once:
         self.deliver, self.settle = units.deliver, units.settle
 
     async def move(self, _group):
-        raise Dead
+        raise Killed

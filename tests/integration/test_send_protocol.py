@@ -17,6 +17,7 @@ from signalpost.record.messages import Delivery, Message
 from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import claim_due, release
 from signalpost.testing import Stage
+from tests.killed import Killed
 
 BO = {"user_id": "bo", "phone": "+12065550101", "email": "bo@example.com"}
 
@@ -48,12 +49,8 @@ def by_channel(stage):
     return {m.channel: m for m in rows(stage, Message)}
 
 
-class Dead(BaseException):
-    """The worker was killed."""
-
-
 async def dies(_group):
-    raise Dead
+    raise Killed
 
 
 def units_that_die_before(stage, unit):
@@ -64,7 +61,7 @@ def units_that_die_before(stage, unit):
 
 def die_before(stage, unit):
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
-    with pytest.raises(Dead):
+    with pytest.raises(Killed):
         asyncio.run(
             advance(
                 stage.desk, claim_id=claim.id, units=units_that_die_before(stage, unit), run_id=None
