@@ -215,6 +215,65 @@ def test_a_receipt_that_overtakes_the_providers_answer_stands(stage, answer):
     assert {(d.status, d.provider_id) for d in rows(stage, Delivery)} == {("accepted", "early")}
 
 
+@pytest.mark.parametrize(("unit", "left"), [("settle", "unknown"), ("render", "expired")])
+def test_a_text_that_is_confirmed_late_ends_its_chain_wherever_the_next_channel_stands(
+    stage, unit, left
+):
+    """The email that was to go for it has lost its sender: it is given up, or it is not needed."""
+    stage.outbox.manner = lambda one: (
+        Handover(delivery_id=one.delivery_id, status=DeliveryStatus.UNKNOWN, provider="outbox")
+        if one.channel == SMS
+        else None
+    )
+    units = Direct(stage.desk)
+    once = iter([getattr(units, unit)])
+
+    async def dies_the_second_time(group: Any) -> Any:
+        for first in once:
+            return await first(group)
+        raise Killed
+
+    setattr(units, unit, dies_the_second_time)
+    stage.signal(**ALERT)
+    [claim] = claim_due(stage.desk, lane="risk", now=stage.clock())
+    with pytest.raises(Killed):
+        work(stage, claim.id, units)
+    texted = next(m for m in rows(stage, Message) if m.channel == SMS)
+    heard = Receipt(
+        provider="outbox", kind=ReceiptKind.DELIVERED, at=stage.clock(), keys=("heard",),
+        message_id=texted.id, provider_id="SM1",
+    )  # fmt: skip
+    with stage.database.writing() as session:
+        receipts.record(session, given=[heard], now=stage.clock())
+    stage.run_for(minutes=1)
+    statuses = {m.channel: m.status for m in rows(stage, Message)}
+    assert statuses == {"sms": "delivered", "in_app": "delivered", "email": left}
+    assert [m for m in stage.messages() if m[1] == "email"] == (
+        [("fraud_alert", "email")] if unit == "settle" else []
+    )
+    [enrolment] = rows(stage, Enrolment)
+    assert (enrolment.status, enrolment.claim_id) == ("waiting", None)
+
+
+def test_what_a_dead_sender_had_on_its_way_is_given_up_though_the_step_is_not_needed_any_more(
+    stage,
+):
+    """The order is picked up while the message that it is ready has lost its sender."""
+    units = Direct(stage.desk)
+
+    async def die(_group: Any) -> bool:
+        raise Killed
+
+    units.settle = die  # type: ignore[method-assign]
+    stage.signal("order.ready_for_pickup", **BO, order_id="1")
+    [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
+    with pytest.raises(Killed):
+        work(stage, claim.id, units)
+    stage.signal("order.picked_up", **BO, order_id="1")
+    stage.run_for(minutes=1)
+    assert {m.status for m in rows(stage, Message)} == {"unknown"}
+
+
 def test_a_reply_that_comes_twice_is_answered_once_and_shows_on_the_case_once(stage):
     """Twilio repeats a webhook that it believes to have failed (invariant I7)."""
     stage.signal(**ALERT)

@@ -50,7 +50,7 @@ class Planner:
         self.spec, self.now = spec, now
         self.rows: list[dict[str, Any]] = []
         self.lost: list[str] = []
-        self.expired: list[tuple[str, str]] = []
+        self.unneeded: list[tuple[str, str]] = []
 
     def run(self) -> None:
         """Decide for everyone and write it down."""
@@ -61,6 +61,13 @@ class Planner:
                 self.session, enrolment_ids=[person.id for person in group.people]
             )
         )
+        # The claim is ours, so their sender died before it could settle, whatever is decided below.
+        self.lost = [
+            row["id"]
+            for rows in written.values()
+            for row in rows
+            if row["status"] == MessageStatus.SENDING
+        ]
         group.standings = gate.standings(
             self.session,
             people=group.people,
@@ -88,21 +95,22 @@ class Planner:
         self, person: Person, number: int, chain: Mapping[str, Any], earlier: Sequence[RowMapping]
     ) -> None:
         """Decide on the first channel of the chain that is allowed and has not been tried."""
-        tried, unknown = set(), False
         put_off = [one for one in earlier if one["status"] in _CLOSED]
         expires_at = min((one["expires_at"] for one in put_off if one["expires_at"]), default=None)
+        queued = [one for one in put_off if one["status"] == MessageStatus.QUEUED]
+        tried, unknown, done = set(), False, False
         for row in earlier:
             status = MessageStatus(row["status"])
-            if status is MessageStatus.SENDING:  # its sender died before it could settle
-                self.lost.append(row["id"])
+            if status is MessageStatus.SENDING:  # given up, see ``run``
                 status = MessageStatus.UNKNOWN
-            if status is MessageStatus.QUEUED and self.resume(person, row):
-                return
-            if status in _CLOSED or went_wrong(status, self.spec.purpose):
-                tried.add(row["channel"])
-                unknown |= status is MessageStatus.UNKNOWN
-                continue
-            return  # this chain has done its work
+            done |= not (status in _CLOSED or went_wrong(status, self.spec.purpose))
+            tried.add(row["channel"])
+            unknown |= status is MessageStatus.UNKNOWN
+        if done:  # perhaps since the next channel was decided on, which is not needed then
+            self.unneeded += [(row["id"], "went_on") for row in queued]
+            return
+        if any(self.resume(person, row) for row in queued):
+            return
         for channel in in_order(chain, person):
             if channel not in tried and self.propose(
                 person, number, channel, again=bool(tried), unknown=unknown, expires_at=expires_at
@@ -178,7 +186,7 @@ class Planner:
         if verdict.decision is Decision.HOLD:
             self.hold(person, verdict)
             return True
-        self.expired.append((row["id"], verdict.reason))
+        self.unneeded.append((row["id"], verdict.reason))
         return False
 
     def proposal(
@@ -230,7 +238,7 @@ class Planner:
         """Write messages, decisions and open questions."""
         session, now = self.session, self.now
         messages.give_up_lost(session, message_ids=self.lost, now=now)
-        messages.close_unsent(session, rows=self.expired, now=now)
+        messages.close_unsent(session, rows=self.unneeded, now=now)
         messages.plan(session, rows=[self.row(draft) for draft in self.group.drafts])
         if self.group.node.kind == "ask":
             questions.ask(session, group=self.group, spec=self.spec, now=now)
