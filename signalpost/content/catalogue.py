@@ -212,8 +212,7 @@ class WebLinks(Row, Mapping[str, str]):
 
 def link_values(links: Mapping[str, Any]) -> Row:
     """Return links as templates read them: made when they are asked for."""
-    # Asked of a class without an ABC, which would look at each message's links for longer than this.
-    return links if isinstance(links, Row) else _Links(links)
+    return links if isinstance(links, WebLinks) else _Links(links)
 
 
 class _Links(Row):

@@ -68,8 +68,7 @@ def signed(said: bytes, by: blake2b) -> str:
     """Make the token of a body."""
     signature = by.copy()
     signature.update(said)
-    written = b2a_base64(signature.digest(), newline=False).translate(_URL_SAFE)
-    return f"{said.decode()}.{written.decode()}"
+    return f"{said.decode()}.{_base64(signature.digest()).decode()}"
 
 
 def read(secrets: tuple[str, ...], purpose: str, token: str) -> dict[str, Any]:

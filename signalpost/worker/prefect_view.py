@@ -12,22 +12,13 @@ from uuid import UUID
 import structlog
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterNextScheduledStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-    WorkQueueFilter,
-    WorkQueueFilterName,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
 from signalpost.worker.campaign_deployments import ENTRYPOINT as CAMPAIGN_FLOW
 from signalpost.worker.deployments import POOL, Deployment
 from signalpost.worker.registering import is_campaign, known_deployments, tell_prefect
+from signalpost.worker.runs import runs_of_lane
 
 log = structlog.get_logger()
 
@@ -184,15 +175,9 @@ class PrefectView:
         self.wanted = deque(one for one in flow_runs if not self._is_campaigns(one))
 
     async def _any_wanted(self, now: datetime) -> bool:
-        scheduled = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
-        begins = FlowRunFilterNextScheduledStartTime.model_validate({"before_": now})
-        found = await self._client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=scheduled), next_scheduled_start_time=begins
-            ),
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
-            work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[self._lane])),
-            limit=1,
+        scheduled = (StateType.SCHEDULED,)
+        found = await runs_of_lane(
+            self._client, lane=self._lane, states=scheduled, begins_before=now, limit=1
         )
         return bool(found)
 

@@ -5,9 +5,10 @@ are imported and connections open, because a subprocess would take seconds.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,13 +17,24 @@ import structlog
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentFlowRunCreate
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
 from prefect.states import Pending, Scheduled, to_state_create
 from prefect.utilities.engine import propose_state
 
 from signalpost.services.journeys.claims import Claim
+from signalpost.worker.deployments import POOL
 
 log = structlog.get_logger()
 
@@ -229,6 +241,31 @@ class Runs:
         self._left_behind.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain
+
+
+async def runs_of_lane(
+    client: PrefectClient,
+    *,
+    lane: str,
+    states: Collection[StateType],
+    limit: int,
+    begins_before: datetime | None = None,
+) -> list[FlowRun]:
+    """Give flow runs of a lane that are in one of these states, ``limit`` at most.
+
+    ``begins_before``: only those that are to begin until then.
+    """
+    in_state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[*states]))
+    begins = FlowRunFilterNextScheduledStartTime.model_validate({"before_": begins_before})
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=in_state,
+            next_scheduled_start_time=begins if begins_before is not None else None,
+        ),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[lane])),
+        limit=limit,
+    )
 
 
 async def create_run(

@@ -6,22 +6,13 @@ from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-    WorkQueueFilter,
-    WorkQueueFilterName,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
 from signalpost.record import campaign_people, enrolments
 from signalpost.services.desk import Desk
 from signalpost.worker.campaign_runs import campaign_run_of
-from signalpost.worker.deployments import POOL
+from signalpost.worker.runs import runs_of_lane
 
 log = structlog.get_logger()
 
@@ -41,13 +32,8 @@ async def close_lost_runs(
     A run that began less than a lease ago (or ``older_than``) is left alone, as are ``running``.
     """
     age = desk.lease if older_than is None else older_than
-    going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
-    runs = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=going_on)),
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
-        work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[lane])),
-        limit=50,
-    )
+    going_on = (StateType.RUNNING, StateType.PENDING)
+    runs = await runs_of_lane(client, lane=lane, states=going_on, limit=50)
     old = [run for run in runs if run.id not in running and _age(run) >= age]
     lost = [run for run in old if _is_lost(run, desk)]
     for run in lost:

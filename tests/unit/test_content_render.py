@@ -295,6 +295,15 @@ def test_a_link_in_a_fact_leads_to_the_brand_or_nowhere(tmp_path):
             shown(made, {"page": bad})
 
 
+@pytest.mark.parametrize("bad", ["\u202egpj.exe", "\x1b[2J", "a b", "<b>", "&x"])
+def test_a_link_that_would_have_to_be_cleaned_is_none(tmp_path, bad):
+    """Links are the one thing that templates show as it is."""
+    made = small(tmp_path, "See {{ links.home }}")
+    given = context(made, "m", {}, links={"home": f"https://b.example/{bad}"})
+    with pytest.raises(MissingFact):
+        made.variant("m", Channel.SMS, "en").render(given)
+
+
 def test_preview_is_the_same_text_as_a_send_of_the_sample_facts(catalogue):
     spec = catalogue["fraud_alert"]
     facts = {name: fact.sample for name, fact in spec.facts.items()}

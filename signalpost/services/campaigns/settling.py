@@ -81,10 +81,10 @@ def _settle_late(
 
 
 def _our_fault(drafts: Sequence[Draft]) -> str | None:
+    ours = FaultClass.OURS
     for draft in drafts:
-        took = draft.handover
-        if took is not None and took.fault and took.fault is FaultClass.OURS:
-            return took.detail or "the provider refuses our request"
+        if draft.handover is not None and draft.handover.fault is ours:
+            return draft.handover.detail or "the provider refuses our request"
     return None
 
 
