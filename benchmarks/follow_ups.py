@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows import JOURNEYS
-from signalpost.domain.delivery import Handover, Outgoing
+from signalpost.domain.delivery import Handover, Letter, Outgoing
 from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record.database import open_engine
 from signalpost.services.intake import signals
@@ -28,14 +28,10 @@ class Null:
     channels = frozenset(Channel)
     max_batch = 1000
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Take a batch."""
-        return [
-            Handover(
-                delivery_id=one.delivery_id, status=DeliveryStatus.ACCEPTED, provider=self.name
-            )
-            for one in batch
-        ]
+        del letter
+        return [Handover(status=DeliveryStatus.ACCEPTED, provider=self.name)] * len(batch)
 
     async def close(self) -> None:
         """Nothing to let go of."""

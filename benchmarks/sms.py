@@ -26,10 +26,11 @@ from uuid import UUID
 
 import aiohttp
 
-from signalpost.domain.delivery import Outgoing
+from signalpost.domain.delivery import Letter
 from signalpost.domain.text import Slot
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.providers.twilio import Twilio, TwilioSettings
+from signalpost.testing import Post
 
 ROOT = Path(__file__).parents[1]
 MESSAGES = 3_000
@@ -87,20 +88,22 @@ def _until_it_answers(url: str, running: "subprocess.Popen[bytes]") -> None:
     raise TimeoutError("the post office did not start")
 
 
-def message(number: int) -> Outgoing:
+LETTER = Letter(
+    channel=Channel.SMS,
+    message="pickup_ready",
+    purpose=Purpose.TRANSACTIONAL,
+    parts={"text": ("Your order ", Slot("s0"), " is ready to collect at Harbour.")},
+)
+
+
+def message(number: int) -> Post:
     """Make one pickup message, as the journey hands it over."""
-    return Outgoing(
+    return Post(
         delivery_id=str(UUID(int=number)),
         message_id=str(UUID(int=number + 2**64)),
         customer_id=str(UUID(int=number + 2**65)),
-        channel=Channel.SMS,
         address=f"+1206{5_550_000 + number:07d}",
-        variant_id="pickup_ready",
-        parts={"text": ("Your order ", Slot("s0"), " is ready to collect at Harbour.")},
         slots={"s0": f"A-{number}"},
-        message="pickup_ready",
-        purpose=Purpose.TRANSACTIONAL,
-        sender="transactional",
     )
 
 
@@ -120,7 +123,7 @@ async def ours(url: str, count: int) -> None:
     try:
         for start in range(0, count, BATCH):
             batch = [message(n) for n in range(start, min(start + BATCH, count))]
-            for handover in await provider.hand_over(batch):
+            for handover in await provider.hand_over(LETTER, batch):
                 if handover.status is not DeliveryStatus.ACCEPTED:
                     raise RuntimeError(f"{handover.status}: {handover.detail}")
     finally:

@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from signalpost import bootstrap, settings
 from signalpost.content import Catalogue
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.delivery import Handover, HookOutcome, Inbound, Outgoing
+from signalpost.domain.delivery import Handover, HookOutcome, Inbound, Letter, Outgoing
 from signalpost.domain.journey import Journey
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Lane
@@ -68,8 +68,30 @@ class Sent:
         return self.parts.get("text") or self.parts.get("body", "")
 
 
+@dataclass(slots=True, kw_only=True)
+class Post:
+    """A message to hand to a provider with its letter, for tests of the provider."""
+
+    delivery_id: str
+    message_id: str
+    customer_id: str
+    address: str
+    slots: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unsubscribe_url: str | None = None
+
+
+class Handed(NamedTuple):
+    """A message that a stand-in was handed, for whoever decides how it answers."""
+
+    channel: Channel
+    message: str
+    address: str
+    message_id: str
+    delivery_id: str
+
+
 #: Decides how a stand-in provider answers; None means that it accepts.
-Manner = Callable[[Outgoing], Handover | None]
+Manner = Callable[[Handed], Handover | None]
 
 
 class Outbox:
@@ -81,24 +103,30 @@ class Outbox:
         self.name = "outbox"
         self.channels = frozenset(channels)
         self.sent: list[Sent] = []
-        self.manner: Manner = lambda _outgoing: None
+        self.manner: Manner = lambda _handed: None
         self._clock = clock
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Take a batch."""
-        return [self.manner(one) or self._take(one) for one in batch]
+        handed = [
+            Handed(letter.channel, letter.message, one.address, one.message_id, one.delivery_id)
+            for one in batch
+        ]
+        return [
+            self.manner(what) or self._take(letter, one)
+            for what, one in zip(handed, batch, strict=True)
+        ]
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _take(self, one: Outgoing) -> Handover:
-        parts = fill(one.parts, one.slots)
+    def _take(self, letter: Letter, one: Outgoing) -> Handover:
+        parts = fill(letter.parts, one.slots)
         at = self._clock()
         self.sent.append(
-            Sent(one.channel.value, one.address, one.message, parts, at, one.message_id)
+            Sent(letter.channel.value, one.address, letter.message, parts, at, one.message_id)
         )
         return Handover(
-            delivery_id=one.delivery_id,
             status=DeliveryStatus.ACCEPTED,
             provider=self.name,
             provider_id=f"out-{one.delivery_id}",

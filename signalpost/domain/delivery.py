@@ -1,11 +1,11 @@
 """What passes between us and a provider, in our words only.
 
 The send protocol (docs/decisions/0003-send-protocol.md): an intent is committed, then the provider is
-called with ``Outgoing`` values, then each ``Handover`` is settled. What the provider says later comes
-back as a ``Receipt`` or an ``Inbound`` reply.
+called with a ``Letter`` and the ``Outgoing`` messages that carry it, then each ``Handover`` is settled.
+What the provider says later comes back as a ``Receipt`` or an ``Inbound`` reply.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -17,41 +17,52 @@ STOPPED = "stopped"  #: of one whose address was suppressed after the message wa
 CIRCUIT_OPEN = "circuit_open"  #: of one that was not made since nothing goes to the account now
 
 
-def _always() -> bool:
-    return True
+def _nobody(_attempts: Collection[str]) -> Collection[str]:
+    return ()
 
 
-# Not frozen, as all else here is: that would make each three times as dear, and there are a million.
-@dataclass(slots=True, kw_only=True)
-class Outgoing:
-    """One message for one customer, ready to be handed to a provider. Nobody changes it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What all messages of one call share: the wording, what it is for, and whether it may still leave.
 
-    ``parts`` holds the static text with slots, shared by everyone who gets the same variant;
-    ``slots`` holds this person's own words. ``domain.text.fill`` joins them.
+    ``parts`` holds the static text with slots; each message has its own words for them, and
+    ``domain.text.fill`` joins the two. Whoever sends has a sender for each ``purpose``.
     """
 
-    delivery_id: str
-    message_id: str
-    customer_id: str
     channel: Channel
-    address: str
-    variant_id: str
-    parts: Mapping[str, tuple[Any, ...]]
-    slots: Mapping[str, str]
     message: str  #: the message folder's name
     purpose: Purpose
-    sender: str  #: the stream: security | transactional | marketing
+    parts: Mapping[str, tuple[Any, ...]]
     valid_for: timedelta | None = None  #: how long the provider may keep trying
-    unsubscribe_url: str | None = None  #: set on marketing email: RFC 8058 one-click
-    may_leave: Callable[[], bool] = _always
-    """Asked by the adapter right before each request leaves; false: it ends as ``withheld``."""
+    kept_back: Callable[[Collection[str]], Collection[str]] = _nobody
+    """Asked by the adapter right before each request leaves, with the attempts in it (their delivery
+    ids): gives those that may not leave any more. They end as ``withheld``."""
 
 
+class Outgoing(Protocol):
+    """One message for one customer, ready to be handed to a provider with its ``Letter``."""
+
+    delivery_id: str  #: of the attempt that is about to be made
+    message_id: str
+    address: str
+    unsubscribe_url: str | None  #: set on marketing email: RFC 8058 one-click
+
+    @property
+    def customer_id(self) -> str:
+        """The customer it is for, as a root."""
+        ...
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """This person's own words."""
+        ...
+
+
+# Not frozen, as all else here is: that would make each three times as dear.
 @dataclass(slots=True, kw_only=True)
 class Handover:
-    """How the attempt to hand over one message ended; settles one delivery row. Nobody changes it."""
+    """How an attempt to hand over ended. Nobody changes it: many that ended alike share one."""
 
-    delivery_id: str
     status: DeliveryStatus
     provider: str
     provider_id: str | None = None
@@ -71,10 +82,9 @@ _WITHHELD = {
 }
 
 
-def withheld(delivery_id: str, provider: str, *, code: str = FENCED) -> Handover:
+def withheld(provider: str, *, code: str = FENCED) -> Handover:
     """Say of an attempt that it was not made before its request left. ``code``: fenced, or stopped."""
     return Handover(
-        delivery_id=delivery_id,
         status=DeliveryStatus.RETRY,
         provider=provider,
         code=code,
@@ -153,10 +163,10 @@ class Provider(Protocol):
 
     name: str
     channels: frozenset[Channel]
-    max_batch: int  #: most messages of one variant in one call of ``hand_over``
+    max_batch: int  #: most messages of one letter in one call of ``hand_over``
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
-        """Hand over messages that share one variant and sender; one ``Handover`` for each, same order.
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Hand over a letter to some people; one ``Handover`` for each, in the same order.
 
         Never raises for what the vendor answers: that is what ``Handover.status`` says.
         """

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from signalpost.domain.delivery import Handover, Outgoing, Provider
+from signalpost.domain.delivery import Handover, Letter, Outgoing, Provider
 from signalpost.domain.vocabulary import DeliveryStatus
 from signalpost.telemetry import meters, traces
 
@@ -27,9 +27,9 @@ class Measured:
         """What else the provider can do: list what it sent, for instance."""
         return getattr(self._provider, name)
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Hand over messages, as the provider does."""
-        channel = batch[0].channel.value if batch else ""
+        channel = letter.channel.value
         began = time.perf_counter()
         with traces.span(
             "provider.request",
@@ -38,7 +38,7 @@ class Measured:
             messages=len(batch),
             message=batch[0].message_id if len(batch) == 1 else None,
         ):
-            handovers = await self._provider.hand_over(batch)
+            handovers = await self._provider.hand_over(letter, batch)
         ended = meters.tally(handovers)
         seconds = time.perf_counter() - began
         meters.called(account=self._account, channel=channel, seconds=seconds, ended=ended)

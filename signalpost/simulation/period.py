@@ -248,7 +248,6 @@ def handovers(
 def _answer(row: RowMapping) -> Handover:
     known = row["settled_at"] is not None
     return Handover(
-        delivery_id=row["id"],
         status=DeliveryStatus(row["status"]) if known else DeliveryStatus.UNKNOWN,
         provider=row["provider"],
         fault=FaultClass(row["fault"]) if row["fault"] else None,

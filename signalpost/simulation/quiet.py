@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from signalpost.domain.delivery import Handover, HookOutcome, Outgoing
+from signalpost.domain.delivery import Handover, HookOutcome, Letter, Outgoing
 from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record.database import Database
 from signalpost.services import tokens
@@ -32,18 +32,14 @@ class Nobody:
     def __init__(self, recorded: Recorded) -> None:
         self._recorded = {key: deque(answers) for key, answers in recorded.items()}
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Answer as recorded, else accept."""
-        return [self._answer(one) for one in batch]
-
-    def _answer(self, one: Outgoing) -> Handover:
-        if self._recorded:
-            known = self._recorded.get((one.customer_id, one.message, one.channel.value))
-            if known:
-                return replace(known.popleft(), delivery_id=one.delivery_id)
-        return Handover(
-            delivery_id=one.delivery_id, status=DeliveryStatus.ACCEPTED, provider=self.name
-        )
+        accepted = Handover(status=DeliveryStatus.ACCEPTED, provider=self.name)
+        if not self._recorded:
+            return [accepted] * len(batch)
+        message, channel = letter.message, letter.channel.value
+        known = [self._recorded.get((one.customer_id, message, channel)) for one in batch]
+        return [answers.popleft() if answers else accepted for answers in known]
 
     async def close(self) -> None:
         """Nothing to let go of."""

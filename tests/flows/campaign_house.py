@@ -226,11 +226,11 @@ class Gate:
         self.name, self.channels, self.max_batch = "gate", outbox.channels, outbox.max_batch
         self._outbox = outbox
 
-    async def hand_over(self, batch: Any) -> Any:
+    async def hand_over(self, letter: Any, batch: Any) -> Any:
         """Take a batch, when it may."""
         self.came.set()
         await self.let_go.wait()
-        return await self._outbox.hand_over(batch)
+        return await self._outbox.hand_over(letter, batch)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -107,10 +107,10 @@ class OneWaitsForTheOther:
         self.name, self.channels = provider.name, provider.channels
         self.max_batch = provider.max_batch
 
-    async def hand_over(self, batch: Any) -> Any:
+    async def hand_over(self, letter: Any, batch: Any) -> Any:
         async with asyncio.timeout(20):
             await self._both.wait()
-        return await self._provider.hand_over(batch)
+        return await self._provider.hand_over(letter, batch)
 
     async def close(self) -> None:
         await self._provider.close()

@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefe
 def refused(one: Any) -> Handover:
     """A provider that puts everything off."""
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.RETRY,
         provider="outbox",
         fault=FaultClass.TRANSIENT,

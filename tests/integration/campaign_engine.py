@@ -279,7 +279,6 @@ def inbox(stage, run_id):
 def refuses(one, *, code="21610", fault=FaultClass.PERMANENT, **more):
     """What a provider says that does not take a message."""
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.REJECTED,
         provider="outbox",
         fault=fault,
@@ -291,7 +290,6 @@ def refuses(one, *, code="21610", fault=FaultClass.PERMANENT, **more):
 def later(one, **more):
     """What a provider says that is asked too often."""
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.RETRY,
         provider="outbox",
         fault=FaultClass.TRANSIENT,

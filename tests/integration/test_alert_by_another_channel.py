@@ -23,9 +23,7 @@ def stage(tmp_path, database_url):
 
 def refuse_texts(stage, status, fault):
     stage.outbox.manner = lambda one: (
-        Handover(
-            delivery_id=one.delivery_id, status=status, provider="outbox", fault=fault, code="20003"
-        )
+        Handover(status=status, provider="outbox", fault=fault, code="20003")
         if one.channel is Channel.SMS
         else None
     )

@@ -49,9 +49,9 @@ class Dying:
     def __init__(self, outbox, *, took):
         self.outbox, self.took = outbox, took
 
-    async def hand_over(self, batch):
+    async def hand_over(self, letter, batch):
         if self.took:
-            await self.outbox.hand_over(batch)
+            await self.outbox.hand_over(letter, batch)
         raise Killed
 
 
@@ -227,13 +227,12 @@ class Slow:
         self.stage, self.manner = stage, manner
         self.meanwhile = lambda: None
 
-    async def hand_over(self, batch):
+    async def hand_over(self, letter, batch):
         said = [self.manner(one) for one in batch]
-        took = await self.stage.outbox.hand_over(
-            [one for one, no in zip(batch, said, strict=True) if no is None]
-        )
+        going = [one for one, no in zip(batch, said, strict=True) if no is None]
+        took = iter(await self.stage.outbox.hand_over(letter, going))
         await asyncio.to_thread(self.meanwhile)
-        return [no for no in said if no is not None] + took
+        return [next(took) if no is None else no for no in said]
 
 
 def taken_over(stage, run_id, manner=lambda one: None):

@@ -61,12 +61,12 @@ class EraseMeanwhile:
 
 
 def takes(one):
-    return Handover(delivery_id=one.delivery_id, status=DeliveryStatus.ACCEPTED, provider="outbox",
+    return Handover(status=DeliveryStatus.ACCEPTED, provider="outbox",
                     provider_id="late-1")  # fmt: skip
 
 
 def refuses(one):
-    return Handover(delivery_id=one.delivery_id, status=DeliveryStatus.REJECTED, provider="outbox",
+    return Handover(status=DeliveryStatus.REJECTED, provider="outbox",
                     fault=FaultClass.PERMANENT, code="21610", suppress="stop")  # fmt: skip
 
 

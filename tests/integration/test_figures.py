@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from signalpost.domain.delivery import Handover, Outgoing
-from signalpost.domain.vocabulary import Channel, DeliveryStatus
+from signalpost.domain.delivery import Handover, Letter
+from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.providers.measured import Measured
 from signalpost.services.watching.panel import Panel
+from signalpost.testing import Post
 from tests.integration.front_harness import READ_KEY, Front, open_front
 
 
@@ -77,7 +78,6 @@ def test_messages_are_counted_by_where_they_stand(front):
     """What was handed over, and what nobody knows, is seen by channel and reason, and since when."""
     front.stage.outbox.manner = lambda out: (
         Handover(
-            delivery_id=out.delivery_id,
             status=DeliveryStatus.UNKNOWN,
             provider="outbox",
             code="500",
@@ -117,12 +117,11 @@ class Slow:
 
     name, channels, max_batch = "slow", frozenset({Channel.EMAIL}), 1000
 
-    async def hand_over(self, batch):
+    async def hand_over(self, letter, batch):
         """Refuse every other one."""
         ways = (DeliveryStatus.ACCEPTED, DeliveryStatus.REJECTED)
         return [
             Handover(
-                delivery_id=one.delivery_id,
                 status=ways[number % 2],
                 provider=self.name,
                 code="550" if number % 2 else None,
@@ -135,23 +134,12 @@ class Slow:
 
 
 async def _hand_over_four() -> None:
+    letter = Letter(channel=Channel.EMAIL, message="m", purpose=Purpose.MARKETING, parts={})
     batch = [
-        Outgoing(
-            delivery_id=str(n),
-            message_id=str(n),
-            customer_id="c",
-            channel=Channel.EMAIL,
-            address="ann@example.com",
-            variant_id="v",
-            parts={},
-            slots={},
-            message="m",
-            purpose="marketing",  # type: ignore[arg-type]
-            sender="marketing",
-        )
+        Post(delivery_id=str(n), message_id=str(n), customer_id="c", address="ann@example.com")
         for n in range(4)
     ]
-    await Measured(Slow()).hand_over(batch)  # type: ignore[arg-type]
+    await Measured(Slow()).hand_over(letter, batch)
 
 
 def test_a_provider_is_timed_once_a_call_and_its_answers_are_counted(front):

@@ -377,7 +377,6 @@ def test_an_opt_out_that_only_the_provider_knew_sends_the_alert_by_email_at_once
         if one.channel is not Channel.SMS:
             return None
         return Handover(
-            delivery_id=one.delivery_id,
             status=DeliveryStatus.REJECTED,
             provider="outbox",
             fault=FaultClass.PERMANENT,

@@ -91,16 +91,16 @@ def test_who_waits_for_the_turn_of_a_text_can_still_say_stop(stage):
     """A batch of texts goes at the provider's pace: the record is looked at all the while."""
     waited = []
 
-    async def slowly(batch):
+    async def slowly(letter, batch):
         [one] = batch
-        if one.channel != "sms":
-            return await at_once(batch)
+        if letter.channel != "sms":
+            return await at_once(letter, batch)
         stage.reply(one.address, "STOP")
         async with asyncio.timeout(20):
-            while one.may_leave():
+            while not letter.kept_back([one.delivery_id]):
                 await asyncio.sleep(0.02)
         waited.append(one.address)
-        return [withheld(one.delivery_id, "outbox")]
+        return [withheld("outbox")]
 
     at_once, stage.outbox.hand_over = stage.outbox.hand_over, slowly
     stage.signal("order.ready_for_pickup", **BO, order_id="1")

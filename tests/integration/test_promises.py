@@ -180,8 +180,9 @@ def test_a_message_that_a_provider_passes_over_in_silence_is_unknown(stage):
     """It answered for others and not for this one: no answer is no refusal, and nothing is re-sent."""
     hand_over = stage.outbox.hand_over
 
-    async def forgetful(batch):
-        return [one for one in await hand_over(batch) if batch[0].channel is not SMS]
+    async def forgetful(letter, batch):
+        answers = await hand_over(letter, batch)
+        return [] if letter.channel is SMS else answers
 
     stage.outbox.hand_over = forgetful
     stage.signal("order.ready_for_pickup", **BO, order_id="1")
@@ -206,7 +207,7 @@ def test_a_receipt_that_overtakes_the_providers_answer_stands(stage, answer):
         )
         with stage.database.writing() as session:
             receipts.record(session, given=[receipt], now=stage.clock())
-        return Handover(delivery_id=one.delivery_id, status=answer, provider="outbox")
+        return Handover(status=answer, provider="outbox")
 
     stage.outbox.manner = overtaken
     stage.signal("order.ready_for_pickup", **BO, order_id="1")
@@ -221,9 +222,7 @@ def test_a_text_that_is_confirmed_late_ends_its_chain_wherever_the_next_channel_
 ):
     """The email that was to go for it has lost its sender: it is given up, or it is not needed."""
     stage.outbox.manner = lambda one: (
-        Handover(delivery_id=one.delivery_id, status=DeliveryStatus.UNKNOWN, provider="outbox")
-        if one.channel == SMS
-        else None
+        Handover(status=DeliveryStatus.UNKNOWN, provider="outbox") if one.channel == SMS else None
     )
     units = Direct(stage.desk)
     once = iter([getattr(units, unit)])

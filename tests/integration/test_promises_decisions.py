@@ -82,7 +82,6 @@ def busy_texts(one):
     if one.channel is not SMS:
         return None
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.RETRY,
         provider="outbox",
         fault=FaultClass.TRANSIENT,

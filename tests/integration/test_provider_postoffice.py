@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from signalpost.domain import status
-from signalpost.domain.delivery import Outgoing
+from signalpost.domain.delivery import Letter
 from signalpost.domain.text import Slot
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, MessageStatus, Purpose
 from signalpost.postoffice.mail_text import render_mail
@@ -23,6 +23,7 @@ from signalpost.providers.twilio import (
     parse_status,
     verify,
 )
+from signalpost.testing import Post
 from tests.integration.postoffice_harness import (
     ACCOUNT,
     ANN,
@@ -38,31 +39,35 @@ from tests.postoffice_log import read_log
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def outgoing(number: int, **changes) -> Outgoing:
+def letter(**changes) -> Letter:
     values = {
-        "delivery_id": f"d{number}",
-        "message_id": f"m{number}",
-        "customer_id": f"c{number}",
         "channel": Channel.EMAIL,
-        "address": f"person{number}@shop.example",
-        "variant_id": "v1",
+        "message": "order_confirmation",
+        "purpose": Purpose.TRANSACTIONAL,
         "parts": {
             "subject": ("Order ", Slot("s0")),
             "text": ("Hello ", Slot("s1")),
             "html": ("<p>Hello ", Slot("s1"), "</p>"),
         },
-        "slots": {"s0": f"#{number}", "s1": f"Ann{number}"},
-        "message": "order_confirmation",
-        "purpose": Purpose.TRANSACTIONAL,
-        "sender": "transactional",
     }
-    return Outgoing(**(values | changes))
+    return Letter(**(values | changes))
 
 
-def hand_over(provider, batch):
+def post(number: int, **changes) -> Post:
+    values = {
+        "delivery_id": f"d{number}",
+        "message_id": f"m{number}",
+        "customer_id": f"c{number}",
+        "address": f"person{number}@shop.example",
+        "slots": {"s0": f"#{number}", "s1": f"Ann{number}"},
+    }
+    return Post(**(values | changes))
+
+
+def hand_over(provider, batch, said=None):
     async def run():
         try:
-            return await provider.hand_over(batch)
+            return await provider.hand_over(said or letter(), batch)
         finally:
             await provider.close()
 
@@ -83,7 +88,7 @@ def test_email_goes_out_with_each_persons_words_and_comes_back_signed(tmp_path):
             base_url=office.url,
             senders={"transactional": From(email="orders@shop.example", name="Shop")},
         )
-        batch = [outgoing(1), outgoing(2), outgoing(3, address="not an email")]
+        batch = [post(1), post(2), post(3, address="not an email")]
         results = hand_over(SendGrid(settings), batch)
         assert [r.status for r in results] == [
             DeliveryStatus.ACCEPTED,
@@ -120,14 +125,12 @@ def test_an_sms_goes_out_and_its_callbacks_come_back_signed_with_our_ids(tmp_pat
             status_callback=office.product.url + "/webhooks/twilio/status",
             callback_secret="ours",
         )
-        sms = outgoing(
-            1,
+        said = letter(
             channel=Channel.SMS,
-            address=ANN,
             parts={"text": ("Ready: ", Slot("s0"))},
             valid_for=timedelta(minutes=10),
         )
-        (result,) = hand_over(Twilio(settings), [sms])
+        (result,) = hand_over(Twilio(settings), [post(1, address=ANN)], said)
         assert result.status is DeliveryStatus.ACCEPTED
 
         def delivered():

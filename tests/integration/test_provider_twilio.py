@@ -12,33 +12,38 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 from werkzeug import Request, Response
 
-from signalpost.domain.delivery import Outgoing
+from signalpost.domain.delivery import Letter
 from signalpost.domain.text import Slot
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose
 from signalpost.providers.twilio import Twilio, TwilioSettings, callback_is_ours
+from signalpost.testing import Post
 
 SECRET = "canary-secret"
 PARTS = {"text": ("Hello ", Slot("first"))}
 
 
-def outgoing(number: int, **changes) -> Outgoing:
+def letter(**changes) -> Letter:
+    values = {
+        "channel": Channel.SMS,
+        "message": "pickup_ready",
+        "purpose": Purpose.TRANSACTIONAL,
+        "parts": PARTS,
+    }
+    return Letter(**(values | changes))
+
+
+def post(number: int, **changes) -> Post:
     values = {
         "delivery_id": f"d{number}",
         "message_id": f"m{number}",
         "customer_id": f"c{number}",
-        "channel": Channel.SMS,
         "address": f"+1415555{number:04}",
-        "variant_id": "v1",
-        "parts": PARTS,
         "slots": {"first": f"Ann{number}"},
-        "message": "pickup_ready",
-        "purpose": Purpose.TRANSACTIONAL,
-        "sender": "transactional",
     }
-    return Outgoing(**(values | changes))
+    return Post(**(values | changes))
 
 
-def send(base_url: str, batch: list[Outgoing], **changes) -> list:
+def send(base_url: str, batch: list[Post], said: Letter | None = None, **changes) -> list:
     values = {
         "account_sid": "AC1",
         "api_key": "SK1",
@@ -50,7 +55,7 @@ def send(base_url: str, batch: list[Outgoing], **changes) -> list:
     async def run():
         provider = Twilio(TwilioSettings(**(values | changes)))
         try:
-            return await provider.hand_over(batch)
+            return await provider.hand_over(said or letter(), batch)
         finally:
             await provider.close()
 
@@ -87,12 +92,8 @@ def refuse(status: int, code: int | None = None, **headers) -> Response:
 
 def test_an_sms_is_one_form_with_our_sender_and_account(httpserver):
     vendor = Vendor(httpserver)
-    (result,) = send(vendor.url, [outgoing(1)])
-    assert (result.delivery_id, result.status, result.provider_id) == (
-        "d1",
-        DeliveryStatus.ACCEPTED,
-        "SM1",
-    )
+    (result,) = send(vendor.url, [post(1)])
+    assert (result.status, result.provider_id) == (DeliveryStatus.ACCEPTED, "SM1")
     assert vendor.forms == [{"To": "+14155550001", "From": "+14155550000", "Body": "Hello Ann1"}]
     basic = base64.b64encode(f"SK1:{SECRET}".encode()).decode()
     assert vendor.headers[0]["Authorization"] == f"Basic {basic}"
@@ -102,7 +103,8 @@ def test_the_callback_carries_our_ids_a_signature_and_the_retries(httpserver):
     vendor = Vendor(httpserver)
     send(
         vendor.url,
-        [outgoing(1, valid_for=timedelta(minutes=10))],
+        [post(1)],
+        letter(valid_for=timedelta(minutes=10)),
         status_callback="https://shop.example/twilio/status",
         callback_secret="s1",
         messaging_service_sid="MG1",
@@ -123,7 +125,7 @@ def test_the_callback_carries_our_ids_a_signature_and_the_retries(httpserver):
 @pytest.mark.parametrize(("given", "sent"), [(timedelta(0), "1"), (timedelta(days=3), "36000")])
 def test_the_validity_stays_within_what_twilio_takes(httpserver, given, sent):
     vendor = Vendor(httpserver)
-    send(vendor.url, [outgoing(1, valid_for=given)])
+    send(vendor.url, [post(1)], letter(valid_for=given))
     assert vendor.forms[0]["ValidityPeriod"] == sent
 
 
@@ -143,13 +145,13 @@ def test_the_validity_stays_within_what_twilio_takes(httpserver, given, sent):
 def test_whatsapp_and_messenger_are_a_prefix(httpserver, channel, address, to, sender):
     vendor = Vendor(httpserver)
     own = {"whatsapp_sender": "+14155550009", "messenger_sender": "page1"}
-    send(vendor.url, [outgoing(1, channel=channel, address=address)], **own)
+    send(vendor.url, [post(1, address=address)], letter(channel=channel), **own)
     assert (vendor.forms[0]["To"], vendor.forms[0]["From"]) == (to, sender)
 
 
 def test_a_channel_without_a_sender_is_our_fault_and_makes_no_request(httpserver):
     vendor = Vendor(httpserver)
-    (result,) = send(vendor.url, [outgoing(1, channel=Channel.WHATSAPP)])
+    (result,) = send(vendor.url, [post(1)], letter(channel=Channel.WHATSAPP))
     assert (result.status, result.fault, result.code) == (
         DeliveryStatus.REJECTED,
         FaultClass.OURS,
@@ -167,14 +169,13 @@ def test_a_channel_without_a_sender_is_our_fault_and_makes_no_request(httpserver
         ({"address": ""}, "21211"),
         ({"slots": {}}, "missing_slot"),
         ({"slots": {"first": "x" * 1600}}, "21617"),
-        ({"parts": {"text": (" ",)}}, "21602"),
     ],
 )
 def test_one_bad_person_is_refused_without_a_request_and_the_others_are_sent(
     httpserver, changes, code
 ):
     vendor = Vendor(httpserver)
-    bad, good = send(vendor.url, [outgoing(1, **changes), outgoing(2)])
+    bad, good = send(vendor.url, [post(1, **changes), post(2)])
     assert (bad.status, bad.fault, bad.code) == (
         DeliveryStatus.REJECTED,
         FaultClass.PERMANENT,
@@ -182,6 +183,17 @@ def test_one_bad_person_is_refused_without_a_request_and_the_others_are_sent(
     )
     assert good.status is DeliveryStatus.ACCEPTED
     assert [form["To"] for form in vendor.forms] == ["+14155550002"]
+
+
+def test_an_empty_text_is_refused_without_a_request(httpserver):
+    vendor = Vendor(httpserver)
+    (result,) = send(vendor.url, [post(1)], letter(parts={"text": (" ",)}))
+    assert (result.status, result.fault, result.code) == (
+        DeliveryStatus.REJECTED,
+        FaultClass.PERMANENT,
+        "21602",
+    )
+    assert vendor.forms == []
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ def test_an_answer_is_judged_by_its_code_and_asked_once(
     httpserver, http, code, status, fault, suppress
 ):
     vendor = Vendor(httpserver, lambda form: refuse(http, code, Location="/elsewhere"))
-    (result,) = send(vendor.url, [outgoing(1)])
+    (result,) = send(vendor.url, [post(1)])
     assert (result.status, result.fault, result.suppress) == (status, fault, suppress)
     assert "+1415" not in (result.detail or "")
     assert len(httpserver.log) == 1
@@ -221,21 +233,21 @@ def test_an_answer_is_judged_by_its_code_and_asked_once(
 def test_429_says_how_long_to_wait(httpserver):
     headers = {"Retry-After": "17"}
     vendor = Vendor(httpserver, lambda form: refuse(429, 20429, **headers))
-    (result,) = send(vendor.url, [outgoing(1)])
+    (result,) = send(vendor.url, [post(1)])
     assert result.retry_after == timedelta(seconds=17)
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "null", '{"sid": null}', ""])
 def test_an_answer_that_cannot_be_read_is_unknown(httpserver, body):
     vendor = Vendor(httpserver, lambda form: Response(body, status=201))
-    (result,) = send(vendor.url, [outgoing(1)])
+    (result,) = send(vendor.url, [post(1)])
     assert result.status is DeliveryStatus.UNKNOWN
 
 
 def test_a_message_that_fails_at_once_is_judged_by_its_error_code(httpserver):
     answer = json.dumps({"sid": "SM1", "status": "failed", "error_code": 21610})
     vendor = Vendor(httpserver, lambda form: Response(answer, status=201))
-    (result,) = send(vendor.url, [outgoing(1)])
+    (result,) = send(vendor.url, [post(1)])
     assert (result.status, result.suppress) == (DeliveryStatus.REJECTED, "stop")
 
 
@@ -243,7 +255,7 @@ def test_nothing_listening_means_nothing_was_sent():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    (result,) = send(url, [outgoing(1)])
+    (result,) = send(url, [post(1)])
     assert (result.status, result.code) == (DeliveryStatus.RETRY, "not_connected")
 
 
@@ -270,7 +282,7 @@ def test_a_call_that_breaks_after_the_bytes_left_is_unknown_and_not_repeated(fat
                 timeout=timedelta(seconds=0.3),
             )
         )
-        results = await provider.hand_over([outgoing(1)])
+        results = await provider.hand_over(letter(), [post(1)])
         await provider.close()
         server.close()
         return results
@@ -293,11 +305,30 @@ def test_one_provider_serves_one_event_loop_after_another(httpserver):
     provider = Twilio(settings)
 
     async def run(number):
-        result = (await provider.hand_over([outgoing(number)]))[0]
+        result = (await provider.hand_over(letter(), [post(number)]))[0]
         await provider.close()
         return result.status
 
     assert [asyncio.run(run(n)) for n in (1, 2)] == [DeliveryStatus.ACCEPTED] * 2
+
+
+def test_each_answer_stands_in_the_place_of_its_message_whichever_comes_first(httpserver):
+    """The answers carry no id of ours: their order is all that says whose they are."""
+    asked, last = [], threading.Event()
+
+    def judge(form):
+        asked.append(form["To"])
+        if form["To"].endswith("0002"):
+            last.set()
+        else:
+            assert last.wait(10)
+        return refuse(400, 21614) if form["To"].endswith("0001") else None
+
+    results = send(Vendor(httpserver, judge).url, [post(1), post(2)])
+    assert [(r.status, r.code) for r in results] == [
+        (DeliveryStatus.REJECTED, "21614"),
+        (DeliveryStatus.ACCEPTED, None),
+    ]
 
 
 def test_no_more_calls_are_in_flight_than_allowed():
@@ -328,13 +359,13 @@ def test_no_more_calls_are_in_flight_than_allowed():
                 concurrency=3,
             )
         )
-        results = await provider.hand_over([outgoing(n) for n in range(30)])
+        results = await provider.hand_over(letter(), [post(n) for n in range(30)])
         await provider.close()
         server.close()
         return results
 
     results = asyncio.run(run())
-    assert [r.delivery_id for r in results] == [f"d{n}" for n in range(30)]
+    assert len(results) == 30
     assert all(r.status is DeliveryStatus.ACCEPTED for r in results)
     assert most <= 3
 
@@ -342,5 +373,5 @@ def test_no_more_calls_are_in_flight_than_allowed():
 def test_no_secret_number_or_text_is_logged(httpserver, caplog):
     caplog.set_level(logging.DEBUG)
     vendor = Vendor(httpserver, lambda form: refuse(400, 21211))
-    send(vendor.url, [outgoing(1)])
+    send(vendor.url, [post(1)])
     assert not [w for w in (SECRET, "canary", "+1415555", "Ann1") if w in caplog.text]

@@ -153,9 +153,9 @@ def killed(house, *, before=None, calling=None):
     if calling:
         took = alive.hand_over
 
-        async def hand_over(batch):
+        async def hand_over(letter, batch):
             if calling == "after":
-                await took(batch)
+                await took(letter, batch)
             raise Killed
 
         alive.hand_over = hand_over
@@ -381,11 +381,11 @@ def stopped_before_its_request(house, *, then, lane="service"):
     twilio = stage.desk.providers[Channel.SMS]
     send = twilio._hand_over_one
 
-    async def slowly(out):
+    async def slowly(letter, out):
         del twilio._hand_over_one
         stage.clock.now += timedelta(minutes=1)
         await asyncio.to_thread(then)
-        return await send(out)
+        return await send(letter, out)
 
     twilio._hand_over_one = slowly
     [claim] = claim_due(stage.desk, lane=lane, now=stage.clock())
@@ -551,8 +551,8 @@ def test_what_a_dead_sender_left_of_a_cancelled_run_is_settled_though_nobody_sen
     texts = house.stage.desk.providers[Channel.SMS]
     took = texts.hand_over
 
-    async def hand_over(batch):
-        await took(batch)
+    async def hand_over(letter, batch):
+        await took(letter, batch)
         raise Killed
 
     texts.hand_over = hand_over
@@ -572,7 +572,7 @@ def test_a_paused_run_keeps_no_claim_that_is_over(house):
     run_id = campaign(house)
     texts = house.stage.desk.providers[Channel.SMS]
 
-    async def hand_over(_batch):
+    async def hand_over(_letter, _batch):
         raise Killed
 
     texts.hand_over = hand_over

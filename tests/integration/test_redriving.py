@@ -56,8 +56,7 @@ def rows(stage, table):
 
 
 def refused(one):
-    return Handover(
-        delivery_id=one.delivery_id, status=DeliveryStatus.RETRY, provider="outbox",
+    return Handover(status=DeliveryStatus.RETRY, provider="outbox",
         fault=FaultClass.TRANSIENT, code="429",
     )  # fmt: skip
 

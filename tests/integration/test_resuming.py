@@ -94,7 +94,7 @@ def refuse_texts_to(stage, number, status, *, times=10**6, **more):
         if one.channel is not Channel.SMS or one.address[-1] != str(number) or left[0] <= 0:
             return None
         left[0] -= 1
-        return Handover(delivery_id=one.delivery_id, status=status, provider="outbox", **more)
+        return Handover(status=status, provider="outbox", **more)
 
     stage.outbox.manner = manner
 

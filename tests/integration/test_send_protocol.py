@@ -40,7 +40,7 @@ def answers(status, *, channel=Channel.SMS, times=10**6, **more):
         if one.channel is not channel or left[0] <= 0:
             return None
         left[0] -= 1
-        return Handover(delivery_id=one.delivery_id, status=status, provider="outbox", **more)
+        return Handover(status=status, provider="outbox", **more)
 
     return manner
 
@@ -233,7 +233,7 @@ def test_a_slow_provider_does_not_cost_the_lease(stage):
     [claim] = claim_due(stage.desk, lane="service", now=stage.clock())
     hand_over = stage.outbox.hand_over
 
-    async def slowly(batch):
+    async def slowly(letter, batch):
         async with asyncio.timeout(20):
             for _ in range(3):
                 stage.clock.now += timedelta(seconds=0.2)
@@ -241,7 +241,7 @@ def test_a_slow_provider_does_not_cost_the_lease(stage):
                     seconds=0.3
                 ):
                     await asyncio.sleep(0.02)  # until it was renewed
-        return await hand_over(batch)
+        return await hand_over(letter, batch)
 
     stage.outbox.hand_over = slowly
     asyncio.run(advance(stage.desk, claim_id=claim.id, units=Direct(stage.desk), run_id=None))

@@ -63,9 +63,7 @@ def refuses_some(outgoing):
 
 
 def answer(outgoing, status, fault, code):
-    return Handover(
-        delivery_id=outgoing.delivery_id, status=status, provider="outbox", fault=fault, code=code
-    )
+    return Handover(status=status, provider="outbox", fault=fault, code=code)
 
 
 def live(life):
@@ -212,7 +210,7 @@ def test_a_simulation_can_send_nothing_even_where_every_provider_is_a_trap(town)
     class Trap:
         name, channels, max_batch = "trap", frozenset(Channel), 1
 
-        async def hand_over(self, batch):
+        async def hand_over(self, letter, batch):
             raise AssertionError("a simulation called a provider")
 
     desk = replace(town.desk, providers=dict.fromkeys(Channel, Trap()))

@@ -7,15 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from signalpost.domain.delivery import Outgoing
+from signalpost.domain.delivery import Letter
 from signalpost.domain.retrying import MOST_TRIES, wait
+from signalpost.domain.text import Slot
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose
 from signalpost.providers.twilio import Twilio, TwilioSettings
 from signalpost.record import provider_accounts
 from signalpost.services.ways_out.accounts import Account, WayOut
 from signalpost.services.ways_out.circuits import Circuits
 from signalpost.services.ways_out.stopping import Stopping
-from signalpost.testing import VirtualClock
+from signalpost.testing import Post, VirtualClock
 from tests.integration.postoffice_harness import ACCOUNT, OURS, TOKEN, http, open_office, until
 from tests.postoffice_log import read_log
 
@@ -61,7 +62,7 @@ class House:
 
         async def run():
             try:
-                return await way.hand_over(sms(first, count, **changes))
+                return await way.hand_over(text(**changes), sms(first, count))
             finally:
                 await way.close()
 
@@ -84,14 +85,17 @@ class House:
             return provider_accounts.standings(session).get(account)
 
 
-def sms(first, count, **changes):
+def text(**changes):
+    values = {"channel": Channel.SMS, "message": "offer", "purpose": Purpose.TRANSACTIONAL}
+    return Letter(parts={"text": ("text ", Slot("n"))}, **(values | changes))
+
+
+def sms(first, count):
     return [
-        Outgoing(**{
-            "delivery_id": f"d{n}", "message_id": f"m{n}", "customer_id": f"c{n}",
-            "channel": Channel.SMS, "address": f"+1415555{n:04d}", "variant_id": "v",
-            "parts": {"text": (f"text {n}",)}, "slots": {}, "message": "offer",
-            "purpose": Purpose.TRANSACTIONAL, "sender": "transactional", **changes,
-        })
+        Post(
+            delivery_id=f"d{n}", message_id=f"m{n}", customer_id=f"c{n}",
+            address=f"+1415555{n:04d}", slots={"n": str(n)},
+        )
         for n in range(first, first + count)
     ]  # fmt: skip
 
@@ -274,7 +278,7 @@ def test_a_worker_that_stops_hands_back_what_it_has_not_begun(house):
     here.wish("timeout_processed", times=20)
 
     async def run(*, hasten):
-        sending = asyncio.ensure_future(here.way.hand_over(sms(0, 60)))
+        sending = asyncio.ensure_future(here.way.hand_over(text(), sms(0, 60)))
         await asyncio.to_thread(until, lambda: len(here.bodies()) == 20)
         here.stopping.begin()
         if hasten:

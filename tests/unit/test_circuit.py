@@ -10,7 +10,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def ended(status=DeliveryStatus.ACCEPTED, **more):
-    return Handover(delivery_id="d", status=status, provider="twilio", **more)
+    return Handover(status=status, provider="twilio", **more)
 
 
 PUT_OFF = ended(DeliveryStatus.RETRY, fault=FaultClass.TRANSIENT, code="20429", detail="Busy.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from signalpost.domain.delivery import Handover, Outgoing
+from signalpost.domain.delivery import Handover, Letter, Outgoing
 from signalpost.domain.vocabulary import Channel, DeliveryStatus
 
 
@@ -19,17 +19,13 @@ class InApp:
     def __init__(self, push: Callable[[list[str]], None] | None = None) -> None:
         self._push = push
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Accept every message, and tell the listeners once for each customer."""
+        del letter
         if self._push and batch:
             self._push(list(dict.fromkeys(out.customer_id for out in batch)))
         return [
-            Handover(
-                delivery_id=out.delivery_id,
-                status=DeliveryStatus.ACCEPTED,
-                provider=self.name,
-                provider_id=out.message_id,
-            )
+            Handover(status=DeliveryStatus.ACCEPTED, provider=self.name, provider_id=out.message_id)
             for out in batch
         ]
 

@@ -1,12 +1,11 @@
 """Hands email to SendGrid, up to 1,000 people a request, through the official SDK."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from signalpost.domain.delivery import Handover, Outgoing, withheld
+from signalpost.domain.delivery import Handover, Letter, Outgoing, withheld
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.providers.sendgrid import payload
@@ -24,7 +23,7 @@ _REFUSALS: Mapping[str, str] = {
 
 
 class SendGrid:
-    """Email by SendGrid's ``mail/send``. ``Outgoing.valid_for`` has no counterpart there."""
+    """Email by SendGrid's ``mail/send``. ``Letter.valid_for`` has no counterpart there."""
 
     name = "sendgrid"
     channels = frozenset({Channel.EMAIL})
@@ -35,49 +34,59 @@ class SendGrid:
         self._mail_send = MailSend(settings)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sendgrid")
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
-        """Send the batch; one ``Handover`` each, same order. One bad person never harms the rest."""
-        settled: dict[str, Handover] = {}
-        sendable: list[tuple[Outgoing, str]] = []
-        shapes: dict[str, payload.Shape] = {}
-        for out in batch:
-            shape = shapes.get(out.variant_id)
-            if shape is None:
-                shape = shapes[out.variant_id] = payload.Shape.of(out.parts)
-            address = payload.address_of(out)
-            if refused := self._refuse(out, address, shape):
-                settled[out.delivery_id] = refused
-            elif address is not None:
-                sendable.append((out, address))
-        for result in await asyncio.gather(*[self._send(*r) for r in _requests(sendable)]):
-            for handover in result:
-                settled[handover.delivery_id] = handover
-        return [settled[out.delivery_id] for out in batch]
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Send a letter; one ``Handover`` each, same order. One bad person never harms the rest."""
+        if letter.purpose not in self._settings.senders:
+            return [self._no_sender(letter)] * len(batch)
+        shape = payload.Shape.of(letter.parts)
+        answers: dict[int, Handover] = {}
+        sendable: list[Addressed] = []
+        for place, out in enumerate(batch):
+            address = payload.address_of(out.address)
+            if address is None:
+                answers[place] = self._refused("bad_address")
+            elif (why := payload.refusal(out, shape)) is not None:
+                answers[place] = self._refused(why)
+            else:
+                sendable.append((place, out, address))
+        sent = [self._send(letter, *request) for request in _requests(letter, sendable)]
+        for ended in await asyncio.gather(*sent):
+            answers.update(ended)
+        return [answers[place] for place in range(len(batch))]
 
     async def close(self) -> None:
         """Let the threads go; the SDK keeps no connection."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(self, text: Mapping[str, str], people: Sequence[Person]) -> list[Handover]:
-        """Send one request; halve it while SendGrid refuses all for the sake of one."""
-        body = payload.mail(text, people, self._settings)
-        outcome = await self._post(
-            body, may_leave=lambda: all(one.out.may_leave() for one in people)
-        )
+    async def _send(
+        self, letter: Letter, text: Mapping[str, str], people: Sequence[Person]
+    ) -> dict[int, Handover]:
+        """Send one request; halve it while SendGrid refuses all for the sake of one.
+
+        Gives how it ended, by each one's place in the batch.
+        """
+        body = payload.mail(letter, text, people, self._settings)
+        attempts = [one.attempt for one in people]
+        outcome = await self._post(body, may_leave=lambda: not letter.kept_back(attempts))
         if outcome is None:  # the others go without whoever may not
-            going: list[Person] = []
-            held: list[Handover] = []
-            for one in people:
-                if one.out.may_leave():
-                    going.append(one)
-                else:
-                    held.append(withheld(one.out.delivery_id, self.name))
-            return held + (await self._send(text, going) if going else [])
+            return await self._send_others(letter, text, people, letter.kept_back(attempts))
         if outcome.next is Next.SPLIT and len(people) > 1:
             middle = len(people) // 2
-            left = await self._send(text, people[:middle])
-            return left + await self._send(text, people[middle:])
-        return [self._settle(person.out, outcome) for person in people]
+            left = await self._send(letter, text, people[:middle])
+            return left | await self._send(letter, text, people[middle:])
+        return dict.fromkeys([one.place for one in people], self._settled(outcome))
+
+    async def _send_others(
+        self,
+        letter: Letter,
+        text: Mapping[str, str],
+        people: Sequence[Person],
+        kept_back: Collection[str],
+    ) -> dict[int, Handover]:
+        held = [one.place for one in people if one.attempt in kept_back]
+        going = [one for one in people if one.attempt not in kept_back]
+        ended = dict.fromkeys(held, withheld(self.name))
+        return ended | (await self._send(letter, text, going) if going else {})
 
     async def _post(self, body: dict[str, Any], *, may_leave: Callable[[], bool]) -> Outcome | None:
         """Make the call in a thread: the SDK waits, and its timeout restarts with every byte.
@@ -91,22 +100,18 @@ class SendGrid:
         except TimeoutError:
             return not_connected() if call.cancel() else unknown("no answer in time")
 
-    def _refuse(self, out: Outgoing, address: str | None, shape: payload.Shape) -> Handover | None:
-        if out.sender not in self._settings.senders:
-            return self._settle(
-                out,
-                Outcome(
-                    status=DeliveryStatus.REJECTED,
-                    fault=FaultClass.OURS,
-                    code="no_sender",
-                    detail=f"No from address is configured for the stream {out.sender!r}.",
-                ),
+    def _no_sender(self, letter: Letter) -> Handover:
+        return self._settled(
+            Outcome(
+                status=DeliveryStatus.REJECTED,
+                fault=FaultClass.OURS,
+                code="no_sender",
+                detail=f"No from address is configured for the stream {letter.purpose!s}.",
             )
-        why = "bad_address" if address is None else payload.refusal(out, shape)
-        if why is None:
-            return None
-        return self._settle(
-            out,
+        )
+
+    def _refused(self, why: str) -> Handover:
+        return self._settled(
             Outcome(
                 status=DeliveryStatus.REJECTED,
                 fault=FaultClass.PERMANENT,
@@ -116,9 +121,8 @@ class SendGrid:
             ),
         )
 
-    def _settle(self, out: Outgoing, outcome: Outcome) -> Handover:
+    def _settled(self, outcome: Outcome) -> Handover:
         return Handover(
-            delivery_id=out.delivery_id,
             status=outcome.status,
             provider=self.name,
             provider_id=outcome.provider_id,
@@ -131,41 +135,46 @@ class SendGrid:
         )
 
 
+#: A message by its place in the batch, with the address as SendGrid takes it.
+Addressed = tuple[int, Outgoing, str]
+
+
 def _requests(
-    batch: Sequence[tuple[Outgoing, str]],
+    letter: Letter, batch: Sequence[Addressed]
 ) -> Iterator[tuple[Mapping[str, str], list[Person]]]:
     """Yield the requests that carry a batch, each as its text and its people.
 
-    One for all who share a text; a second for an address that comes twice, since SendGrid refuses
-    it; one of their own, with the full text, for people whose words are over the limit.
+    One for all; a second for an address that comes twice, since SendGrid refuses it; one of their own,
+    with the full text, for people whose words are over the limit.
     """
-    groups = defaultdict(list)
-    for out, address in batch:
-        groups[out.variant_id, out.sender, out.purpose, out.message].append((out, address))
-    for group in groups.values():
-        first = group[0][0]
-        said = ["\n".join(out.slots.values()) for out, _ in group]
-        tags = payload.Tags([*_static(first), *said])
-        text = fill(first.parts, tags)
-        fitting = payload.surely_fit(tags)
-        rounds: list[dict[str, Person]] = []
-        for (out, address), letters in zip(group, said, strict=True):
-            words = payload.substitutions(tags, out.slots)
-            if len(letters) > fitting and payload.too_large(words):
-                yield fill(out.parts, out.slots), [Person(out, address, {})]
-                continue
-            key = address.lower()
-            for free in rounds:
-                if key not in free:
-                    break
-            else:
-                rounds.append(free := {})
-            free[key] = Person(out, address, words)
-        for people in rounds:
-            yield text, list(people.values())
+    said = ["\n".join(out.slots.values()) for _, out, _ in batch]
+    tags = payload.Tags([*_static(letter), *said])
+    text = fill(letter.parts, tags)
+    fitting = payload.surely_fit(tags)
+    people: list[Person] = []
+    for (place, out, address), letters in zip(batch, said, strict=True):
+        words = payload.substitutions(tags, out.slots)
+        if len(letters) > fitting and payload.too_large(words):
+            yield fill(letter.parts, out.slots), [payload.person(place, out, address, {})]
+        else:
+            people.append(payload.person(place, out, address, words))
+    for some in _each_address_once(people):
+        yield text, some
 
 
-def _static(out: Outgoing) -> Iterator[str]:
+def _each_address_once(people: list[Person]) -> Iterable[list[Person]]:
+    if len({one.address for one in people}) == len(people):
+        return [people] if people else []
+    rounds: list[dict[str, Person]] = []
+    for one in people:
+        free = next((some for some in rounds if one.address not in some), None)
+        if free is None:
+            rounds.append(free := {})
+        free[one.address] = one
+    return [list(some.values()) for some in rounds]
+
+
+def _static(letter: Letter) -> Iterator[str]:
     """The text that is the same for all: a tag must not be mistaken for it, nor for anybody's words."""
-    for part in out.parts.values():
+    for part in letter.parts.values():
         yield from (piece for piece in part if isinstance(piece, str))

@@ -13,7 +13,7 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
 from signalpost import crash_points
-from signalpost.domain.delivery import Handover, Outgoing, withheld
+from signalpost.domain.delivery import Handover, Letter, Outgoing, withheld
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.providers.http import retry_after
@@ -97,10 +97,10 @@ class Twilio:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
         """Send each message; bounded calls in flight, one ``Handover`` each, same order."""
         self._connect()
-        return list(await asyncio.gather(*[self._hand_over_one(out) for out in batch]))
+        return list(await asyncio.gather(*[self._hand_over_one(letter, out) for out in batch]))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -119,66 +119,66 @@ class Twilio:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._loop = loop
 
-    async def _hand_over_one(self, out: Outgoing) -> Handover:
-        request = self._request(out)
+    async def _hand_over_one(self, letter: Letter, out: Outgoing) -> Handover:
+        request = self._request(letter, out)
         if isinstance(request, Handover):
             return request
         async with self._slots:
-            if not out.may_leave():  # its turn came too late
-                return withheld(out.delivery_id, self.name)
-            return await self._call(out, request)
+            if letter.kept_back([out.delivery_id]):  # its turn came too late
+                return withheld(self.name)
+            return await self._call(request)
 
-    async def _call(self, out: Outgoing, request: dict[str, Any]) -> Handover:
+    async def _call(self, request: dict[str, Any]) -> Handover:
         """Make the call and say what is known about its outcome."""
         try:
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 answer = await self._messages.create_async(**request)
         except TooManyRequestsError as error:
-            return self._by_code(out, http=429, code=20429, wait=error.wait)
+            return self._by_code(http=429, code=20429, wait=error.wait)
         except TwilioRestException as error:
-            return self._by_code(out, http=error.status, code=error.code)
+            return self._by_code(http=error.status, code=error.code)
         except aiohttp.ClientConnectorError:
             return self._settle(
-                out,
                 DeliveryStatus.RETRY,
                 fault=FaultClass.TRANSIENT,
                 code="not_connected",
                 detail="No connection to Twilio could be made; nothing was sent.",
             )
         except Exception as error:  # whatever broke, the bytes may have left
-            return self._unknown(out, type(error).__name__)
+            return self._unknown(type(error).__name__)
         if answer.status in ("failed", "undelivered"):
-            return self._by_code(out, http=400, code=answer.error_code)
+            return self._by_code(http=400, code=answer.error_code)
         if not answer.sid:
-            return self._unknown(out, "no sid")
-        return self._settle(out, DeliveryStatus.ACCEPTED, provider_id=answer.sid)
+            return self._unknown("no sid")
+        return self._settle(DeliveryStatus.ACCEPTED, provider_id=answer.sid)
 
-    def _request(self, out: Outgoing) -> dict[str, Any] | Handover:
+    def _request(self, letter: Letter, out: Outgoing) -> dict[str, Any] | Handover:
         """The arguments of the call, or the refusal of a message that could not work."""
-        address = out.address.removeprefix(PREFIX[out.channel] or " ")
-        shape = _PAGE_SCOPED_ID if out.channel == Channel.MESSENGER else _PHONE
+        channel = letter.channel
+        address = out.address.removeprefix(PREFIX[channel] or " ")
+        shape = _PAGE_SCOPED_ID if channel == Channel.MESSENGER else _PHONE
         if not shape.fullmatch(address):
             return self._refuse(
-                out, "21211", "The address is not valid for this channel.", suppress="bad_address"
+                "21211", "The address is not valid for this channel.", suppress="bad_address"
             )
         try:
-            body = fill(out.parts, out.slots)["text"]
+            body = fill(letter.parts, out.slots)["text"]
         except KeyError:
-            return self._refuse(out, "missing_slot", "A value for the text was missing.")
+            return self._refuse("missing_slot", "A value for the text was missing.")
         if not body.strip():
-            return self._refuse(out, "21602", "The text was empty.")
+            return self._refuse("21602", "The text was empty.")
         if len(body) > MAX_BODY:
-            return self._refuse(out, "21617", "The text was longer than 1,600 characters.")
-        sender = self._sender(out.channel)
+            return self._refuse("21617", "The text was longer than 1,600 characters.")
+        sender = self._sender(channel)
         if not sender:
             return self._settle(
-                out,
                 DeliveryStatus.REJECTED,
                 fault=FaultClass.OURS,
                 code="no_sender",
-                detail=f"No sender is configured for {out.channel}.",
+                detail=f"No sender is configured for {channel}.",
             )
-        return {"to": PREFIX[out.channel] + address, "body": body, **sender, **self._options(out)}
+        options = self._options(letter, out)
+        return {"to": PREFIX[channel] + address, "body": body, **sender, **options}
 
     def _sender(self, channel: Channel) -> dict[str, str]:
         settings = self._settings
@@ -194,7 +194,7 @@ class Twilio:
         }[channel]
         return {"from_": PREFIX[channel] + own.removeprefix(PREFIX[channel])} if own else {}
 
-    def _options(self, out: Outgoing) -> dict[str, Any]:
+    def _options(self, letter: Letter, out: Outgoing) -> dict[str, Any]:
         options: dict[str, Any] = {}
         if self._settings.status_callback:
             options["status_callback"] = status_callback(
@@ -203,19 +203,16 @@ class Twilio:
                 delivery_id=out.delivery_id,
                 secret=self._settings.callback_secret,
             )
-        if out.valid_for is not None:
-            seconds = int(out.valid_for.total_seconds())
+        if letter.valid_for is not None:
+            seconds = int(letter.valid_for.total_seconds())
             options["validity_period"] = min(max(seconds, 1), LONGEST_VALIDITY)
         return options
 
-    def _by_code(
-        self, out: Outgoing, *, http: int, code: Any, wait: timedelta | None = None
-    ) -> Handover:
+    def _by_code(self, *, http: int, code: Any, wait: timedelta | None = None) -> Handover:
         """Judge an answer by Twilio's code, else by the HTTP status."""
         known = FAULTS.get(code) if isinstance(code, int) else None
         if known and (http < 500 or known.status is DeliveryStatus.RETRY):
             return self._settle(
-                out,
                 known.status,
                 fault=known.fault,
                 code=str(code),
@@ -225,10 +222,9 @@ class Twilio:
                 whole_account=known.whole_account,
             )
         if http < 400 or http >= 500 or http == 408:
-            return self._unknown(out, f"HTTP {http}", code=str(code or http))
+            return self._unknown(f"HTTP {http}", code=str(code or http))
         ours = http in _OUR_REQUEST
         return self._settle(
-            out,
             DeliveryStatus.REJECTED,
             fault=FaultClass.OURS if ours else FaultClass.PERMANENT,
             code=str(code or http),
@@ -236,19 +232,15 @@ class Twilio:
             whole_account=http in _OUR_ACCOUNT,
         )
 
-    def _unknown(self, out: Outgoing, why: str, *, code: str | None = None) -> Handover:
+    def _unknown(self, why: str, *, code: str | None = None) -> Handover:
         return self._settle(
-            out,
             DeliveryStatus.UNKNOWN,
             code=code,
             detail=f"Nobody knows whether Twilio took the message ({why}).",
         )
 
-    def _refuse(
-        self, out: Outgoing, code: str, detail: str, *, suppress: str | None = None
-    ) -> Handover:
+    def _refuse(self, code: str, detail: str, *, suppress: str | None = None) -> Handover:
         return self._settle(
-            out,
             DeliveryStatus.REJECTED,
             fault=FaultClass.PERMANENT,
             code=code,
@@ -256,5 +248,5 @@ class Twilio:
             suppress=suppress,
         )
 
-    def _settle(self, out: Outgoing, status: DeliveryStatus, **rest: Any) -> Handover:
-        return Handover(delivery_id=out.delivery_id, status=status, provider=self.name, **rest)
+    def _settle(self, status: DeliveryStatus, **rest: Any) -> Handover:
+        return Handover(status=status, provider=self.name, **rest)

@@ -334,6 +334,7 @@ class _Deciding:
         person.drafts.append(
             Draft(
                 person=person,
+                customer_id=person.root_id,
                 message_id=message_id,
                 delivery_id=new_id(),
                 key=f"{job.run.id}:{person.root_id}:{number}:{channel}",
@@ -346,6 +347,7 @@ class _Deciding:
                 purpose=proposal.purpose,
                 topic=proposal.topic,
                 again=again is not None,
+                maybe_sent=person.maybe_sent,
             )
         )
         self.standing.recent.setdefault(channel, []).append(Sent(message_id, self.now))

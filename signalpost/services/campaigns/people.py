@@ -61,6 +61,7 @@ class Draft:
     """One message on its way. ``again``: it was written in an earlier round and never handed over."""
 
     person: Recipient
+    customer_id: str  #: a root
     message_id: str
     delivery_id: str
     key: str
@@ -73,17 +74,8 @@ class Draft:
     purpose: Purpose
     topic: str
     again: bool
+    maybe_sent: bool  #: it may have left before the record was restored
     handover: Handover | None = None
-
-    @property
-    def maybe_sent(self) -> bool:
-        """Whether it may have left before the record was restored."""
-        return self.person.maybe_sent
-
-    @property
-    def customer_id(self) -> str:
-        """The customer it is for, as a root."""
-        return self.person.root_id
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -4,23 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from signalpost.content import Variant
-from signalpost.domain.delivery import Handover
+from signalpost.domain.delivery import Handover, Outgoing
 from signalpost.domain.vocabulary import Channel, Purpose
 
 
-class Draft(Protocol):
+class Draft(Outgoing, Protocol):
     """One message on its way: a journey's or a campaign's."""
 
-    message_id: str
-    delivery_id: str  #: of the attempt that is about to be made
-    address: str
-    unsubscribe_url: str | None  #: marketing email only
     handover: Handover | None  #: how the attempt ended; None: it was not made yet
-
-    @property
-    def customer_id(self) -> str:
-        """The customer it is for, as a root."""
-        ...
 
     @property
     def channel(self) -> Channel:
@@ -45,11 +36,6 @@ class Draft(Protocol):
     @property
     def maybe_sent(self) -> bool:
         """Whether it may have left before the record was restored, and must not leave again."""
-        ...
-
-    @property
-    def slots(self) -> Mapping[str, str]:
-        """This person's own words."""
         ...
 
     @property

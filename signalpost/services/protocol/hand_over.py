@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalpost.crash_points import reach
-from signalpost.domain.delivery import FENCED, STOPPED, Handover, Outgoing, Provider, withheld
+from signalpost.domain.delivery import FENCED, STOPPED, Handover, Letter, Provider, withheld
 from signalpost.domain.restoring import CODE
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, Purpose
 from signalpost.services.desk import Desk
@@ -27,6 +27,8 @@ _D = TypeVar("_D", bound=Draft)
 
 #: How long a mobile network may keep trying: an alert that arrives an hour late alarms for nothing.
 SMS_VALID = {Purpose.SECURITY: timedelta(minutes=10), Purpose.TRANSACTIONAL: timedelta(hours=4)}
+
+_IN_APP = Channel.IN_APP  # asked of each message: through its class it takes ten times as long
 
 
 async def hand_over(
@@ -48,14 +50,14 @@ async def hand_over(
     except SQLAlchemyError as error:  # the record is away: what is not known to be ours stays here
         log.warning("delivery.record_away", error=type(error).__name__, messages=len(drafts))
         held = set()
+    going = []
     for draft in drafts:
-        if id(draft) in held and draft.maybe_sent and draft.channel is not Channel.IN_APP:
-            draft.handover = _lost(draft, desk.providers[draft.channel].name)
-    going = [
-        draft
-        for draft in drafts
-        if id(draft) in held and draft.handover is None and not stops.concern(draft)
-    ]
+        if id(draft) not in held:
+            continue
+        if draft.maybe_sent and draft.channel is not _IN_APP:
+            draft.handover = _lost(desk.providers[draft.channel].name)
+        elif not stops.concern(draft):
+            going.append(draft)
     async with stops.heard():
         await asyncio.gather(
             *(
@@ -64,14 +66,11 @@ async def hand_over(
             )
         )
     reach("send.answered")
-    given = set(map(id, going))
     for draft in drafts:
-        took, provider = draft.handover, desk.providers[draft.channel].name
-        if took is None and id(draft) in given:
-            draft.handover = _unknown(draft, provider, "the provider gave no answer for this one")
-        elif took is None or (took.code == FENCED and stops.concern(draft)):
+        took = draft.handover
+        if took is None or (took.code == FENCED and stops.concern(draft)):
             why = STOPPED if stops.concern(draft) else FENCED
-            draft.handover = withheld(draft.delivery_id, provider, code=why)
+            draft.handover = withheld(desk.providers[draft.channel].name, code=why)
 
 
 def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]]]:
@@ -88,56 +87,48 @@ def _loads(desk: Desk, drafts: Sequence[_D]) -> Iterator[tuple[Channel, list[_D]
 async def _one_load(
     provider: Provider, drafts: Sequence[Draft], fence: Fence, stops: LateStops
 ) -> None:
-    if not fence.holds():
-        handovers = [withheld(draft.delivery_id, provider.name) for draft in drafts]
-    else:
+    if fence.holds():
         handovers = await _call(provider, drafts, fence, stops)
-    by_delivery = {handover.delivery_id: handover for handover in handovers}
-    for draft in drafts:
-        draft.handover = by_delivery.get(draft.delivery_id)
+    else:
+        handovers = [withheld(provider.name)] * len(drafts)
+    for draft, handover in zip(drafts, handovers, strict=True):
+        draft.handover = handover
 
 
 async def _call(
     provider: Provider, drafts: Sequence[Draft], fence: Fence, stops: LateStops
 ) -> list[Handover]:
     try:
-        return await provider.hand_over([_outgoing(draft, fence, stops) for draft in drafts])
+        handovers = await provider.hand_over(_letter(drafts[0], fence, stops), drafts)
     except Exception as error:  # whatever broke, the bytes may have left
         log.exception("delivery.provider_raised", provider=provider.name)
-        detail = f"the adapter raised {type(error).__name__}"
-        return [_unknown(draft, provider.name, detail) for draft in drafts]
+        why = f"the adapter raised {type(error).__name__}"
+    else:
+        if len(handovers) == len(drafts):
+            return handovers
+        log.error("delivery.answers_missing", provider=provider.name, answers=len(handovers))
+        why = "the provider gave no answer for each of them, so nobody knows which is whose"
+    return [_unknown(provider.name, why)] * len(drafts)
 
 
-def _lost(draft: Draft, provider: str) -> Handover:
+def _lost(provider: str) -> Handover:
     """Nobody knows whether it went before the restore; the provider's own list is asked."""
-    handover = _unknown(draft, provider, "it may have been sent before the record was restored")
+    handover = _unknown(provider, "it may have been sent before the record was restored")
     return replace(handover, code=CODE)
 
 
-def _unknown(draft: Draft, provider: str, detail: str) -> Handover:
-    return Handover(
-        delivery_id=draft.delivery_id,
-        status=DeliveryStatus.UNKNOWN,
-        provider=provider,
-        detail=detail,
-    )
+def _unknown(provider: str, detail: str) -> Handover:
+    return Handover(status=DeliveryStatus.UNKNOWN, provider=provider, detail=detail)
 
 
-def _outgoing(draft: Draft, fence: Fence, stops: LateStops) -> Outgoing:
+def _letter(draft: Draft, fence: Fence, stops: LateStops) -> Letter:
+    """Give what a load shares; any of its drafts says it."""
     variant = wording(draft)
-    return Outgoing(
-        delivery_id=draft.delivery_id,
-        message_id=draft.message_id,
-        customer_id=draft.customer_id,
+    return Letter(
         channel=draft.channel,
-        address=draft.address,
-        variant_id=variant.id,
-        parts=variant.parts,
-        slots=draft.slots,
         message=variant.message,
         purpose=draft.purpose,
-        sender=str(draft.purpose),
+        parts=variant.parts,
         valid_for=SMS_VALID.get(draft.purpose),
-        unsubscribe_url=draft.unsubscribe_url,
-        may_leave=lambda: fence.holds() and not stops.concern(draft),
+        kept_back=lambda attempts: stops.among(attempts) if fence.holds() else attempts,
     )

@@ -6,7 +6,7 @@ while others wait for their turn. Whoever is held back is put to the gate again,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -40,6 +40,10 @@ class LateStops:
                 blocks.get((one.channel, one.address), ()), purpose=one.purpose, topic=one.topic
             )
         )
+
+    def among(self, attempts: Collection[str]) -> Collection[str]:
+        """Give those of some attempts that may not be made for this reason, as far as is known."""
+        return self._attempts.intersection(attempts)
 
     def concern(self, draft: Draft) -> bool:
         """Whether a message may not leave for this reason, as far as is known."""

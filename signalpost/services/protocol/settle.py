@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlmodel import Session
 
@@ -36,13 +35,14 @@ def settle(
 
     ``given_up``: messages that would be queued again, and are failed instead.
     """
-    alike: dict[Any, list[Draft]] = defaultdict(list)
+    # Thousands were told the same, and share what they were told: what follows is found once.
+    alike: dict[tuple[int, Channel, bool], list[Draft]] = defaultdict(list)
     for draft in drafts:
-        alike[_told(draft), draft.channel, draft.message_id in given_up].append(draft)
+        alike[id(draft.handover), draft.channel, draft.message_id in given_up].append(draft)
     endings: dict[Ending, list[tuple[str, str]]] = defaultdict(list)
-    for same in alike.values():  # thousands were told the same: what follows from it is found once
+    for (_, channel, is_given_up), same in alike.items():
         pairs = [(draft.delivery_id, draft.message_id) for draft in same]
-        endings[_ending(same[0], given_up)] += pairs
+        endings[_ending(_took(same[0]), channel, given_up=is_given_up)] += pairs
     messages.settle(session, endings=endings, now=now)
     _fill_inboxes(session, drafts, now)
     _suppress(session, drafts, now)
@@ -60,22 +60,15 @@ def becomes(handover: Handover, channel: Channel) -> MessageStatus:
     return BECOMES[handover.status]
 
 
-def _told(draft: Draft) -> tuple[Any, ...]:
-    """Give all that a hand-over's ending follows from, apart from the draft's own."""
-    took = _took(draft)
-    return took.status, took.provider_id, took.fault, took.code, took.detail, took.account
-
-
 def _took(draft: Draft) -> Handover:
     if draft.handover is None:
         raise RuntimeError("a message was settled before it was handed over")
     return draft.handover
 
 
-def _ending(draft: Draft, given_up: Collection[str]) -> Ending:
-    took = _took(draft)
-    status = becomes(took, draft.channel)
-    if status is MessageStatus.QUEUED and draft.message_id in given_up:
+def _ending(took: Handover, channel: Channel, *, given_up: bool) -> Ending:
+    status = becomes(took, channel)
+    if status is MessageStatus.QUEUED and given_up:
         status = MessageStatus.FAILED
     return Ending(
         str(took.status),

@@ -11,7 +11,7 @@ from typing import Any
 
 from signalpost.domain import retrying
 from signalpost.domain.circuit import Circuit, Row, trouble_of
-from signalpost.domain.delivery import CIRCUIT_OPEN, Handover, Outgoing, Provider
+from signalpost.domain.delivery import CIRCUIT_OPEN, Handover, Letter, Outgoing, Provider
 from signalpost.domain.retrying import RetryClass, class_of
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass, Purpose
 from signalpost.services.ways_out.circuits import Circuits, held_for
@@ -19,6 +19,7 @@ from signalpost.services.ways_out.stopping import Stopping
 
 #: Surely not processed there: another account may be asked.
 _GOES_ON = (RetryClass.SAFE, RetryClass.OURS)
+_ACCEPTED = DeliveryStatus.ACCEPTED  # asked of each: through its class it takes ten times as long
 _AFTER_STOP = timedelta(seconds=1)  #: more than none, else the same worker would go on with them
 
 
@@ -64,53 +65,56 @@ class WayOut:
         for one in self.accounts:
             await one.provider.close()
 
-    async def hand_over(self, batch: Sequence[Outgoing]) -> list[Handover]:
-        """Hand over messages that share one variant and sender; one ``Handover`` each, same order."""
-        answers: dict[str, Handover] = {}
-        left = list(batch)
-        for account in await self._in_order(batch[0]) if batch else ():
-            for answer in await self._by(account, left):
-                before = answers.get(answer.delivery_id)
-                answers[answer.delivery_id] = _together(before, answer) if before else answer
-            left = [one for one in left if _may_go_on(answers[one.delivery_id])]
+    async def hand_over(self, letter: Letter, batch: Sequence[Outgoing]) -> list[Handover]:
+        """Hand over a letter to some people; one ``Handover`` for each, in the same order."""
+        answers: dict[int, Handover] = {}
+        left: Sequence[int] = range(len(batch))
+        for account in await self._in_order(letter):
+            given = await self._by(account, letter, [batch[place] for place in left])
+            for place, answer in zip(left, given, strict=True):
+                before = answers.get(place)
+                answers[place] = _together(before, answer) if before else answer
+            left = [place for place in left if _may_go_on(answers[place])]
             if not left:
                 break
-        return [answers[one.delivery_id] for one in batch]
+        return [answers[place] for place in range(len(batch))]
 
-    async def _in_order(self, like: Outgoing) -> list[Account]:
-        """Give the accounts that carry such a message: those that work first, then the usual one."""
+    async def _in_order(self, letter: Letter) -> list[Account]:
+        """Give the accounts that carry such a letter: those that work first, then the usual one."""
         places: list[tuple[bool, bool, int, Account]] = []
         for place, one in enumerate(self.accounts):
-            if like.channel in one.channels:
+            if letter.channel in one.channels:
                 standing = await self._circuits.of(one.name)
                 slow = self._quicker_first and standing.slow_since is not None
-                places.append((_holds(standing.circuit, like.purpose), slow, place, one))
+                places.append((_holds(standing.circuit, letter.purpose), slow, place, one))
         return [one for *_, one in sorted(places, key=lambda found: found[:3])]
 
-    async def _by(self, account: Account, left: Sequence[Outgoing]) -> list[Handover]:
+    async def _by(
+        self, account: Account, letter: Letter, left: Sequence[Outgoing]
+    ) -> list[Handover]:
         """Hand over by one account, some at a time, for as long as its circuit lets them."""
         answers: list[Handover] = []
         while len(answers) < len(left):
             rest = left[len(answers) :]
-            if self._stopping.holds(rest[0].purpose):
-                return answers + [_left_undone(account, one) for one in rest]
+            if self._stopping.holds(letter.purpose):
+                return answers + [_left_undone(account)] * len(rest)
             circuit = (await self._circuits.of(account.name)).circuit
-            if not _holds(circuit, rest[0].purpose) or rest[0].purpose is Purpose.SECURITY:
+            if not _holds(circuit, letter.purpose) or letter.purpose is Purpose.SECURITY:
                 some = rest[: account.at_risk]  # an alert is not held back: it asks by itself
             elif await self._circuits.may_ask(circuit):
                 some = rest[:1]
             else:
                 now = self._clock()
                 return answers + [_held(account, one, circuit, now) for one in rest]
-            answers += await self._ask(account, some, circuit)
+            answers += await self._ask(account, letter, some, circuit)
         return answers
 
     async def _ask(
-        self, account: Account, some: Sequence[Outgoing], circuit: Circuit
+        self, account: Account, letter: Letter, some: Sequence[Outgoing], circuit: Circuit
     ) -> list[Handover]:
-        given = await self._stopping.answer(account.provider.hand_over(some))
+        given = await self._stopping.answer(account.provider.hand_over(letter, some))
         if given is None:
-            return [_left_behind(account, one) for one in some]
+            return [_left_behind(account)] * len(some)
         several = len(self.accounts) > 1
         answers = [replace(one, account=account.name) for one in given] if several else given
         await self._learn(account, answers, circuit)
@@ -144,7 +148,7 @@ def _says_nothing_good(answer: Handover) -> bool:
 
 
 def _may_go_on(answer: Handover) -> bool:
-    if answer.status is DeliveryStatus.ACCEPTED:
+    if answer.status is _ACCEPTED:
         return False
     fenced = not answer.tried and answer.code != CIRCUIT_OPEN  # its sender may not send it at all
     return class_of(answer.status, answer.fault) in _GOES_ON and not fenced
@@ -163,7 +167,6 @@ def _held(account: Account, one: Outgoing, circuit: Circuit, now: datetime) -> H
     since = f"{circuit.opened_at:%H:%M} UTC" if circuit.opened_at else "now"
     needs_operator = circuit.ours or circuit.marketing_only
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.RETRY,
         provider=account.provider.name,
         account=account.name,
@@ -175,9 +178,8 @@ def _held(account: Account, one: Outgoing, circuit: Circuit, now: datetime) -> H
     )
 
 
-def _left_undone(account: Account, one: Outgoing) -> Handover:
+def _left_undone(account: Account) -> Handover:
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.RETRY,
         provider=account.provider.name,
         account=account.name,
@@ -189,9 +191,8 @@ def _left_undone(account: Account, one: Outgoing) -> Handover:
     )
 
 
-def _left_behind(account: Account, one: Outgoing) -> Handover:
+def _left_behind(account: Account) -> Handover:
     return Handover(
-        delivery_id=one.delivery_id,
         status=DeliveryStatus.UNKNOWN,
         provider=account.provider.name,
         account=account.name,
