@@ -1,6 +1,7 @@
 """Many rows in one statement, and questions about a thousand people: the same answers, by an index."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import cycle, islice
 
 import pytest
 from sqlalchemy import event, text
@@ -117,10 +118,13 @@ def test_an_error_of_a_copy_is_one_that_callers_know(database):
         assert one_customer(session)
 
 
-def test_rows_written_by_column_are_those_that_an_object_each_would_be(database):
+@pytest.mark.parametrize("rows", [1, len(NASTY), 100, 253])
+def test_rows_written_by_column_are_those_that_an_object_each_would_be(database, rows):
+    """However many they are: SQLite takes a hundred in one statement, and what is left one by one."""
     with database.writing() as session:
         who = one_customer(session)
-        wanted = [message(who, words, number) for number, words in enumerate(NASTY)]
+        said = islice(cycle(NASTY), rows)
+        wanted = [message(who, words, number) for number, words in enumerate(said)]
         columns = {name: [row[name] for row in wanted] for name in wanted[0]}
         columns["purpose"] = "marketing"  # one value for all
         insert_columns(session, table_of(Message), rows=len(wanted), columns=columns)
