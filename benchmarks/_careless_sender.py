@@ -7,7 +7,7 @@ is replaced here, in this process, for that turn: the product has no switch for 
 import asyncio
 import importlib
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from functools import partial
@@ -130,8 +130,9 @@ def _release(
 def _without_ledger() -> Iterator[tuple[Any, str, Any]]:
     real = protocol.intend_new
 
-    def write_as_sent(*given: Any, columns: Mapping[str, Any], **more: Any) -> None:
-        real(*given, columns={**columns, "status": MessageStatus.HANDED_OVER.value}, **more)
+    def write_as_sent(*given: Any, columns: Any, **more: Any) -> None:
+        sent = {"status": MessageStatus.HANDED_OVER.value}
+        real(*given, columns=lambda drafts: columns(drafts) | sent, **more)
 
     async def is_back(_desk: Desk, **_: Any) -> None:
         """Nothing is kept of the answers: there is nothing to wait for."""

@@ -71,12 +71,15 @@ def read(fact: Fact, value: Any, place: Place) -> Any:
         raise MissingFact(fact.name, bad=True) from None
 
 
+_WRITTEN_AS_TEXT = (str, int, Decimal)
+
+
 def text(value: Any, _place: Place | None = None) -> str:
     """Return text on one line, without control characters.
 
     Raises ``ValueError``, or ``TypeError`` for what is no text at all.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if isinstance(value, bool) or not isinstance(value, _WRITTEN_AS_TEXT):
         raise TypeError("not text")
     clean = one_line(str(value))
     if not clean or len(clean) > _LONGEST_TEXT:

@@ -357,10 +357,11 @@ class _Deciding:
         self.person.failure = reason
         self.person.verdicts.append(_verdict(channel, "set_aside", reason))
 
-    def order(self, chain: Iterable[Channel]) -> list[Channel]:
+    def order(self, chain: Sequence[Channel]) -> Sequence[Channel]:
         """Give a chain's channels in the order in which this person's are tried."""
-        channels = list(chain)
         wish = self.person.attributes.get("preferred_channel")
-        if self.job.campaign.preferred and wish in channels:
-            channels.sort(key=lambda channel: channel != wish)  # stable: the rest keep their order
-        return channels
+        if not self.job.campaign.preferred or wish not in chain:
+            return chain
+        return sorted(
+            chain, key=lambda channel: channel != wish
+        )  # stable: the rest keep their order

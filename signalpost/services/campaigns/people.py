@@ -1,7 +1,7 @@
 """A run while one of its shards is worked on: what is the same for all, and the people of a batch."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -54,6 +54,13 @@ class Recipient:
     reached: list[str] = field(default_factory=list)  #: channels that did it in earlier rounds
     maybe_sent: bool = False  #: their turn may have come before the record was restored
     is_merged: bool = False  #: no root any more: merged into somebody since the freeze
+
+    @property
+    def channels(self) -> str:
+        """The channels by which a message went to them in any round, as counts name them."""
+        if not self.reached and len(self.drafts) < 2:
+            return self.drafts[0].channel if self.drafts else ""
+        return "+".join(sorted({*self.reached, *(draft.channel for draft in self.drafts)}))
 
 
 @dataclass(slots=True, eq=False)
@@ -190,10 +197,13 @@ class Batch:
 
     def count(self, person: Recipient, outcome: str, reason: str) -> None:
         """Count a person's outcome, by the channels of all their rounds."""
-        by = [*person.reached, *[draft.channel for draft in person.drafts]]
-        channels = "+".join(sorted(set(by))) if len(by) > 1 else "".join(by)
-        key = self.counted[person.root_id] = f"{outcome}:{channels}:{reason}"
-        self.counts[key] += 1
+        self.count_all([person.root_id], outcome, person.channels, reason)
+
+    def count_all(self, people: Sequence[str], outcome: str, channels: str, reason: str) -> None:
+        """Count an outcome that some people share."""
+        key = f"{outcome}:{channels}:{reason}"
+        self.counts[key] += len(people)
+        self.counted.update(dict.fromkeys(people, key))
 
     def uncount(self, person: Recipient) -> None:
         """Take back a person's outcome, if one was counted."""

@@ -50,12 +50,12 @@ def _intend(session: Session, job: Job, batch: Batch, now: datetime, flow_run: s
         new,
         run_id=flow_run,
         now=now,
-        columns={
-            "idempotency_key": [d.key for d in new],
+        columns=lambda drafts: {
+            "idempotency_key": [d.key for d in drafts],
             "campaign_run_id": job.run.id,
             "topic": job.campaign.topic,
-            "facts": [d.person.facts for d in new] if job.personal else "{}",
-            "expires_at": [d.expires_at for d in new],
+            "facts": [d.person.facts for d in drafts] if job.personal else "{}",
+            "expires_at": [d.expires_at for d in drafts],
         },
     )
     again = [draft for draft in batch.drafts if draft.again]
@@ -66,7 +66,7 @@ def _intend(session: Session, job: Job, batch: Batch, now: datetime, flow_run: s
 
 def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> None:
     """Write decisions, those that are alike in one statement; who has to wait comes back."""
-    alike: dict[tuple[str, str, str | None, str], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, str, str, str | None, str], list[str]] = defaultdict(list)
     later: list[Later] = []
     for person in batch.people:
         if person.hold_until is not None:
@@ -76,10 +76,11 @@ def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> N
             )
             continue
         outcome, reason = _outcome(person)
-        batch.count(person, outcome, reason)
         verdicts = json.dumps(person.verdicts) if person.verdicts else ""
-        alike[outcome, reason, person.side.arm, verdicts].append(person.root_id)
-    for (outcome, reason, arm, verdicts), people in alike.items():
+        same = (outcome, person.channels, reason, person.side.arm, verdicts)
+        alike[same].append(person.root_id)
+    for (outcome, channels, reason, arm, verdicts), people in alike.items():
+        batch.count_all(people, outcome, channels, reason)
         campaign_people.decide(
             session,
             campaign_run_id=job.run.id,

@@ -1,6 +1,7 @@
 """Step 2: what is about to be handed over is on the record before any provider is called."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -81,50 +82,52 @@ def intend(
 def intend_new(
     session: Session,
     desk: Desk,
-    drafts: Sequence[Draft],
+    drafts: Sequence[_D],
     *,
     run_id: str | None,
     now: datetime,
-    columns: Mapping[str, Any],
+    columns: Callable[[Sequence[_D]], Mapping[str, Any]],
 ) -> None:
     """Write messages that are decided and intended in one transaction, as campaigns do it.
 
-    ``columns``: what the sender knows of them besides, by column (``record.bulk``). Their unique keys
-    let no message be written, and so none be sent, a second time.
+    ``columns``: what the sender knows of some of them besides, by column (``record.bulk``). Their unique
+    keys let no message be written, and so none be sent, a second time.
     """
-    if not drafts:
-        return
-    variants = [wording(d) for d in drafts]
-    named = {name: desk.catalogue[name] for name in {variant.message for variant in variants}}
-    specs = [named[variant.message] for variant in variants]
-    insert_columns(
-        session,
-        _MESSAGES,
-        rows=len(drafts),
-        columns={
-            "id": [d.message_id for d in drafts],
-            "customer_id": [d.customer_id for d in drafts],
-            "message": [spec.name for spec in specs],
-            "version": [spec.version for spec in specs],
-            "channel": [str(d.channel) for d in drafts],
-            "address": [d.address for d in drafts],
-            "purpose": [str(spec.purpose) for spec in specs],
-            "locale": [variant.locale for variant in variants],
-            "status": MessageStatus.SENDING.value,
-            "variant_id": [variant.id for variant in variants],
-            "slots": [d.slots for d in drafts],
-            "run_id": run_id,
-            "created_at": now,
-            "updated_at": now,
-            **columns,
-        },
-    )
+    alike: dict[str, list[_D]] = defaultdict(list)
+    for draft in drafts:
+        alike[wording(draft).id].append(draft)
+    for same in alike.values():  # most of a batch say the same: it is bound once
+        variant = wording(same[0])
+        spec = desk.catalogue[variant.message]
+        insert_columns(
+            session,
+            _MESSAGES,
+            rows=len(same),
+            columns={
+                "id": [d.message_id for d in same],
+                "customer_id": [d.customer_id for d in same],
+                "message": spec.name,
+                "version": spec.version,
+                "channel": str(variant.channel),
+                "address": [d.address for d in same],
+                "purpose": str(spec.purpose),
+                "locale": variant.locale,
+                "status": MessageStatus.SENDING.value,
+                "variant_id": variant.id,
+                "slots": [d.slots for d in same],
+                "run_id": run_id,
+                "created_at": now,
+                "updated_at": now,
+                **columns(same),
+            },
+        )
     _attempt(session, desk, drafts, 1, now)
 
 
 def _attempt(
     session: Session, desk: Desk, drafts: Sequence[Draft], attempts: Any, now: datetime
 ) -> None:
+    names = {channel: provider.name for channel, provider in desk.providers.items()}
     insert_columns(
         session,
         _DELIVERIES,
@@ -133,7 +136,7 @@ def _attempt(
             "id": [d.delivery_id for d in drafts],
             "message_id": [d.message_id for d in drafts],
             "attempt": attempts,
-            "provider": [desk.providers[d.channel].name for d in drafts],
+            "provider": [names[d.channel] for d in drafts],
             "status": DeliveryStatus.SENDING.value,
             "started_at": now,
         },
