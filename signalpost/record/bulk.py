@@ -19,6 +19,7 @@ from sqlalchemy import (
     Dialect,
     String,
     Table,
+    TableValuedAlias,
     TypeDecorator,
     bindparam,
     text,
@@ -91,6 +92,29 @@ def among(column: ColumnElement[Any], name: str = "ids") -> ColumnElement[bool]:
     The list is one parameter, so that thousands of values cost no more to compile than one.
     """
     return _Among(column, bindparam(name, type_=_Texts()))
+
+
+class _Each(FunctionElement[Any]):
+    inherit_cache = True
+    name = "each"
+
+
+@compiles(_Each)
+def _each_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Each, "postgresql")
+def _each_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"jsonb_each_text(CAST({compiler.process(element.clauses, **options)} AS JSONB))"
+
+
+def each(name: str) -> TableValuedAlias:
+    """Give the parameter ``name``, a JSON object of texts, as a table of ``key`` and ``value``.
+
+    So a statement says something else of each of a thousand rows, and is one statement all the same.
+    """
+    return _Each(bindparam(name, type_=String())).table_valued("key", "value").alias(name)
 
 
 _BY_INDEX = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
@@ -204,7 +228,7 @@ def _encoder(kind: Any, *, sqlite: bool) -> Callable[[Any], Any] | None:
     if isinstance(kind, JSON):
         return _json_or_null if kind.none_as_null else _json
     if isinstance(kind, UtcDateTime):
-        return _moment if sqlite else _utc
+        return moment_text if sqlite else _utc
     return None
 
 
@@ -227,7 +251,8 @@ def _utc(value: datetime | None) -> datetime | None:
 
 
 @lru_cache(maxsize=1024)  # many rows of a batch hold the same one
-def _moment(value: datetime | None) -> str | None:
+def moment_text(value: datetime | None) -> str | None:
+    """Write a moment as SQLite keeps it; PostgreSQL reads it too."""
     utc = _utc(value)
     return None if utc is None else utc.isoformat(" ", "microseconds")
 

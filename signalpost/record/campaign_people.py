@@ -1,16 +1,19 @@
 """The people of a campaign's run: frozen, claimed by shards, decided in batches."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     RowMapping,
     Select,
     and_,
     bindparam,
     case,
+    cast,
     func,
     or_,
     select,
@@ -18,11 +21,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
-from signalpost.record.base import (
-    UtcDateTime,
-    table_of,
-)
-from signalpost.record.bulk import among, given
+from signalpost.record.base import UtcDateTime, table_of, to_json
+from signalpost.record.bulk import among, each, given, moment_text
 from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard, of_shard, run
 from signalpost.record.customers import Customer
 from signalpost.record.messages import Message
@@ -314,31 +314,38 @@ class Later:
     tried: bool
 
 
+_THEN = each("due")
+_COME_BACK = (
+    update(_p)
+    .where(_p.c.campaign_run_id == bindparam("run"), _p.c.customer_id == _THEN.c.key)
+    .values(
+        due_at=cast(_THEN.c.value, UtcDateTime),
+        verdicts=bindparam("new_verdicts"),
+        arm=bindparam("new_arm"),
+        outcome=None,
+        reason=None,
+        decided_at=None,
+        tries=_p.c.tries + bindparam("tried"),
+    )
+)
+
+
 def come_back(session: Session, *, campaign_run_id: str, people: Sequence[Later]) -> None:
-    """Have people asked again later."""
-    if people:
-        session.connection().execute(
-            update(_p)
-            .where(_p.c.campaign_run_id == campaign_run_id, _p.c.customer_id == bindparam("who"))
-            .values(
-                due_at=bindparam("new_due"),
-                verdicts=bindparam("new_verdicts"),
-                arm=bindparam("new_arm"),
-                outcome=None,
-                reason=None,
-                decided_at=None,
-                tries=_p.c.tries + bindparam("tried"),
-            ),
-            [
-                {
-                    "who": one.customer_id,
-                    "new_due": one.due_at,
-                    "new_verdicts": list(one.verdicts),
-                    "new_arm": one.arm,
-                    "tried": int(one.tried),
-                }
-                for one in people
-            ],
+    """Have people asked again later, those of whom the same is said in one statement."""
+    alike: dict[tuple[str, str | None, bool], dict[str, str | None]] = defaultdict(dict)
+    for one in people:
+        said = to_json(list(one.verdicts)) if one.verdicts else "[]"
+        alike[said, one.arm, one.tried][one.customer_id] = moment_text(one.due_at)
+    for (said, arm, tried), due in alike.items():
+        session.execute(
+            _COME_BACK,
+            {
+                "run": campaign_run_id,
+                "due": to_json(due),
+                "new_verdicts": orjson.loads(said),
+                "new_arm": arm,
+                "tried": int(tried),
+            },
         )
 
 
