@@ -78,7 +78,11 @@ class Links:
 
     def url(self, purpose: str, *, now: datetime, **claims: str) -> str:
         """Give the full address of a link, ``https://…/links/<purpose>/<token>``."""
-        return f"{self.base_url}/links/{purpose}/{self.token(purpose, now=now, **claims)}"
+        return self.signed_url(purpose, tokens.body(claims, now))
+
+    def signed_url(self, purpose: str, said: bytes) -> str:
+        """Give the full address of a link whose token's body is written already."""
+        return f"{self.base_url}/links/{purpose}/{self.sign(purpose, said)}"
 
     def for_message(
         self,
@@ -118,6 +122,7 @@ class MessageLinks(WebLinks):
     __slots__ = ("_counted", "_links", "_made", "_order_id", "_own", "_topic", "_website")
 
     _SIGNED = frozenset({"agent", "answer", "confirm", "unsubscribe", "preferences"})
+    _ABOUT_TOPIC = frozenset({"confirm", "unsubscribe"})
 
     def __init__(
         self,
@@ -136,23 +141,23 @@ class MessageLinks(WebLinks):
     def __getitem__(self, name: str) -> str:
         found = self._made.get(name)
         if found is None:
-            found = self._made[name] = self._make(name)
+            if name in self._SIGNED:
+                about = tokens.rest("t", self._topic) if name in self._ABOUT_TOPIC else b""
+                found = self._links.signed_url(name, self._own + about)
+            else:
+                found = self._page(name)
+            self._made[name] = found
         return found
 
-    def _make(self, name: str) -> str:
-        if name in self._SIGNED:
-            about_topic = name in ("unsubscribe", "confirm")
-            return self._signed(name, tokens.rest("t", self._topic) if about_topic else b"")
+    def _page(self, name: str) -> str:
         page = page_of(self._website, name, self._order_id)
         if not self._counted or not page.startswith("https://"):
             return page  # by way of us nobody is led to a page that is not https
         if name == "order" and self._order_id is not None:
-            return self._signed("go", tokens.more({"to": name, "o": self._order_id}))
-        return self._signed("go", tokens.rest("to", name))
-
-    def _signed(self, purpose: str, more: bytes) -> str:
-        links = self._links
-        return f"{links.base_url}/links/{purpose}/{links.sign(purpose, self._own + more)}"
+            said = tokens.more({"to": name, "o": self._order_id})
+        else:
+            said = tokens.rest("to", name)
+        return self._links.signed_url("go", self._own + said)
 
     def __iter__(self) -> Iterator[str]:
         yield from (*sorted(self._SIGNED), "home", "inbox")

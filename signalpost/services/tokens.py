@@ -38,7 +38,7 @@ SIGNED = 1 + 24  #: letters that a token has more than its body
 def head(customer_id: str, message_id: str, now: datetime) -> bytes:
     """Write the part of a body that is each message's own."""
     said = _HEAD.pack(_id(customer_id), _id(message_id), int(now.timestamp()))
-    return _MARK + _base64(said)
+    return _MARK + _whole(said)
 
 
 @lru_cache(maxsize=1024)
@@ -68,7 +68,7 @@ def signed(said: bytes, by: blake2b) -> str:
     """Make the token of a body."""
     signature = by.copy()
     signature.update(said)
-    return f"{said.decode()}.{_base64(signature.digest()).decode()}"
+    return f"{said.decode()}.{_whole(signature.digest()).decode()}"
 
 
 def read(secrets: tuple[str, ...], purpose: str, token: str) -> dict[str, Any]:
@@ -102,7 +102,12 @@ def _signer(secrets: tuple[str, ...], purpose: str) -> Signer:
 
 
 def _base64(data: bytes) -> bytes:
-    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=")
+    return _whole(data).rstrip(b"=")
+
+
+def _whole(data: bytes) -> bytes:
+    """Write bytes that end with a whole letter, which needs no filling up."""
+    return b2a_base64(data, newline=False).translate(_URL_SAFE)
 
 
 def _id(value: str) -> bytes:
