@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import func, or_, select
 from sqlmodel import col
@@ -20,9 +20,6 @@ from signalpost.services.reading.entries import Entry
 from signalpost.services.reading.timeline import timeline
 
 _ON_THE_WAY = (MessageStatus.SENDING, MessageStatus.HANDED_OVER, MessageStatus.DEFERRED)
-
-
-_HALF_HOUR = 30 * 60  #: seconds; a campaign spreads its people of one morning over so long
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,15 @@ class Reading:
         return [f"{count} {what}" for what, count in found.items() if count]
 
     def next_due(self, people: Sequence[Person]) -> datetime | None:
-        """Give when the next of these people is due, or the next half hour of a campaign is over."""
+        """Give when the next of these people, or of a campaign's, is due.
+
+        Each of a campaign's people has a moment of their own. The clock stops at every one of them, as
+        a real one passes through them: so the record says what a simulation of it finds.
+        """
         roots = [root for person in people if (root := self.customer_id(person))]
         with self._desk.database.reading() as session:
             rows = enrolments.open_of(session, roots=roots)
             wave = campaign_people.next_due(session)
-        if wave is not None:
-            wave = datetime.fromtimestamp(-(-wave.timestamp() // _HALF_HOUR) * _HALF_HOUR, UTC)
         return min(filter(None, [wave, *(row["due_at"] for row in rows)]), default=None)
 
     # -- what is new ---------------------------------------------------------------------------

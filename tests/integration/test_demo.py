@@ -55,3 +55,21 @@ def test_the_demo_plays_to_its_end_and_every_promise_holds(tmp_path):
         assert words in told
     assert [one.name for one in home.iterdir()] == ["demo"], "the user's own record is untouched"
     assert all(map(is_free, ports)), "something is still running"
+    again = simulated(home / "demo", kept)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Exactly this went." in again.stdout
+
+
+def simulated(home, environment):
+    """Simulate the demo's campaign on the record that the demo left, as its last lines say."""
+    said = (home / "env").read_text().splitlines()
+    own = dict(line.removeprefix("export ").split("=", 1) for line in said if "=" in line)
+    words = ["campaign", "simulate", "spring-weekend", "--from", "2026-03-02", "--to", "2026-03-12"]
+    return subprocess.run(
+        [sys.executable, "-m", "signalpost.cli", *words, "--check"],
+        env=environment | own,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
