@@ -47,7 +47,9 @@ TestOn = Annotated[
 ]
 MaxDifference = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(metavar="N|N%", help="End with 1 when more messages than this are."),
+    typer.Option(
+        metavar="N|N%", help="End with 1 when more messages than this are, or it is refused."
+    ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept on the record.")]
 
@@ -156,7 +158,10 @@ def simulate(
     ] = None,
     json: Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="End with 1 when it differs from what it is beside.")
+        bool,
+        typer.Option(
+            "--check", help="End with 1 when it differs from what it is beside, or is refused."
+        ),
     ] = False,
     max_added: MaxDifference = None,
     max_dropped: MaxDifference = None,

@@ -12,7 +12,7 @@ from signalpost.cli import door, say
 from signalpost.errors import BadInputError
 from signalpost.services.desk import Desk
 from signalpost.settings import Settings
-from signalpost.simulation import Simulation
+from signalpost.simulation import Simulation, check_limits
 from signalpost.simulation import simulate as play
 
 _USUAL = timedelta(days=7)  #: the period, when none is given
@@ -35,8 +35,10 @@ def simulate(settings: Settings, name: str, asked: Asked, *, json: bool) -> None
     """Play a campaign as its file is now, and compare; nothing is sent.
 
     It is kept in a file: where ``out`` says, else in the home folder. A check ends with 1 when it
-    differs by more than the limits; without limits, when it differs at all.
+    differs by more than the limits; without limits, when it differs at all; and whenever a launch is
+    refused that was not.
     """
+    check_limits(asked.limits)
     with door.built(settings) as product:
         desk = product.desk
         first, last = _period(desk, asked.since, asked.until)
@@ -75,14 +77,19 @@ def _file(found: Simulation) -> str:
 
 def _period(desk: Desk, since: date | None, until: date | None) -> tuple[datetime, datetime]:
     """The days asked for, in UTC; both are played whole, as far as they are recorded."""
+    if since is not None and until is not None and until < since:
+        raise BadInputError(
+            f"--from {since} comes after --to {until}; give the earlier day first: --from {until} --to "
+            f"{since}."
+        )
     now = desk.clock()
     last = now if until is None else _midnight(until + timedelta(days=1))
     last = min(last, now)
     first = _midnight((last - _USUAL).date()) if since is None else _midnight(since)
     if first >= last:
         raise BadInputError(
-            f"There is nothing recorded from {first:%-d %b %Y} to {last:%-d %b %Y}; give --from a day "
-            "before --to and before today."
+            f"There is nothing recorded from {first:%-d %b %Y} on: it is {now:%-d %b %Y, %H:%M} UTC. "
+            "Give --from a day that has begun."
         )
     return first, last
 

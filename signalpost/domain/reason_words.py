@@ -76,6 +76,13 @@ REASONS: Mapping[str, str] = {
     "by_operator": "an operator says that what stopped it is repaired",
 }
 
+#: Why somebody was held out of a campaign.
+GHOSTS: Mapping[str, str] = {
+    "global": "kept from all marketing on purpose",
+    "campaign": "kept from this campaign on purpose",
+    "control": "in the arm that gets nothing",
+}
+
 _CHANNELS: Mapping[str, str] = {
     "sms": "SMS",
     "email": "email",

@@ -1,6 +1,6 @@
 """Simulation: a recorded period played again, through the same code, from which nothing can leave."""
 
-from signalpost.simulation.comparing import KINDS, Diff, compare
+from signalpost.simulation.comparing import KINDS, Diff, check_limits, compare
 from signalpost.simulation.outcome import Decided, Outcome, Sending
 from signalpost.simulation.period import Cast
 from signalpost.simulation.report import AGAINST, Simulation, simulate
@@ -16,6 +16,7 @@ __all__ = [
     "Played",
     "Sending",
     "Simulation",
+    "check_limits",
     "compare",
     "played",
     "simulate",

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from signalpost.errors import BadInputError
@@ -25,7 +26,7 @@ class Diff:
     moved: Sequence[tuple[Sending, Sending]] = ()  #: before, after
     reworded: Sequence[tuple[Sending, Sending]] = ()
     reasons: Mapping[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
-    """(cause, outcome, reason) → people before and after, where they differ."""
+    """(cause, outcome, reason) → decisions before and after, where they differ."""
 
     @property
     def is_empty(self) -> bool:
@@ -70,14 +71,29 @@ class Diff:
         }
 
 
+def check_limits(limits: Mapping[str, str]) -> None:
+    """Insist that every limit can be read, before anything is played.
+
+    Raises:
+        BadInputError: one is neither a number nor a percentage.
+    """
+    for kind, limit in limits.items():
+        try:
+            _allowed(limit, 1)
+        except BadInputError as error:
+            raise BadInputError(f"--max-{kind}: {error}") from None
+
+
 def _allowed(limit: str, of: int) -> float:
     text = limit.strip()
+    share = text.endswith("%")
     try:
-        return float(text[:-1]) / 100 * of if text.endswith("%") else float(text)
+        number = float(text[:-1] if share else text)
     except ValueError:
-        raise BadInputError(
-            f"{limit!r} is no limit; write a number, or a share such as 5%."
-        ) from None
+        number = -1.0
+    if not 0 <= number < inf:
+        raise BadInputError(f"{limit!r} is no limit; write a number, or a share such as 5%.")
+    return number / 100 * of if share else number
 
 
 def _short(one: Sending) -> dict[str, Any]:

@@ -53,6 +53,17 @@ class Decided(NamedTuple):
     at: datetime | None  #: None: not decided within the period
 
 
+class Refusal(NamedTuple):
+    """A launch that the plan refused, and why."""
+
+    occurrence: str
+    at: datetime
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} UTC: {self.why}"
+
+
 @dataclass
 class Outcome:
     """Everything that went in a period, and every decision."""
@@ -61,8 +72,13 @@ class Outcome:
     decided: list[Decided] = field(default_factory=list)
 
     def reasons(self) -> Counter[tuple[str, str, str]]:
-        """Count people by cause, outcome and reason."""
+        """Count decisions by cause, outcome and reason: one of each person in each run."""
         return Counter((one.cause, one.outcome, one.reason) for one in self.decided)
+
+    def people(self) -> Counter[tuple[str, str, str]]:
+        """Count people by cause, outcome and reason: each once, however many runs decided alike."""
+        once = {(one.customer_id, one.cause, one.outcome, one.reason) for one in self.decided}
+        return Counter((cause, outcome, why) for _, cause, outcome, why in once)
 
     def curve(self) -> Counter[tuple[datetime, str]]:
         """Count messages by hour and channel."""

@@ -26,6 +26,7 @@ from signalpost.services.journeys.advance import Direct, advance
 from signalpost.services.journeys.claims import claim_due
 from signalpost.services.journeys.claims import next_due as next_enrolment
 from signalpost.services.journeys.enrolling import Journeys
+from signalpost.simulation.outcome import Refusal
 from signalpost.simulation.period import Period, Planned
 from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
@@ -48,7 +49,7 @@ class Player:
     period: Period
     policy: SignalPolicy
     together: Together
-    notes: list[str] = field(default_factory=list)  #: launches that were refused, and why
+    refused: list[Refusal] = field(default_factory=list)
     _stops: list[tuple[datetime, int, Deed]] = field(default_factory=list)
     _number: Iterator[int] = field(default_factory=count)
 
@@ -204,7 +205,8 @@ class Player:
         launch, now = planned.launch, self.clock.now
         plan = make_plan(self.desk, launch=launch, now=now, judged=_GLANCE)
         if plan.refusals:
-            self.notes.append(f"{now:%Y-%m-%d %H:%M} UTC: {' '.join(plan.refusals)}")
+            why = " ".join(plan.refusals)
+            self.refused.append(Refusal(launch.occurrence or planned.run_id, now, why))
             return
         row = {
             "id": planned.run_id, "campaign": launch.campaign.name,

@@ -11,13 +11,13 @@ import orjson
 
 from signalpost.content.campaigns import from_definition
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.reason_words import channel_name, reason_for_many
+from signalpost.domain.reason_words import GHOSTS, channel_name, reason_for_many
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import campaigns
 from signalpost.services.desk import Desk
 from signalpost.services.intake.signals import SignalPolicy
 from signalpost.simulation.comparing import Diff, compare
-from signalpost.simulation.outcome import Outcome
+from signalpost.simulation.outcome import Outcome, Refusal, Sending
 from signalpost.simulation.period import Cast
 from signalpost.simulation.simulating import played, went
 
@@ -38,7 +38,9 @@ class Simulation:
     until: datetime
     made_at: datetime
     outcome: Outcome
-    refused: Sequence[str] = ()
+    refused: Sequence[Refusal] = ()  #: launches that the plan refused
+    refused_before: frozenset[str] = frozenset()
+    """Of these, those that were refused for the same reason in what it is compared with, as text."""
     against: str | None = None
     diff: Diff | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -48,13 +50,23 @@ class Simulation:
         """Whether it is different from what it is compared with."""
         return self.diff is not None and not self.diff.is_empty
 
+    @property
+    def newly_refused(self) -> Sequence[Refusal]:
+        """Launches that are refused now, and were not in what it is compared with."""
+        return [one for one in self.refused if str(one) not in self.refused_before]
+
     def exceeds(self, limits: Mapping[str, str]) -> list[str]:
-        """Say what exceeds the limits; without limits, any difference does."""
-        if self.diff is None:
-            return []
-        if limits:
-            return self.diff.exceeds(limits)
-        return ["It is not the same."] if self.differs else []
+        """Say what exceeds the limits; without limits, any difference does.
+
+        A launch that is refused now always does, whatever the limits: the campaign cannot go.
+        """
+        said = [
+            f"It cannot be launched: refused at {one} Nothing could be compared by it."
+            for one in self.newly_refused
+        ]
+        if self.diff is not None and limits:
+            return said + self.diff.exceeds(limits)
+        return said + (["It is not the same."] if self.differs else [])
 
     def to_json(self) -> dict[str, Any]:
         """Give all of it as plain JSON values: ids, never an address or a word."""
@@ -65,10 +77,17 @@ class Simulation:
             "until": self.until.isoformat(),
             "made_at": self.made_at.isoformat(),
             "seconds": dict(self.seconds),
-            "refused": list(self.refused),
+            "refused": [str(one) for one in self.refused],
+            "newly_refused": [str(one) for one in self.newly_refused],
             "reasons": [
-                {"cause": cause, "outcome": outcome, "reason": why, "people": people}
-                for (cause, outcome, why), people in self.outcome.reasons().most_common()
+                {
+                    "cause": cause,
+                    "outcome": outcome,
+                    "reason": why,
+                    "people": self.outcome.people()[cause, outcome, why],
+                    "decisions": decisions,
+                }
+                for (cause, outcome, why), decisions in self.outcome.reasons().most_common()
             ],
             "curve": [
                 {"hour": hour.isoformat(), "channel": channel, "messages": count}
@@ -99,17 +118,36 @@ class Simulation:
             "",
             f"**{len(self.outcome.sendings):,} messages** would have gone.",
             "",
-            *[f"- Refused at {said}" for said in self.refused],
+            *self._refusals(),
             *self._reasons(),
             *self._curve(),
             *(self._differences() if self.diff is not None else []),
         ]
         return "\n".join(lines) + "\n"
 
+    def _refusals(self) -> list[str]:
+        before = {
+            "record": "The record says the same of this launch.",
+            "live": "The version that was launched last is refused alike.",
+        }.get(self.against or "", "It was refused alike in what it is compared with.")
+        return [
+            f"- Refused at {one}{f' {before}' if str(one) in self.refused_before else ''}"
+            for one in self.refused
+        ]
+
     def _reasons(self) -> list[str]:
+        """Count people, each once in a row; with decisions beside them where somebody had several."""
+        people, decisions = self.outcome.people(), self.outcome.reasons()
+        several = people != decisions
         rows = ["", "| outcome | why | people |", "|---|---|---:|"]
-        for (cause, outcome, why), people in self.outcome.reasons().most_common():
-            rows.append(f"| {self._named(cause, outcome)} | {_why(outcome, why)} | {people:,} |")
+        if several:
+            rows = ["", "| outcome | why | people | decisions |", "|---|---|---:|---:|"]
+        for key, count in decisions.most_common():
+            cause, outcome, why = key
+            more = f" {count:,} |" if several else ""
+            rows.append(
+                f"| {self._named(cause, outcome)} | {_why(outcome, why)} | {people[key]:,} |{more}"
+            )
         return rows
 
     def _named(self, cause: str, outcome: str) -> str:
@@ -141,32 +179,66 @@ class Simulation:
             return []
         lines = ["", f"## Beside {_title(self.against)}", ""]
         if diff.is_empty:
-            same = "Exactly this went." if self.against == "record" else "No difference."
-            return [*lines, same]
+            return [*lines, self._same(diff)]
         lines.append(
             f"{len(diff.added):,} more, {len(diff.dropped):,} fewer, {len(diff.moved):,} at another "
             f"time, {len(diff.reworded):,} in other words; {diff.of:,} before."
         )
-        for sign, some in (("+", diff.added), ("−", diff.dropped)):
-            lines += [
-                f"- {sign} {one.message} by {channel_name(one.channel)} to {one.customer_id}, "
-                f"{_moment(one.at)}"
-                for one in some[:_EXAMPLES]
-            ]
+        lines += _examples(diff)
         if diff.reasons:
-            lines += ["", "| outcome | why | before | after |", "|---|---|---:|---:|"]
+            lines += ["", "| outcome | why | decisions before | after |", "|---|---|---:|---:|"]
         for (cause, outcome, why), (before, after) in sorted(diff.reasons.items()):
             named = self._named(cause, outcome)
             lines.append(f"| {named} | {_why(outcome, why)} | {before:,} | {after:,} |")
         return lines
 
+    def _same(self, diff: Diff) -> str:
+        if self.newly_refused:
+            return (
+                "Nothing went, and nothing could have gone: this launch is refused now, and was not "
+                "before."
+            )
+        if not diff.of:
+            return "Nothing went, and nothing would have gone."
+        return "Exactly this went." if self.against == "record" else "No difference."
+
+
+def _examples(diff: Diff) -> list[str]:
+    """Give some messages of each kind of difference, so that one can look them up."""
+    kinds = [
+        [f"+ {_message(one)}, {_moment(one.at)}" for one in diff.added],
+        [f"− {_message(one)}, {_moment(one.at)}" for one in diff.dropped],
+        [
+            f"at another time: {_message(one)}, {_second(one.at)} → {_second(after.at)}"
+            for one, after in diff.moved
+        ],
+        [f"in other words: {_message(one)}, {_moment(one.at)}" for one, _ in diff.reworded],
+    ]
+    lines = []
+    for some in kinds:
+        lines += [f"- {one}" for one in some[:_EXAMPLES]]
+        if len(some) > _EXAMPLES:
+            lines.append(f"- … and {len(some) - _EXAMPLES:,} more of these")
+    return lines
+
+
+def _message(one: Sending) -> str:
+    return f"{one.message} by {channel_name(one.channel)} to {one.customer_id}"
+
 
 def _why(outcome: str, code: str) -> str:
-    return "" if outcome in ("held_out", "waiting") else reason_for_many(code)
+    if outcome == "held_out":
+        return GHOSTS.get(code, "")
+    return "" if outcome == "waiting" else reason_for_many(code)
 
 
 def _moment(at: datetime) -> str:
     return f"{at:%-d %b %Y, %H:%M} UTC"
+
+
+def _second(at: datetime) -> str:
+    """Say a moment to the second: of two that differ, the minute may be the same."""
+    return f"{at:%-d %b %Y, %H:%M:%S} UTC"
 
 
 def _title(against: str | None) -> str:
@@ -203,6 +275,7 @@ def simulate(
         desk, cast=cast, since=since, until=until, policy=policy, told=seconds.__setitem__
     )
     before = _before(desk, cast, campaign, since, until, against, policy)
+    known = _refused_before(desk, campaign.name, found.refused) if against == "record" else None
     return Simulation(
         campaign=campaign.name,
         version=campaign.version,
@@ -211,8 +284,9 @@ def simulate(
         made_at=now,
         outcome=found.outcome,
         refused=found.refused,
+        refused_before=before.refused if known is None else known,
         against=against,
-        diff=compare(before, found.outcome),
+        diff=compare(before.outcome, found.outcome),
         seconds={what: round(took, 3) for what, took in seconds.items()},
     )
 
@@ -228,6 +302,14 @@ def _cast(desk: Desk, campaign: Campaign, *, everything: bool) -> Cast:
     )
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What a simulation is compared with."""
+
+    outcome: Outcome
+    refused: frozenset[str] = frozenset()
+
+
 def _before(
     desk: Desk,
     cast: Cast,
@@ -236,9 +318,9 @@ def _before(
     until: datetime,
     against: str,
     policy: SignalPolicy | None,
-) -> Outcome:
+) -> _Before:
     if against == "record":
-        return went(desk, cast=cast, since=since, until=until)
+        return _Before(went(desk, cast=cast, since=since, until=until))
     if against == "live":
         live = _live(desk, campaign.name)
         old = Cast(
@@ -246,8 +328,19 @@ def _before(
             launched=cast.launched,
             programs=cast.programs,
         )
-        return played(desk, cast=old, since=since, until=until, policy=policy).outcome
+        found = played(desk, cast=old, since=since, until=until, policy=policy)
+        return _Before(found.outcome, frozenset(map(str, found.refused)))
     return _kept(Path(against))
+
+
+def _refused_before(desk: Desk, name: str, refused: Sequence[Refusal]) -> frozenset[str]:
+    """Give the refusals that the record knows too: the same time of its schedule, the same reason."""
+    if not refused:
+        return frozenset()
+    with desk.database.reading() as session:
+        rows = campaigns.runs(session, campaign=name, statuses=("refused",))
+    known = {row["occurrence"]: row["reason"] or "" for row in rows}
+    return frozenset(str(one) for one in refused if one.why in known.get(one.occurrence, ""))
 
 
 def _live(desk: Desk, name: str) -> Campaign:
@@ -259,9 +352,10 @@ def _live(desk: Desk, name: str) -> Campaign:
     return from_definition(definition)
 
 
-def _kept(path: Path) -> Outcome:
+def _kept(path: Path) -> _Before:
     try:
-        return Outcome.from_json(orjson.loads(path.read_bytes()))
+        data = orjson.loads(path.read_bytes())
+        return _Before(Outcome.from_json(data), frozenset(data["refused"]))
     except FileNotFoundError:
         raise NotFoundError(
             f"There is no simulation in {path}; `--out {path}` writes one."

@@ -24,7 +24,7 @@ from signalpost.services.desk import Desk
 from signalpost.services.intake.signals import SignalPolicy
 from signalpost.simulation import outcome as reading
 from signalpost.simulation import period as recorded
-from signalpost.simulation.outcome import Outcome
+from signalpost.simulation.outcome import Outcome, Refusal
 from signalpost.simulation.period import Cast, Part, Period
 from signalpost.simulation.playing import Player
 from signalpost.simulation.quiet import quiet
@@ -43,7 +43,7 @@ class Played:
     """What a simulation found: what would have gone, and launches that were refused."""
 
     outcome: Outcome
-    refused: Sequence[str] = field(default_factory=list)
+    refused: Sequence[Refusal] = field(default_factory=list)
 
 
 def played(
@@ -160,7 +160,7 @@ class _Simulating:
         together = Together(desk, copy, frozenset(customer for customer, *_ in answers))
         player = Player(desk, clock, copy, self.period, self.policy, together)
         self._timed("played", lambda: asyncio.run(player.play()))
-        return Played(outcome=self._timed("read", self._read), refused=player.notes)
+        return Played(outcome=self._timed("read", self._read), refused=player.refused)
 
     def _timed(self, what: str, work: Callable[[], T]) -> T:
         began = time.perf_counter()

@@ -413,3 +413,39 @@ def test_a_simulation_of_a_changed_file_says_whom_it_changes_and_fails_the_check
 def test_a_period_in_which_nothing_is_recorded_is_refused(run: Any) -> None:
     refused = run("campaign", "simulate", "spring", "--from", "2027-01-01")
     assert (refused.code, "nothing recorded" in refused.err) == (2, True), refused
+
+
+def test_a_period_that_ends_before_it_begins_is_refused_in_the_days_that_were_typed(
+    run: Any,
+) -> None:
+    words = ["campaign", "simulate", "spring", "--from", "2026-03-12", "--to", "2026-03-02"]
+    refused = run(*words)
+    assert refused.code == 2, refused
+    assert "--from 2026-03-12 comes after --to 2026-03-02" in refused.err
+    assert "3 Mar" not in refused.err
+
+
+@pytest.mark.parametrize("limit", ["lots", "5 %%", "-1", "nan"])
+def test_a_limit_that_is_none_is_refused_before_anything_is_played(
+    run: Any, tmp_path: Path, limit: str
+) -> None:
+    refused = run("campaign", "simulate", "spring", "--max-added", limit)
+    assert refused.code == 2, refused
+    assert "--max-added" in refused.err
+    assert "is no limit" in refused.err
+    assert not list(tmp_path.glob("**/simulations")), "it was played all the same"
+
+
+def test_a_campaign_that_cannot_be_launched_fails_the_check_whatever_its_limits(
+    run: Any, stage: Stage, campaigns: Path
+) -> None:
+    """Nothing went, nothing would go: but this launch is refused, so that nothing is as before."""
+    (campaigns / "spring.yaml").write_text(SPRING.replace("[gold, vip]", "[nobody]"))
+    stage.clock.now += timedelta(days=1)
+    words = ["campaign", "simulate", "spring", "--from", "2026-03-01", "--to", "2026-03-02"]
+    for check in (["--check"], ["--max-added", "0"], ["--check", "--max-added", "100%"]):
+        found = run(*words, *check)
+        assert found.code == 1, found
+        assert "It cannot be launched: refused at 2026-03-01 00:00 UTC: Nobody is in" in found.err
+        assert "Exactly this went" not in found.out
+    assert run(*words).code == 0, "without a check it is only said"

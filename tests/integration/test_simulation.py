@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from signalpost.content.campaigns import occurrences
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record.base import metadata, new_id
+from signalpost.services.campaigns import following
 from signalpost.services.links import BadLinkError, Links
-from signalpost.simulation import Cast, played, simulate, went
+from signalpost.simulation import Cast, Diff, played, simulate, went
 from signalpost.simulation.quiet import Unsigned
 from tests.integration.simulation_harness import JOURNEYS, Life, campaign, moment
 
@@ -235,6 +237,73 @@ def test_a_changed_campaign_shows_who_comes_and_goes_when_and_in_which_words(tow
     assert (len(said.reworded), len(said.added), len(said.moved)) == (20, 0, 0)
 
 
+def test_each_kind_of_difference_is_shown_by_examples(town):
+    """A log of CI says which messages: from when to when, and whom to ask for."""
+    code = {**PLAIN.definition["promotion"], "code": "OTHER"}
+    said = simulated(town, campaign(channels={"every": ["email"]}, promotion=code))
+    shown = said.markdown()
+    [*examples] = [line for line in shown.splitlines() if line.startswith("- in other words:")]
+    assert len(examples) == 5
+    assert said.diff.reworded[0][0].customer_id in examples[0]
+    assert "- … and 15 more of these" in shown
+    went = said.diff.reworded[0][0]
+    later = went._replace(at=went.at + timedelta(minutes=4, seconds=1))
+    moved = replace(said, diff=Diff(of=20, moved=[(went, later)])).markdown()
+    assert (
+        f"- at another time: spring_promotion by email to {went.customer_id}, "
+        "4 Mar 2026, 10:00:00 UTC → 4 Mar 2026, 10:04:01 UTC"
+    ) in moved
+
+
+def test_who_was_held_out_is_shown_with_the_reason(town):
+    half = campaign(channels={"every": ["email"]}, holdout="50%")
+    assert "| held out | kept from this campaign on purpose |" in simulated(town, half).markdown()
+
+
+def test_over_several_runs_a_person_counts_once_in_each_row(town):
+    town.to("04 20:00")
+    town.go(PLAIN)
+    town.to("05 01:00")
+    found = simulate(
+        town.desk, campaign=PLAIN, since=SINCE, until=moment("05 01:00"), now=town.clock()
+    )
+    assert not found.differs
+    rows = {(one["outcome"], one["reason"]): one for one in found.to_json()["reasons"]}
+    nobody = rows["skipped", "no_consent"]
+    assert (nobody["people"], nobody["decisions"]) == (10, 20)
+    assert "| 10 | 20 |" in found.markdown()
+
+
+NIGHTLY = campaign(
+    "nightly",
+    message="purchase_offer",
+    channels={"every": ["in_app"]},
+    audience={"attribute": "tier", "among": ["nobody"]},
+    schedule={"at": "2026-03-04 18:00", "zone": "UTC"},
+)
+
+
+def test_a_refusal_that_the_record_has_too_is_no_difference(town):
+    """The schedule came and the launch was refused: the simulation finds the same, and says so."""
+    [at] = occurrences(NIGHTLY.schedule, after=SINCE, count=1)
+    town.to("04 18:00")
+    run = following.occur(town.desk, campaign=NIGHTLY, at=at, now=town.clock())
+    assert run.status == "refused"
+    town.to("05 00:00")
+    again = simulated(town, NIGHTLY)
+    assert (len(again.refused), again.exceeds({})) == (1, [])
+    assert "The record says the same of this launch." in again.markdown()
+    assert "Nothing went, and nothing would have gone." in again.markdown()
+
+
+def test_a_refusal_that_the_other_simulation_has_too_is_no_difference(town, tmp_path):
+    first = simulated(town, NIGHTLY)
+    assert first.exceeds({"added": "100%"}), "the record has no such refusal"
+    assert "was not before" in first.markdown()
+    first.write(tmp_path / "main.json")
+    assert simulated(town, NIGHTLY, against=str(tmp_path / "main.json")).exceeds({}) == []
+
+
 def test_a_check_passes_within_its_limits_and_fails_above_them(town):
     found = simulated(town, campaign(channels={"every": ["email", "in_app"]}))
     assert found.exceeds({"added": "100%"}) == []
@@ -269,6 +338,6 @@ def test_a_campaign_that_was_never_launched_is_played_by_its_schedule_at_its_pac
     over = campaign("over", schedule={"at": "2026-03-04 12:00", "zone": "UTC"},
                     promotion={**PLAIN.definition["promotion"], "ends": "2026-03-04 11:00"})  # fmt: skip
     found = simulated(town, over)
-    assert "ends at" in found.refused[0]
+    assert "ends at" in str(found.refused[0])
     assert not found.outcome.sendings
     assert "Refused" in found.markdown()

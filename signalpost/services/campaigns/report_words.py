@@ -5,17 +5,12 @@ import io
 from collections.abc import Iterable, Iterator
 
 from signalpost.domain.event_facts import DIGITS
-from signalpost.domain.reason_words import channel_name, reason_for_many
+from signalpost.domain.reason_words import GHOSTS, channel_name, reason_for_many
 from signalpost.domain.verdicts import Comparison
 from signalpost.record.campaign_results import CONTROL, HOUSE
 from signalpost.services.campaigns.plan_words import cell
 from signalpost.services.campaigns.reported import ByChannel, Experiment, Figures, Money, Period
 
-_GHOSTS = {
-    "global": "kept from all marketing on purpose",
-    "campaign": "kept from this campaign on purpose",
-    "control": "in the arm that gets nothing",
-}
 _OUTCOMES = {
     "sent": "sent", "skipped": "not sent", "held_out": "held out", "set_aside": "set aside",
     "cancelled": "cancelled", "open": "not decided yet",
@@ -94,7 +89,7 @@ def _outcomes(found: Figures) -> str:
     rows = [
         (
             _OUTCOMES.get(one.outcome, one.outcome),
-            _GHOSTS.get(one.reason, "")
+            GHOSTS.get(one.reason, "")
             if one.outcome == "held_out"
             else (reason_for_many(one.reason) if one.reason else ""),
             f"{one.people:,}",
