@@ -17,7 +17,21 @@ class Says(StrEnum):
     HIGHER = "higher"  #: the treated arm converts more than the control
     LOWER = "lower"  #: the treated arm converts less than the control
     NO_DIFFERENCE = "no difference seen"  #: the end has come and zero is still possible
+    TOO_FEW = (
+        "too few to tell"  #: the end has come, and the counts go together with nearly anything
+    )
     NOT_YET = "not yet known"
+    NEVER = "cannot be known"  #: there is nobody to compare with, and there will be nobody
+
+
+#: Fewer people than this on a side answer nothing: whatever the rate, one of the side's two expected
+#: counts (who converted, who did not) is below five, where the z-test cannot be trusted (Cochran,
+#: "Some methods for strengthening the common chi-square tests", Biometrics 10, 1954).
+FEWEST_PEOPLE = 10
+WIDEST = 0.1
+"""An interval that reaches further than this from zero, as a share (10 points), is too wide for "no
+difference seen": campaigns convert single-digit percentages, so that it leaves open anything from
+nobody to three times as many. It is our bound, not a paper's."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class Verdict:
     @property
     def known(self) -> bool:
         """Whether the question has been answered."""
-        return self.says is not Says.NOT_YET
+        return self.says not in (Says.NOT_YET, Says.NEVER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +108,7 @@ def judge(
         elif before and before.known:
             verdict = before
         else:
-            verdict = _verdict(design, control, seen, waits)
+            verdict = _verdict(design, control, arm, seen, waits)
         comparisons.append(replace(seen, verdict=verdict))
     return Report(
         confidence=1 - design.alpha / len(treated),
@@ -131,16 +145,31 @@ def _mismatch(ratio: SampleRatio) -> Verdict:
     )
 
 
-def _verdict(design: Design, control: Arm | None, seen: Comparison, waits: str | None) -> Verdict:
+_NOBODY_ELSE = Verdict(
+    Says.NEVER,
+    "It cannot be known what this changed: nobody was held out, so that there is nobody to compare with."
+    " Next time give the campaign's file a holdout, such as 10%, or an experiment with several arms,"
+    " before its launch.",
+)
+
+
+def _verdict(
+    design: Design, control: Arm | None, treated: Arm, seen: Comparison, waits: str | None
+) -> Verdict:
     rates = seen.rates
     if control is None:
-        return _not_yet("nobody was held out to compare with")
+        return _NOBODY_ELSE
     if rates is None:
         return _not_yet(waits or f"{control.name} and {seen.arm} do not both have people")
     differs = rates.differs(alpha=design.alpha)
     if waits and not (differs and design.any_look_decides):
         return _not_yet(waits)
     figures = _figures(control.name, seen.arm, rates)
+    if (too_few := _too_few(control, treated, rates, differs)) is not None:
+        if waits:
+            return _not_yet(f"{too_few}; {figures}")
+        # As final as any answer: at a fixed horizon a second look would be one look too many.
+        return Verdict(Says.TOO_FEW, f"Nobody can tell from this: {too_few}; {figures}.")
     if not differs:
         return Verdict(
             Says.NO_DIFFERENCE,
@@ -149,6 +178,23 @@ def _verdict(design: Design, control: Arm | None, seen: Comparison, waits: str |
     says = Says.HIGHER if rates.absolute > 0 else Says.LOWER
     often = "more" if rates.absolute > 0 else "less"
     return Verdict(says, f"People in {seen.arm} converted {often} often: {figures}.")
+
+
+def _too_few(control: Arm, treated: Arm, rates: RateDifference, differs: bool) -> str | None:
+    """Say what is too little for an answer, if anything is."""
+    fewest = min(control, treated, key=lambda arm: arm.people)
+    if fewest.people < FEWEST_PEOPLE:
+        return (
+            f"too few people, {fewest.people:,} in {fewest.name}, and an answer needs {FEWEST_PEOPLE} on"
+            " either side"
+        )
+    low, high = rates.absolute_interval.low or 0.0, rates.absolute_interval.high or 0.0
+    if not differs and max(-low, high) > WIDEST:
+        return (
+            "too few people, or too few who converted, and the interval reaches further than"
+            f" {100 * WIDEST:.0f} points"
+        )
+    return None
 
 
 def _not_yet(why: str) -> Verdict:

@@ -142,12 +142,44 @@ def marketing_runs(session: Session) -> tuple[str, ...]:
     )
 
 
+#: Of several outcomes of one person, over several runs, the first of these says what came of it: who
+#: was written to once was written to. None: not decided yet.
+_SAYS_MOST = ("sent", "held_out", "set_aside", None, "skipped", "cancelled")
+
+
 def outcomes(session: Session, *, runs: Collection[str]) -> list[RowMapping]:
-    """Count the people of runs by outcome and reason; ``outcome`` is None while they are open."""
+    """Count the people of runs by outcome and reason; ``outcome`` is None while they are open.
+
+    Over several runs each person counts once, by the outcome that says most and its latest reason.
+    """
+    source = _p if len(runs) == 1 else _once_each(runs)
     people = func.count().label("people")
-    query = select(_p.c.outcome, _p.c.reason, people).where(_p.c.campaign_run_id.in_(runs))
-    query = query.group_by(_p.c.outcome, _p.c.reason).order_by(people.desc(), _p.c.reason)
-    return list(session.execute(query).mappings())
+    query = select(source.c.outcome, source.c.reason, people)
+    if len(runs) == 1:
+        query = query.where(_p.c.campaign_run_id.in_(runs))
+    else:
+        query = query.where(source.c.place == 1)
+    query = query.group_by(source.c.outcome, source.c.reason)
+    return list(session.execute(query.order_by(people.desc(), source.c.reason)).mappings())
+
+
+def _once_each(runs: Collection[str]) -> Any:
+    rank = case(
+        *(
+            (_p.c.outcome.is_(None) if one is None else _p.c.outcome == one, place)
+            for place, one in enumerate(_SAYS_MOST)
+        ),
+        else_=len(_SAYS_MOST),
+    )
+    place = func.row_number().over(
+        partition_by=_c.c.root_id, order_by=(rank, _p.c.campaign_run_id.desc(), _p.c.customer_id)
+    )
+    return (
+        select(_p.c.outcome, _p.c.reason, place.label("place"))
+        .join(_c, _c.c.id == _p.c.customer_id)
+        .where(_p.c.campaign_run_id.in_(runs))
+        .subquery("once_each")
+    )
 
 
 def messages(session: Session, *, runs: Collection[str]) -> list[RowMapping]:
@@ -291,6 +323,13 @@ def entrants(session: Session, who: Entrants, *, by_person: bool = True) -> Any:
         .where(*tests)
         .subquery("entered")
     )
+
+
+def passed(session: Session, *, runs: Collection[str]) -> int:
+    """Count who passed the gates in these runs, whether or not they had come in before."""
+    query = select(func.count()).select_from(_p)
+    query = query.where(_p.c.campaign_run_id.in_(runs), _passed(_p))
+    return session.execute(query).scalar_one()
 
 
 def doubles(session: Session, *, runs: Collection[str]) -> tuple[str, ...]:

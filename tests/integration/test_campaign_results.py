@@ -221,7 +221,52 @@ def test_over_all_runs_a_person_counts_from_their_first_decision(book):
         "treated": (1, 0, 0, {}),
         "held out": (1, 1, 1, {"USD": 1000}),
     }
-    assert book.whole(days=20).people == 5
+    whole = book.whole(days=20)
+    assert whole.people == 3, "each person once"
+    assert {(one.outcome, one.reason): one.people for one in whole.outcomes} == {
+        ("sent", "allowed"): 2,
+        ("held_out", "campaign"): 1,
+    }
+    assert "Sent to 2 of 3 people, over 2 runs together; each counts once." in whole.markdown()
+
+
+def test_over_all_runs_a_person_counts_by_the_outcome_that_says_most(book):
+    first, second = book.run(), book.run(at=NOON + DAY)
+    for before, after in (
+        (("sent", "allowed"), ("skipped", "frequency_cap")),
+        (("held_out", "campaign"), ("skipped", "no_consent")),
+        (("skipped", "no_consent"), (None, None)),
+        (("skipped", "no_consent"), ("skipped", "consent_denied")),
+        (("cancelled", "cancelled"), ("skipped", "no_consent")),
+    ):
+        who = book.decided(first, *before)
+        book.decided(second, *after, who=who, at=NOON + DAY)
+    merged = book.decided(first, "skipped", "no_consent")
+    book.merge(merged, into=book.decided(second, "sent", at=NOON + DAY))
+    found = book.whole(days=20)
+    assert {(one.outcome, one.reason): one.people for one in found.outcomes} == {
+        ("sent", "allowed"): 2,
+        ("held_out", "campaign"): 1,
+        ("open", ""): 1,
+        ("skipped", "consent_denied"): 1,
+        ("skipped", "no_consent"): 1,
+    }
+    assert found.people == 6
+
+
+def test_a_run_whose_people_all_came_in_before_says_so(book):
+    """They passed the gate, or are held out again: what it changed is measured in their first run."""
+    first, second = book.run(), book.run(at=NOON + DAY)
+    for outcome, reason in (("sent", "allowed"), ("held_out", "campaign")):
+        who = book.decided(first, outcome, reason)
+        book.decided(second, outcome, reason, who=who, at=NOON + DAY)
+    said = book.results(second).markdown()
+    assert "nobody has passed the gate" not in said
+    assert "It cannot be known from this run alone: all 2 people who passed the gate" in said
+    assert "1 was held out on purpose" in said
+    book.decided(second, "sent", at=NOON + DAY)
+    assert "2 more passed the gate in this run and had come in" in book.results(second).markdown()
+    assert "had come in" not in book.whole().markdown()
 
 
 def test_nobody_is_a_report_too(book):

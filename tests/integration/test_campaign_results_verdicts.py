@@ -102,6 +102,9 @@ def test_a_sequential_answer_comes_early_or_at_the_end(book):
     fill(book, run, "treated", 60, 10)
     fill(book, run, "held out", 60, 10)
     assert says(book.results(run, days=1)) == {"treated": "not yet known"}
+    assert says(book.results(run, days=8)) == {"treated": "too few to tell"}
+    fill(book, run, "treated", 900, 60)
+    fill(book, run, "held out", 900, 60)
     assert says(book.results(run, days=8)) == {"treated": "no difference seen"}
     clear = book.run("clear", holdout="50%")
     fill(book, clear, "treated", 60, 50)
@@ -159,7 +162,10 @@ def test_without_a_holdout_nothing_is_known(book):
     run = book.run(holdout="0%")
     fill(book, run, "treated", 30, 20)
     found = book.results(run, days=30)
-    assert "Not yet known: nobody was held out to compare with." in found.markdown()
+    assert "It cannot be known what this changed: nobody was held out" in found.markdown()
+    assert "Next time give" in found.markdown()
+    assert "Nobody else comes in" not in found.markdown()
+    assert not found.new_verdicts
 
 
 def test_the_whole_campaign_is_measured_by_the_shares_of_each_of_its_runs(book):

@@ -186,9 +186,9 @@ def test_sequential_p_values_and_intervals_agree_about_revenue_too():
 def test_without_a_control_nothing_is_known_and_no_figure_is_shown():
     seen = report(None, (300, 4000), weights={"blue": 1}).comparisons[0]
     assert (seen.rates, seen.revenue) == (None, None)
-    assert seen.verdict == Verdict(
-        Says.NOT_YET, "Not yet known: nobody was held out to compare with."
-    )
+    assert (seen.verdict.says, seen.verdict.known) == (Says.NEVER, False)
+    assert seen.verdict.why.startswith("It cannot be known what this changed: nobody was held out")
+    assert "Next time give the campaign's file a holdout" in seen.verdict.why
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,39 @@ def test_with_nobody_assigned_nothing_is_known(design, why):
 
 def test_one_person_on_either_side_is_no_reason_to_believe_anything():
     for design in (FixedHorizon(people=1), Sequential(ends_at=NOON)):
-        assert verdict((0, 1), (1, 1), design=design).says is Says.NO_DIFFERENCE
+        assert verdict((0, 1), (1, 1), design=design).says is Says.TOO_FEW
+
+
+@pytest.mark.parametrize("design", [FixedHorizon(people=1), Sequential(ends_at=NOON)])
+@pytest.mark.parametrize(
+    ("holdout", "blue", "says"),
+    [
+        ((0, 1), (1, 8), Says.TOO_FEW),  # the interval is from -100 to +100 points
+        ((0, 9), (9, 9), Says.TOO_FEW),  # as clear as can be, of nine people
+        ((0, 40), (40, 40), Says.HIGHER),
+        ((4, 60), (4, 60), Says.TOO_FEW),
+        ((400, 6000), (401, 6000), Says.NO_DIFFERENCE),
+    ],
+)
+def test_no_answer_is_made_of_too_few_people(holdout, blue, says, design):
+    """Fewer than ten on a side, or an interval wider than ten points from zero, tell nothing."""
+    assert verdict(holdout, blue, design=design).says is says
+
+
+def test_too_few_at_the_end_stands_as_any_answer_does():
+    """Else a fixed horizon would be looked at again and again, and find something in the end."""
+    first = report((10, 60), (16, 60), design=FixedHorizon(people=60))
+    assert first.comparisons[0].verdict.says is Says.TOO_FEW
+    later = report(
+        (10, 70), (30, 70), design=FixedHorizon(people=60), earlier=first.verdicts
+    ).comparisons[0]
+    assert later.verdict == first.comparisons[0].verdict
+
+
+def test_so_few_people_before_the_end_are_not_yet_an_answer():
+    early = verdict((0, 9), (20, 20), design=Sequential(lift=1), weights={"holdout": 9, "blue": 20})
+    assert early.says is Says.NOT_YET
+    assert "9 in holdout, and an answer needs 10 on either side" in early.why
 
 
 @pytest.mark.parametrize("design", [FixedHorizon(people=1), Sequential()])

@@ -158,8 +158,16 @@ class Trial:
             report=self._judge(arms, weights, control, kept),
             kept=kept,
             measure=self._measure(),
+            earlier=self._earlier(),
             is_complete=self._is_closed() and self.now >= self.until,
         )
+
+    def _earlier(self) -> int:
+        """Count who passed the gate in one run, and came in with another."""
+        if self.whole_campaign:
+            return 0
+        passed = record.passed(self.session, runs=self.who.runs)
+        return passed - sum(row["people"] for row in self.entered)
 
     def _spent(self, ripe: datetime) -> list[Any]:
         if self.since is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from signalpost.domain.event_facts import DIGITS
 from signalpost.domain.reason_words import GHOSTS, channel_name, reason_for_many
-from signalpost.domain.verdicts import Comparison
+from signalpost.domain.verdicts import Comparison, Says
 from signalpost.record.campaign_results import CONTROL, HOUSE
 from signalpost.services.campaigns.plan_words import cell
 from signalpost.services.campaigns.reported import ByChannel, Experiment, Figures, Money, Period
@@ -48,17 +48,33 @@ def house(found: Experiment) -> str:
 def verdicts(found: Experiment) -> list[str]:
     """Say what is known of each arm, or why it is not."""
     if found.report is None:
-        return ["Not yet known: nobody has passed the gate so far."]
+        return [_nobody(found)]
     if not any(side.counted for side in found.sides):
         return [f"Not yet known: nobody's {found.within} to convert are over."]
     return list(dict.fromkeys(_answer(found, one) for one in found.report.comparisons))
+
+
+def _nobody(found: Experiment) -> str:
+    if any(side.people for side in found.sides):
+        return "Not yet known: people are on a side that the campaign's file does not plan."
+    if found.earlier:
+        came = (
+            "1 person passed the gate and"
+            if found.earlier == 1
+            else (f"all {found.earlier:,} people who passed the gate")
+        )
+        return (
+            f"It cannot be known from this run alone: {came} had come in with an earlier run, and counts"
+            " there. `signalpost campaign report NAME --all-runs` measures all runs together."
+        )
+    return "Not yet known: nobody has passed the gate so far."
 
 
 def _answer(found: Experiment, one: Comparison) -> str:
     said = one.verdict.why
     if one.verdict.known:
         return f"{said} (Decided at an earlier look; it stands.)" if one.arm in found.kept else said
-    if found.is_complete and one.verdict.trust:
+    if found.is_complete and one.verdict.trust and one.verdict.says is not Says.NEVER:
         return f"{said} Nobody else comes in, so that it will not be known from this alone."
     return said
 
@@ -66,7 +82,9 @@ def _answer(found: Experiment, one: Comparison) -> str:
 def sums(found: Figures) -> Iterator[str]:
     """Say in sentences who got it, and who did not and why."""
     people = "person" if found.people == 1 else "people"
-    yield f"Sent to {found.count('sent'):,} of {found.people:,} {people}."
+    runs = len(found.run_ids)
+    over = f", over {runs:,} runs together; each counts once" if runs > 1 else ""
+    yield f"Sent to {found.count('sent'):,} of {found.people:,} {people}{over}."
     skipped = [one for one in found.outcomes if one.outcome == "skipped"]
     if skipped:
         said = "; ".join(
@@ -116,6 +134,11 @@ def _experiment(found: Experiment) -> str:
     ]
     if found.report is not None:
         lines += [_differences(found), _ratio(found)]
+    if found.earlier:
+        lines.append(
+            f"{found.earlier:,} more passed the gate in this run and had come in with an earlier one: "
+            "they count there, on the side where they fell then."
+        )
     if found.control != HOUSE and any(side.name == HOUSE for side in found.sides):
         lines.append(
             f"The {HOUSE} gets no campaign at all: it is measured over all of them, and stands here "

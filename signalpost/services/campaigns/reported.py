@@ -14,7 +14,10 @@ Money = Mapping[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """So many people had this outcome for this reason; ``open``: nothing is decided yet."""
+    """So many people had this outcome for this reason; ``open``: nothing is decided yet.
+
+    Over all runs of a campaign each person counts once, by the outcome that says most.
+    """
 
     outcome: str
     reason: str
@@ -87,9 +90,12 @@ class Experiment:
     control: str | None
     sides: Sequence[Side]
     currency: str | None  #: the one that revenue is compared in: of most orders
-    report: Report | None  #: None: nobody came in
+    report: Report | None  #: None: nobody came in, or on no side of the plan
     kept: Mapping[str, Verdict] = field(default_factory=dict)  #: known at an earlier look
     measure: Mapping[str, Any] = field(default_factory=dict)  #: as stated beforehand
+    earlier: int = 0
+    """Who passed the gate in this run and is not in it: they came in with an earlier one, or turned out
+    to be somebody who is in it already."""
     is_complete: bool = False  #: nobody comes in any more, and everybody's time is over
 
     @property

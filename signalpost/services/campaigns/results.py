@@ -131,6 +131,7 @@ class _Reader:
     def read(self) -> Results:
         """Read everything."""
         last = self.ran[-1]
+        outcomes = record.outcomes(self.session, runs=self.ids)
         return Results(
             title=last.campaign.name if self.whole_campaign else runs.Run.of(last.row).title,
             campaign=last.campaign.name,
@@ -138,14 +139,14 @@ class _Reader:
             run_ids=self.ids,
             status=last.row["status"],
             made_at=self.now,
-            people=sum(one.row["people"] for one in self.ran),
+            people=sum(row["people"] for row in outcomes),
             outcomes=[
                 Outcome(
                     outcome=row["outcome"] or "open",
                     reason=row["reason"] or "",
                     people=row["people"],
                 )
-                for row in record.outcomes(self.session, runs=self.ids)
+                for row in outcomes
             ],
             channels=(channels := self.channels()),
             owed=self.owed.get(None, Owed()),
