@@ -29,9 +29,9 @@ class Says(StrEnum):
 #: "Some methods for strengthening the common chi-square tests", Biometrics 10, 1954).
 FEWEST_PEOPLE = 10
 WIDEST = 0.1
-"""An interval that reaches further than this from zero, as a share (10 points), is too wide for "no
-difference seen": campaigns convert single-digit percentages, so that it leaves open anything from
-nobody to three times as many. It is our bound, not a paper's."""
+"""An interval wider than this on either side of its middle, as a share (10 points), is too wide for "no
+difference seen": campaigns convert single-digit percentages, so that it leaves open anything from nobody
+to three times as many. It is our bound, not a paper's."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ def _too_few(control: Arm, treated: Arm, rates: RateDifference, differs: bool) -
             " either side"
         )
     low, high = rates.absolute_interval.low or 0.0, rates.absolute_interval.high or 0.0
-    if not differs and max(-low, high) > WIDEST:
+    if not differs and (high - low) / 2 > WIDEST:
         return (
-            "too few people, or too few who converted, and the interval reaches further than"
-            f" {100 * WIDEST:.0f} points"
+            "too few people, or too few who converted, so that the interval is wider than"
+            f" {100 * WIDEST:.0f} points on either side"
         )
     return None
 

@@ -217,12 +217,13 @@ def test_one_person_on_either_side_is_no_reason_to_believe_anything():
         ((0, 1), (1, 8), Says.TOO_FEW),  # the interval is from -100 to +100 points
         ((0, 9), (9, 9), Says.TOO_FEW),  # as clear as can be, of nine people
         ((0, 40), (40, 40), Says.HIGHER),
-        ((4, 60), (4, 60), Says.TOO_FEW),
+        ((10, 60), (10, 60), Says.TOO_FEW),  # from -13 to +13
+        ((240, 800), (264, 800), Says.NO_DIFFERENCE),  # of one look from -2 to +8
         ((400, 6000), (401, 6000), Says.NO_DIFFERENCE),
     ],
 )
 def test_no_answer_is_made_of_too_few_people(holdout, blue, says, design):
-    """Fewer than ten on a side, or an interval wider than ten points from zero, tell nothing."""
+    """Fewer than ten on a side, or an interval of more than ten points either way, tell nothing."""
     assert verdict(holdout, blue, design=design).says is says
 
 
