@@ -14,6 +14,7 @@ from signalpost.cli import door, say
 from signalpost.cli.campaign_status import status_text
 from signalpost.cli.write import put
 from signalpost.content.campaigns import Occurrence, at_wall, comes_at, occurrences
+from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Schedule
 from signalpost.errors import BadInputError, ConflictError
 from signalpost.record import audiences
@@ -174,13 +175,17 @@ def plan(settings: Settings, wanted: Wanted, *, exact: bool, json: bool) -> None
         steps: list[audiences.Narrowing] = []
         if (exact or not found.people) and (stage is None or stage.opens):
             with product.database.reading() as session:
-                steps = audiences.narrowing(session, launch.campaign.audience, now=now)
+                rule = filled(launch.campaign.audience, launch.facts)
+                steps = audiences.narrowing(session, rule, now=now)
     if json:
         say.as_json(found.to_json() | {"narrowing": [asdict(one) for one in steps]})
     else:
         say.out.print(Markdown(found.markdown()))
         if steps:
             say.out.print(_narrowing(steps))
+        if any(one.depth for one in steps):
+            said = "In brackets, beneath a group: how many each member alone would leave."
+            say.out.print(f"[dim]{said}[/dim]", soft_wrap=True)
     if found.refusals:
         sys.exit(say.WRONG)
 
@@ -191,5 +196,6 @@ def _narrowing(steps: Sequence[audiences.Narrowing]) -> Table:
     table.add_column("The audience, clause by clause", overflow="fold")
     table.add_column("Left", justify="right")
     for one in steps:
-        table.add_row(escape(one.words), f"{one.remaining:,}")
+        alone = f"({one.remaining:,})" if one.depth else f"{one.remaining:,}"
+        table.add_row(f"{'  ' * one.depth}{escape(one.words)}", alone)
     return table

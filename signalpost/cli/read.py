@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from sqlmodel import Session
 
 from signalpost.cli import door, say
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.diagram import mermaid as mermaid_
 from signalpost.domain.local_time import zone
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record import campaigns, enrolments
 from signalpost.services.reading import commands, overview, sheet
 from signalpost.services.reading.audience import Standing, standing
 from signalpost.services.reading.timeline import Entry
@@ -99,6 +101,8 @@ def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> 
             customer_id=customer_id,
             now=clock_of(settings)(),
         )
+        if about is not None and not found and place is None:
+            _insist_on_name(session, settings, about)
     if json:
         decisions = [one.to_json() for one in found]
         audience = place and place.to_json()
@@ -112,6 +116,36 @@ def why(settings: Settings, customer: str, *, about: str | None, json: bool) -> 
         style = _OUTCOME_STYLES.get(one.outcome, "")
         line = Text(f"{one.at:%Y-%m-%d %H:%M:%S}  ", style="dim")
         say.out.print(line.append(one.says, style=style or "default"), soft_wrap=True)
+
+
+def _insist_on_name(session: Session, settings: Settings, about: str) -> None:
+    """Insist that there is, or was, something of this name that could be decided about.
+
+    Raises:
+        NotFoundError: it is no campaign, journey or message.
+    """
+    from signalpost.bootstrap import load_programs
+    from signalpost.content.campaigns.part import nearest
+
+    known = {
+        "campaign": [one.stem for one in settings.campaigns.glob("*.yaml")],
+        "journey": list(load_programs(settings)),
+        "message": [one.name for one in settings.templates.glob("[!_.]*") if one.is_dir()],
+    }
+    if any(about in names for names in known.values()):
+        return
+    if campaigns.runs(session, campaign=about, limit=1):
+        return
+    if enrolments.journey_known(session, journey=about):
+        return
+    near = {kind: one for kind, names in known.items() if (one := nearest(about, names))}
+    if near:
+        remedy = f"did you mean the {' or the '.join(f'{k} {one!r}' for k, one in near.items())}?"
+    else:
+        remedy = "; ".join(
+            f"{kind}s: {', '.join(sorted(names)) or 'none'}" for kind, names in known.items()
+        )
+    raise NotFoundError(f"There is no campaign, journey or message {about!r}; {remedy}")
 
 
 _OUTCOME_STYLES: Mapping[str, str] = dict.fromkeys(
@@ -135,10 +169,14 @@ def _print_place(place: Standing) -> None:
     style = "green" if place.is_meant else "yellow"
     say.out.print(Text(place.says, style=style), soft_wrap=True)
     for clause in place.clauses:
-        mark, colour = ("✓", "green") if clause.holds else ("✗", "red")
-        line = Text.assemble(("  ", ""), (mark, colour), f" {clause.words}")
-        say.out.print(line.append(f"  {clause.value}", style="dim"), soft_wrap=True)
+        mark, colour = _MARKS[clause.holds]
+        words = f" {clause.words}{':' if clause.joins else ''}"
+        line = Text.assemble(("  " * (1 + clause.depth), ""), (mark, colour), words)
+        say.out.print(line.append(f"  {clause.value}".rstrip(), style="dim"), soft_wrap=True)
     say.out.print()
+
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 
 
 def draw(settings: Settings, path: Path) -> None:

@@ -1,9 +1,10 @@
 """An audience in plain English, for a plan, a page and ``why``."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from signalpost.domain.audience import (
     All,
@@ -71,6 +72,35 @@ def _group(rule: Rule) -> tuple[str, tuple[Rule, ...] | None]:
         if isinstance(inner, Not):
             return "not", (inner,)
     return "", None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A rule as a reader checks it: a single clause, or a group with what it holds beneath it.
+
+    What stands within a ``not`` is turned round, so that whatever holds helps somebody in: none of two
+    is both opposites, not all of two is one opposite or the other.
+    """
+
+    rule: Rule
+    words: str
+    joins: Literal["all", "any"] | None = None  #: None: a single clause
+    members: tuple["Node", ...] = ()
+
+
+def outline(rule: Rule, *, negative: bool = False) -> Node:
+    """Give the structure of a rule, or of its opposite; a group of one is that one."""
+    if isinstance(rule, Not):
+        return outline(rule.rule, negative=not negative)
+    here: Rule = Not(rule) if negative else rule
+    if not isinstance(rule, All | AnyOf) or not rule.rules:
+        return Node(here, clause_in_words(here))
+    members = tuple(outline(inner, negative=negative) for inner in rule.rules)
+    if len(members) == 1:
+        return members[0]
+    if isinstance(rule, All) is not negative:
+        return Node(here, "all of these", "all", members)
+    return Node(here, "at least one of these", "any", members)
 
 
 def clause_in_words(rule: Rule) -> str:

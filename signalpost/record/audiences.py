@@ -3,18 +3,18 @@
 ``record.audience_select`` compiles the rule to one SQL statement.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlmodel import Session
 
-from signalpost.domain.audience import All, AnyOf, Not, Rule
-from signalpost.domain.audience_words import clause_in_words
+from signalpost.domain.audience import Not, Rule, givens
+from signalpost.domain.audience_words import Node, outline
 from signalpost.errors import NotFoundError
 from signalpost.record import audience_values as sql
 from signalpost.record.audience_findings import finding
@@ -30,19 +30,26 @@ _AT_ONCE = (
 
 @dataclass(frozen=True)
 class ClauseResult:
-    """What one clause says about one person."""
+    """What one clause, or one group of them, says about one person."""
 
     words: str  #: the clause, in the sense in which it has to hold
-    holds: bool
+    holds: bool | None  #: None: nobody can say before a launch gives what it asks for
     value: str  #: what the record says, in words; no address
+    depth: int = 0  #: how many groups it stands in
+    joins: Literal["all", "any"] | None = None  #: of a group; what it holds comes next, one deeper
 
 
 @dataclass(frozen=True)
 class Narrowing:
-    """How many people remain when this clause and those before it hold."""
+    """How many people remain when this clause and those before it hold.
+
+    Of what stands in a group (``depth`` above 0): how many would remain by this member alone, of those
+    who were left before the group.
+    """
 
     words: str
     remaining: int
+    depth: int = 0
 
 
 def members(rule: Rule, *, now: datetime, dialect: str) -> Roots:
@@ -117,45 +124,82 @@ def holds(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> b
 def explain(session: Session, rule: Rule, *, customer_id: str, now: datetime) -> list[ClauseResult]:
     """Say of each clause, in order, whether it holds for a person, and what the record says.
 
-    A clause within a ``not`` is given as its opposite, so that ``holds`` is what helps them in.
+    A group comes before what it holds; the outermost ``all`` is left out. A clause within a ``not`` is
+    given as its opposite, so that ``holds`` is what helps them in.
 
     Raises:
         NotFoundError: there is no such customer.
     """
     root, scope = _person(session, customer_id, now)
-    results = []
-    for clause in _literals(rule):
-        bare = clause.rule if isinstance(clause, Not) else clause
-        value = finding(session, bare, root=root, scope=scope)
-        results.append(ClauseResult(clause_in_words(clause), _holds(session, clause, scope), value))
-    return results
+    found = list(_explained(session, outline(rule), root, scope, 0))
+    if found[0].joins != "all":
+        return found
+    return [replace(one, depth=one.depth - 1) for one in found[1:]]
+
+
+def _explained(
+    session: Session, node: Node, root: str, scope: Scope, depth: int
+) -> Iterator[ClauseResult]:
+    if node.joins is None:
+        yield replace(_clause(session, node, root, scope), depth=depth)
+        return
+    inner = [list(_explained(session, one, root, scope, depth + 1)) for one in node.members]
+    holds = together(node.joins, [some[0].holds for some in inner])
+    yield ClauseResult(node.words, holds, "", depth, node.joins)
+    yield from chain(*inner)
+
+
+def _clause(session: Session, node: Node, root: str, scope: Scope) -> ClauseResult:
+    if asked := givens(node.rule):
+        return ClauseResult(node.words, None, f"asked at the launch: {', '.join(asked)}")
+    bare = node.rule.rule if isinstance(node.rule, Not) else node.rule
+    value = finding(session, bare, root=root, scope=scope)
+    return ClauseResult(node.words, _holds(session, node.rule, scope), value)
+
+
+def together(joins: Literal["all", "any"], found: Sequence[bool | None]) -> bool | None:
+    """Say whether a group holds whose members hold, do not, or wait for a launch (None)."""
+    decides = joins == "any"  # one that holds decides an ``any``, one that does not an ``all``
+    if decides in found:
+        return decides
+    return None if None in found else not decides
 
 
 def narrowing(session: Session, rule: Rule, *, now: datetime) -> list[Narrowing]:
     """Count how many remain after each clause of a top-level ``All``, in one statement.
 
-    It begins with everybody. A clause that nobody is left by is the one to look at.
+    It begins with everybody. A clause that nobody is left by is the one to look at; beneath a group is
+    how many each of its members alone would leave.
     """
     compiler = Compiler(_scope(now, _dialect(session)))
-    clauses = rule.rules if isinstance(rule, All) else (rule,)
+    whole = outline(rule)
     reached: ColumnElement[bool] = true()
     columns: list[Any] = [func.count()]
-    for clause in clauses:
-        reached = and_(reached, compiler.condition(clause, joined=False))
-        columns.append(func.coalesce(func.sum(case((reached, 1), else_=0)), 0))
+    rows = [("everybody on record", 0)]
+    for clause in whole.members if whole.joins == "all" else (whole,):
+        before = reached
+        reached = and_(reached, compiler.condition(clause.rule, joined=False))
+        columns.append(_number(reached))
+        rows.append((clause.words, 0))
+        for member, depth in _beneath(clause, 1):
+            columns.append(_number(and_(before, compiler.condition(member.rule, joined=False))))
+            rows.append((member.words, depth))
     with for_many(session):
-        row = session.execute(compiler.everybody([]).with_only_columns(*columns)).one()
-    words = ["everybody on record", *map(_short, clauses)]
-    return [Narrowing(said, int(left)) for said, left in zip(words, row, strict=True)]
+        left = session.execute(compiler.everybody([]).with_only_columns(*columns)).one()
+    return [
+        Narrowing(words, int(number), depth)
+        for (words, depth), number in zip(rows, left, strict=True)
+    ]
 
 
-def _short(rule: Rule) -> str:
-    bare = rule.rule if isinstance(rule, Not) else rule
-    if not isinstance(bare, All | AnyOf):
-        return clause_in_words(rule)
-    joiner = " and " if isinstance(bare, All) else " or "
-    said = joiner.join(map(_short, bare.rules)) or clause_in_words(bare)
-    return f"not: ({said})" if isinstance(rule, Not) else f"({said})"
+def _number(condition: ColumnElement[bool]) -> Any:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _beneath(node: Node, depth: int) -> Iterator[tuple[Node, int]]:
+    for member in node.members:
+        yield member, depth
+        yield from _beneath(member, depth + 1)
 
 
 def _dialect(session: Session) -> str:
@@ -177,14 +221,3 @@ def _person(session: Session, customer_id: str, now: datetime) -> tuple[str, Sco
 
 def _holds(session: Session, rule: Rule, scope: Scope) -> bool:
     return session.execute(compiled(rule, scope)).first() is not None
-
-
-def _literals(rule: Rule, *, negative: bool = False) -> Iterator[Rule]:
-    """Give the single clauses in order, each with the sense in which it counts."""
-    if isinstance(rule, All | AnyOf) and rule.rules:
-        for inner in rule.rules:
-            yield from _literals(inner, negative=negative)
-    elif isinstance(rule, Not):
-        yield from _literals(rule.rule, negative=not negative)
-    else:
-        yield Not(rule) if negative else rule

@@ -15,12 +15,14 @@ from signalpost.domain.audience import (
     Consent,
     Did,
     Everyone,
+    Given,
     InCampaign,
     Not,
     Reachable,
     Rule,
     Sample,
     Tenure,
+    Where,
 )
 from signalpost.errors import NotFoundError
 from signalpost.record import audiences
@@ -64,6 +66,10 @@ def test_explain_says_of_each_clause_whether_it_holds_and_what_the_record_says(b
     book.event("ann", "order.returned", ago(days=1))
     place = f"{assignment.share('spring', 'ann'):.2%}"
     explained = audiences.explain(book.session, everything(), customer_id="ann-2", now=NOW)
+    assert {one.depth for one in explained[:5]} == {0}
+    group = explained.pop(5)
+    assert (group.words, group.joins, group.holds, group.depth) == ("all of these", "all", False, 0)
+    assert [(one.depth, one.joins) for one in explained[5:8]] == [(1, None), (1, None), (0, None)]
     assert [(one.words, one.holds, one.value) for one in explained] == [
         ("tier is one of gold, vip", False, "tier is silver"),
         ("known to us for at least 30 days", True, "known since 2026-04-22 09:00 UTC, for 40 days"),
@@ -130,7 +136,51 @@ def test_narrowing_shows_the_clause_that_nobody_passes(book: Book) -> None:
     assert [(one.words, one.remaining) for one in steps] == [
         ("everybody on record", 6),
         ("tier is gold", 5),
-        ("(did order.placed at least 1 time or can be reached by SMS)", 3),
+        ("at least one of these", 3),
+        ("did order.placed at least 1 time", 3),
+        ("can be reached by SMS", 0),
         ("not: did order.placed at least 1 time", 0),
         ("everybody", 0),
     ]
+    assert [one.depth for one in steps] == [0, 0, 0, 1, 1, 0, 0]
+
+
+def test_one_of_several_is_explained_as_such_and_marked_as_a_whole(book: Book) -> None:
+    book.person("ann", attributes={"tier": "gold"})
+    either = AnyOf(
+        (Did("delivery.late"), All((Attribute("tier", "is", "gold"), Not(Did("order.placed")))))
+    )
+    found = audiences.explain(book.session, either, customer_id="ann", now=NOW)
+    assert [(one.depth, one.joins, one.words, one.holds) for one in found] == [
+        (0, "any", "at least one of these", True),
+        (1, None, "did delivery.late at least 1 time", False),
+        (1, "all", "all of these", True),
+        (2, None, "tier is gold", True),
+        (2, None, "not: did order.placed at least 1 time", True),
+    ]
+    turned = audiences.explain(book.session, Not(either), customer_id="ann", now=NOW)
+    assert [(one.depth, one.joins, one.words, one.holds) for one in turned] == [
+        (0, None, "not: did delivery.late at least 1 time", True),
+        (0, "any", "at least one of these", False),
+        (1, None, "not: tier is gold", False),
+        (1, None, "did order.placed at least 1 time", False),
+    ]
+    assert not audiences.holds(book.session, Not(either), customer_id="ann", now=NOW)
+
+
+def test_what_a_launch_gives_is_asked_and_not_compared_with_nothing(book: Book) -> None:
+    book.person("ann")
+    book.event("ann", "order.ready_for_pickup", ago(days=1), facts={"store": "Riverside"})
+    waits = Did("order.ready_for_pickup", where=(Where("store", "is", Given("store")),))
+    late = Did("delivery.late")
+    for rule, holds in (
+        (waits, [None]),
+        (Not(waits), [None]),
+        (AnyOf((late, waits)), [None, False, None]),
+        (All((late, waits)), [False, None]),
+        (AnyOf((Not(late), waits)), [True, True, None]),
+    ):
+        found = audiences.explain(book.session, rule, customer_id="ann", now=NOW)
+        assert [one.holds for one in found] == holds
+        [asked] = [one for one in found if one.joins is None and one.holds is None]
+        assert asked.value == "asked at the launch: store"

@@ -364,6 +364,56 @@ def test_why_answers_for_whoever_is_outside_the_audience(run: Any, stage: Stage)
     assert inside["audience"]["in_audience"] is True
 
 
+EITHER = """\
+audience:
+  any:
+    - attribute: tier
+      is: {given: tier}
+    - all:
+        - did: order.returned
+        - attribute: tier
+          is_not: vip
+"""
+
+
+def test_why_shows_how_clauses_hang_together_and_what_the_run_was_given(
+    run: Any, campaigns: Path
+) -> None:
+    head, _, rest = SPRING.partition("audience:")
+    text = head + EITHER + rest[rest.index("channels:") :]
+    (campaigns / "closed.yaml").write_text(text.replace("name: spring", "name: closed"))
+    before = run("why", "u0", "--about", "closed")
+    assert before.code == 0, before
+    assert "hangs on what is given at its launch" in before.out
+    assert "  ? at least one of these:" in before.out
+    assert "    ? tier is (the tier given at the launch)  asked at the launch: tier" in before.out
+    assert "    ✗ all of these:\n      ✗ did order.returned at least 1 time" in before.out
+    assert run("campaign", "launch", "closed", "--fact", "tier=gold", "--by", "omar").code == 0
+    after = run("why", "u0", "--about", "closed")
+    assert "is in the audience of closed (with tier gold, given to its run of" in after.out
+    assert "  ✓ at least one of these:\n    ✓ tier is gold  tier is gold" in after.out
+    found = json.loads(run("why", "u0", "--about", "closed", "--json").out)["audience"]
+    assert (found["in_audience"], found["given"]) == (True, {"tier": "gold"})
+    assert [(one["depth"], one["group"]) for one in found["clauses"]] == [
+        (0, "any"), (1, None), (1, "all"), (2, None), (2, None),
+    ]  # fmt: skip
+
+
+def test_a_plan_shows_what_each_member_of_a_group_leaves(run: Any, campaigns: Path) -> None:
+    text = SPRING.replace(
+        "    - attribute: tier\n      among: [gold, vip]\n",
+        "    - any:\n        - {attribute: tier, is: gold}\n        - did: order.returned\n"
+        "    - {attribute: tier, is: nobody}\n",
+    )
+    (campaigns / "spring.yaml").write_text(text)
+    shown = run("campaign", "plan", "spring")
+    lines = [line.split() for line in shown.out.splitlines()]
+    steps = [line for line in lines if line and line[-1].strip("()").isdigit()]
+    assert ["at", "least", "one", "of", "these"] in [line[:-1] for line in steps], shown.out
+    assert ["tier", "is", "gold"] in [line[:-1] for line in steps]
+    assert "how many each member alone would leave" in shown.out
+
+
 def test_a_run_is_paused_resumed_and_cancelled_and_each_is_kept_with_who_did_it(
     run: Any, stage: Stage
 ) -> None:

@@ -42,4 +42,15 @@ def test_why_says_what_was_decided_and_about_what(home: tuple[Path, Story]) -> N
     assert "every rule of its purpose allowed it" in ask(home, "why", "jane-17").out
     offer = ask(home, "why", "jane-17", "--about", "early_bird", "--json")
     assert [one["reason"] for one in json.loads(offer.out)["decisions"]] == ["consent_denied"]
-    assert "Nothing has been decided" in ask(home, "why", "jane-17", "--about", "nothing").out
+    undecided = ask(home, "why", "jane-17", "--about", "pickup_reminder")
+    assert (undecided.code, "Nothing has been decided" in undecided.out) == (0, True)
+
+
+def test_why_refuses_what_is_no_campaign_journey_or_message(home: tuple[Path, Story]) -> None:
+    refused = ask(home, "why", "jane-17", "--about", "early_brid")
+    assert refused.code == 4, refused
+    assert "There is no campaign, journey or message 'early_brid'" in refused.err
+    assert "did you mean the message 'early_bird'?" in refused.err
+    far = ask(home, "why", "jane-17", "--about", "zzz")
+    assert far.code == 4
+    assert "early_bird" in far.err

@@ -229,9 +229,17 @@ def _audience(plan: Figures) -> str:
         return ""
     lines = ["### The audience", "", "```text", *plan.audience, "```"]
     if plan.narrowing:
-        rows = [(one["words"], f"{one['remaining']:,}") for one in plan.narrowing]
-        lines += ["", _table("", ("clause by clause", "people left"), rows)]
+        lines += ["", _narrowing(plan.narrowing)]
     return "\n".join(lines)
+
+
+def _narrowing(found: list[dict[str, Any]]) -> str:
+    rows = []
+    for one in found:
+        depth, left = one.get("depth", 0), f"{one['remaining']:,}"  # older plans know no depth
+        words = f"{'· ' * depth}{one['words']}"
+        rows.append((words, f"({left} by itself)" if depth else left))
+    return _table("", ("clause by clause", "people left"), rows)
 
 
 def _list(sentences: list[str]) -> list[str]:

@@ -1,40 +1,62 @@
 """Why somebody is in a campaign's audience, or not: clause by clause, as the record is now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import RowMapping
 from sqlmodel import Session
 
+from signalpost.domain.audience import filled, givens
 from signalpost.domain.campaign import Campaign
-from signalpost.record import audiences
+from signalpost.record import audiences, campaign_people
+from signalpost.record import campaigns as runs
 from signalpost.record.audiences import ClauseResult
+from signalpost.record.customers import family
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where a customer stands with a campaign's audience."""
+    """Where a customer stands with a campaign's audience.
+
+    ``is_meant`` None: that hangs on what whoever launches it gives. ``given``: what the run that is
+    explained was given, which began, or was kept, ``given_at``.
+    """
 
     campaign: str
-    is_meant: bool
+    is_meant: bool | None
     clauses: Sequence[ClauseResult]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    given_at: datetime | None = None
 
     @property
     def says(self) -> str:
         """Whether they are in it, in one sentence."""
+        if self.is_meant is None:
+            return (
+                f"Whether the customer is in the audience of {self.campaign} hangs on what is given at "
+                "its launch; no run of it was given that yet."
+            )
         where = "in" if self.is_meant else "not in"
-        return f"The customer is {where} the audience of {self.campaign}, as the record is now."
+        told = ", ".join(f"{name} {value}" for name, value in self.given.items())
+        by = f" (with {told}, given to its run of {self.given_at:%-d %b %Y})" if told else ""
+        return f"The customer is {where} the audience of {self.campaign}{by}, as the record is now."
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Give it as JSON values; ``group`` and ``depth`` tell how clauses hang together."""
         return {
             "campaign": self.campaign,
             "in_audience": self.is_meant,
+            "given": dict(self.given),
             "clauses": [
-                {"says": one.words, "holds": one.holds, "value": one.value} for one in self.clauses
+                {
+                    "says": one.words, "holds": one.holds, "value": one.value,
+                    "group": one.joins, "depth": one.depth,
+                }
+                for one in self.clauses
             ],
-        }
+        }  # fmt: skip
 
 
 def standing(
@@ -47,14 +69,39 @@ def standing(
 ) -> Standing | None:
     """Explain a customer's place in the audience of the campaign ``about``; None: it is no campaign.
 
+    What its audience asks of whoever launches it is taken from the customer's latest run that was
+    given it, else from the campaign's latest.
+
     Raises:
         NotFoundError: there is no such customer.
     """
     if about is None or about not in campaigns:
         return None
     rule = campaigns[about].audience
+    asked = givens(rule)
+    run = _run_given(session, about, asked, customer_id) if asked else None
+    given = {name: run["facts"][name] for name in asked} if run is not None else {}
+    rule = filled(rule, given)
+    clauses = audiences.explain(session, rule, customer_id=customer_id, now=now)
+    top = [one.holds for one in clauses if one.depth == 0]
     return Standing(
         campaign=about,
-        is_meant=audiences.holds(session, rule, customer_id=customer_id, now=now),
-        clauses=audiences.explain(session, rule, customer_id=customer_id, now=now),
+        is_meant=audiences.together("all", top),
+        clauses=clauses,
+        given=given,
+        given_at=run["started_at"] or run["created_at"] if run is not None else None,
     )
+
+
+def _run_given(
+    session: Session, campaign: str, asked: Sequence[str], customer_id: str
+) -> RowMapping | None:
+    """Find the run that was given all this: the customer's own latest, else the latest."""
+    known = [
+        row
+        for row in runs.runs(session, campaign=campaign)
+        if all(row["facts"].get(name) not in (None, "") for name in asked)
+    ]
+    ids = [one for some in family(session, [customer_id]).values() for one in some]
+    own = campaign_people.runs_of(session, customer_ids=ids or [customer_id])
+    return next((row for row in known if row["id"] in own), known[0] if known else None)
