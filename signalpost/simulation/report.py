@@ -41,6 +41,7 @@ class Simulation:
     refused: Sequence[Refusal] = ()  #: launches that the plan refused
     refused_before: frozenset[str] = frozenset()
     """Of these, those that were refused for the same reason in what it is compared with, as text."""
+    launches: int = 1  #: how many the period has; none: nothing was played
     against: str | None = None
     diff: Diff | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class Simulation:
         A launch that is refused now always does, whatever the limits: the campaign cannot go.
         """
         said = [
-            f"It cannot be launched: refused at {one} Nothing could be compared by it."
+            f"It cannot be launched: refused at {one} `signalpost campaign plan {self.campaign}` says more."
             for one in self.newly_refused
         ]
         if self.diff is not None and limits:
@@ -77,6 +78,7 @@ class Simulation:
             "until": self.until.isoformat(),
             "made_at": self.made_at.isoformat(),
             "seconds": dict(self.seconds),
+            "launches": self.launches,
             "refused": [str(one) for one in self.refused],
             "newly_refused": [str(one) for one in self.newly_refused],
             "reasons": [
@@ -118,6 +120,7 @@ class Simulation:
             "",
             f"**{len(self.outcome.sendings):,} messages** would have gone.",
             "",
+            *([] if self.launches else [_NO_LAUNCH]),
             *self._refusals(),
             *self._reasons(),
             *self._curve(),
@@ -203,6 +206,12 @@ class Simulation:
         return "Exactly this went." if self.against == "record" else "No difference."
 
 
+_NO_LAUNCH = (
+    "Nothing was played: no launch of it is on record in this period, and its schedule has no time in"
+    " it. So nothing is checked by it; give a period with a launch by --from and --to."
+)
+
+
 def _examples(diff: Diff) -> list[str]:
     """Give some messages of each kind of difference, so that one can look them up."""
     kinds = [
@@ -284,6 +293,7 @@ def simulate(
         made_at=now,
         outcome=found.outcome,
         refused=found.refused,
+        launches=found.launches,
         refused_before=before.refused if known is None else known,
         against=against,
         diff=compare(before.outcome, found.outcome),

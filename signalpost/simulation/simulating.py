@@ -44,6 +44,7 @@ class Played:
 
     outcome: Outcome
     refused: Sequence[Refusal] = field(default_factory=list)
+    launches: int = 0  #: how many the period has: recorded ones, and those of the schedule
 
 
 def played(
@@ -64,6 +65,18 @@ def played(
     with desk.database.reading() as session:
         period = recorded.read(session, cast=cast, since=since, until=until)
         people = session.execute(select(func.count()).select_from(table_of(Customer))).scalar_one()
+    found = _played(desk, period, people, policy, told, processes)
+    return replace(found, launches=len(period.played_ids))
+
+
+def _played(
+    desk: Desk,
+    period: Period,
+    people: int,
+    policy: SignalPolicy | None,
+    told: Told,
+    processes: int | None,
+) -> Played:
     rules = policy or SignalPolicy(fingerprints=None)
     if processes is None:
         processes = (os.cpu_count() or 1) if people >= MANY else 1

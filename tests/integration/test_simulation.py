@@ -296,6 +296,15 @@ def test_a_refusal_that_the_record_has_too_is_no_difference(town):
     assert "Nothing went, and nothing would have gone." in again.markdown()
 
 
+def test_a_period_without_a_launch_says_that_nothing_was_played(town):
+    later = campaign("later", message="purchase_offer", channels={"every": ["in_app"]},
+                     schedule={"at": "2026-03-20 18:00", "zone": "UTC"})  # fmt: skip
+    found = simulated(town, later)
+    assert found.launches == 0
+    assert "Nothing was played: no launch of it is on record" in found.markdown()
+    assert "Nothing was played" not in simulated(town, PLAIN).markdown()
+
+
 def test_a_refusal_that_the_other_simulation_has_too_is_no_difference(town, tmp_path):
     first = simulated(town, NIGHTLY)
     assert first.exceeds({"added": "100%"}), "the record has no such refusal"
