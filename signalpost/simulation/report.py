@@ -62,7 +62,8 @@ class Simulation:
         A launch that is refused now always does, whatever the limits: the campaign cannot go.
         """
         said = [
-            f"It cannot be launched: refused at {one} `signalpost campaign plan {self.campaign}` says more."
+            f"It cannot be launched: refused at {one} `signalpost campaign plan {self.campaign}`"
+            " says more."
             for one in self.newly_refused
         ]
         if self.diff is not None and limits:
