@@ -72,6 +72,7 @@ class Simulation:
 
     def to_json(self) -> dict[str, Any]:
         """Give all of it as plain JSON values: ids, never an address or a word."""
+        people = self.outcome.people()
         return {
             "campaign": self.campaign,
             "version": self.version,
@@ -87,7 +88,7 @@ class Simulation:
                     "cause": cause,
                     "outcome": outcome,
                     "reason": why,
-                    "people": self.outcome.people()[cause, outcome, why],
+                    "people": people[cause, outcome, why],
                     "decisions": decisions,
                 }
                 for (cause, outcome, why), decisions in self.outcome.reasons().most_common()
