@@ -160,10 +160,10 @@ def test_offers_wait_while_an_incident_lasts_and_go_after_the_all_clear(stage):
         {"name": "first", "message": "service_notice", "opens": True},
         {"name": "all-clear", "message": "service_all_clear", "closes": True},
     ]
-    told = {"what": "x", "since": "2026-03-02T06:00:00Z", "reference": "S", "apology": "Sorry.",
-            "resolved_at": "2026-03-02T12:00:00Z"}  # fmt: skip
+    told = {"what": "x", "since": "2026-03-02T06:00:00Z", "reference": "S"}
+    over = {**told, "apology": "Sorry.", "resolved_at": "2026-03-02T12:00:00Z"}
     incident = notice(
-        message=None, stages=stages, holds_back_marketing=True, facts={}, asks=sorted(told),
+        message=None, stages=stages, holds_back_marketing=True, facts={}, asks=sorted(over),
         channels={"every": ["email"]},
     )  # fmt: skip
     go(stage, incident, stage="first", series="S-1", facts=told)
@@ -172,7 +172,7 @@ def test_offers_wait_while_an_incident_lasts_and_go_after_the_all_clear(stage):
     assert {p.verdicts[0]["reason"] for p in decided(stage, offer).values()} == {"incident"}
     pass_until(stage, stage.clock.now + timedelta(hours=2))
     assert len(stage.sent) == 3
-    go(stage, incident, stage="all-clear", series="S-1", facts=told)
+    go(stage, incident, stage="all-clear", series="S-1", facts=over)
     pass_until(stage, stage.clock.now + timedelta(hours=1))
     assert Counter(one.message for one in stage.sent) == {
         "service_notice": 3,

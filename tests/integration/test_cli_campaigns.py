@@ -248,6 +248,8 @@ def test_a_schedule_that_is_over_is_not_launched_by_mistake(run: Any, stage: Sta
         (["status", "spring"], 4, "There is no run 'spring'"),
         (["launch", "spring", "--by", " "], 2, "Say who you are"),
         (["simulate", "spring", "--from", "monday"], 2, "'monday' is no day"),
+        (["launch", "spring", "--fact", "percent=90"], 2, "a launch does not change it"),
+        (["preview", "spring", "--fact", "percent=90"], 2, "a launch does not change it"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence(

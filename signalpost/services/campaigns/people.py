@@ -109,7 +109,8 @@ class Job:
             else {}
         )
         constant = {k: v for k, v in campaign.facts.items() if not isinstance(v, Personal)}
-        self.facts: dict[str, Any] = {**offer, **constant, **run.facts}
+        # last what the file says: it was reviewed, and what is typed at a launch was not
+        self.facts: dict[str, Any] = {**run.facts, **offer, **constant}
         self.personal = {k: v for k, v in campaign.facts.items() if isinstance(v, Personal)}
         self.website = desk.catalogue.brand["website"].rstrip("/")
         self.kept_variants: set[str] = set()  #: on the record already, as far as this sender knows

@@ -26,6 +26,7 @@ from signalpost.services.campaigns import changes, checks, plan_words
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
+from signalpost.services.campaigns.giving import wrong_facts
 from signalpost.services.campaigns.people import Job
 from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
@@ -87,7 +88,7 @@ class _Planner:
     def plan(self, *, judged: int | None) -> Plan:
         """Make the plan; without judging anybody when what it names does not exist."""
         refused = list(checks.hindrances(self.desk.catalogue, self.launch))
-        refused += [] if refused else list(checks.opening(self.session, self.launch))
+        refused += [] if refused else self.unfit()
         if refused:
             return Plan(**self.heading(people=0), refusals=refused)
         members = self.members()
@@ -97,6 +98,14 @@ class _Planner:
         ]
         collisions = self.judge_all(members, due, rows, judged=judged)
         return self.write(due, rows, collisions)
+
+    def unfit(self) -> list[str]:
+        """Say what makes it pointless to judge anybody: nobody to go to, or facts that are no facts."""
+        launch, catalogue = self.launch, self.desk.catalogue
+        wrong = [*wrong_facts(catalogue, launch.campaign, launch.facts, stage=launch.stage)]
+        if wrong:
+            wrong += checks.ungiven(catalogue, launch)
+        return [*checks.opening(self.session, launch), *wrong]
 
     def members(self) -> Select[Any]:
         """Give the statement that finds the people, as the send will freeze them."""

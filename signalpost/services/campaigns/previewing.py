@@ -11,8 +11,10 @@ from signalpost.content import MissingFact, RenderFailed
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.reason_words import reason
 from signalpost.domain.vocabulary import Channel
+from signalpost.errors import BadInputError
 from signalpost.record import customers
 from signalpost.services.campaigns.deciding import personal_facts
+from signalpost.services.campaigns.giving import wrong_facts
 from signalpost.services.campaigns.people import Job, Recipient
 from signalpost.services.campaigns.runs import Run
 from signalpost.services.desk import Desk
@@ -65,7 +67,12 @@ def preview(
     """Write every message of a campaign for a sample person, or the one that a customer would get.
 
     Links are made up, so that nobody's unsubscribe link is shown to somebody else.
+
+    Raises:
+        BadInputError: a fact was given that a launch would refuse.
     """
+    if wrong := [*wrong_facts(desk.catalogue, campaign, facts or {}, stage=stage)]:
+        raise BadInputError(" ".join(wrong))
     job = Job(desk, _run(campaign, stage, facts or {}, now), campaign)
     if customer_id is None:
         named = campaign.stage(stage)
