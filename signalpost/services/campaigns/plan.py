@@ -22,7 +22,7 @@ from signalpost.domain.local_time import zone
 from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks, plan_words
+from signalpost.services.campaigns import changes, checks, plan_words, saying
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
@@ -177,11 +177,15 @@ class _Planner:
             run_id=None,
         )
 
+    def job(self, due: Due) -> Job:
+        """Give what the send would work from."""
+        return Job(self.desk, self.run(due), self.campaign)
+
     def judge_all(
         self, members: Select[Any], due: Due, rows: list[Any], *, judged: int | None
     ) -> Collisions:
         """Judge everybody, or a sample of a large audience; gives what collides."""
-        judge = Judge(Job(self.desk, self.run(due), self.campaign), due, now=self.now)
+        judge = Judge(self.job(due), due, now=self.now)
         collisions = Collisions(self.desk, self.campaign, self.others(rows), self.now)
         sample = Sample(f"{self.campaign.name}:plan", judged or 0)
         for ids in campaign_plans.stream(self.session, members, size=_BATCH):
@@ -240,6 +244,7 @@ class _Planner:
             "local_at": launch.local_at.isoformat() if launch.local_at else None,
             "audience": self.audience(),
             "messages": versions,
+            "facts": saying.facts(campaign, launch.facts),
             "people": people,
             "pace": dict(campaign.pace),
             "digest": digest(launch, versions, people),
@@ -255,6 +260,7 @@ class _Planner:
         return Plan(
             **self.heading(people=self.people),
             narrowing=self.narrowing(),
+            says=saying.words(self.job(due), checks.messages_of(self.launch)),
             judged=tally.judged,
             reached=self.whole(tally.reached),
             held_out=self.wholes(tally.ghosts),

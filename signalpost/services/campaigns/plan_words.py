@@ -1,6 +1,7 @@
 """The plan as whoever approves it reads it: in the Prefect UI, in a terminal, on a page."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from signalpost.services.campaigns.planned import Figures
 
 _ROWS = 12  #: of a table; the rest is added up in one row
 _EXAMPLES = 2  #: people named on the page for each reason; the record has more
+_WIDE = 92  #: signs of a line of a message
 _BAR = 24  #: signs of the longest bar of the curve
 _GHOSTS = {
     "global": "held out from all marketing",
@@ -21,8 +23,8 @@ _GHOSTS = {
 def write(plan: Figures) -> str:
     """Write the whole plan as markdown."""
     parts = [
-        _head(plan), _refusals(plan), _sums(plan), _warnings(plan), _excluded(plan), _reach(plan),
-        _when(plan), _texts(plan), _collisions(plan), _consistency(plan), _changes(plan),
+        _head(plan), _refusals(plan), _sums(plan), _warnings(plan), _says(plan), _excluded(plan),
+        _reach(plan), _when(plan), _texts(plan), _collisions(plan), _consistency(plan), _changes(plan),
         _audience(plan), f"Plan `{plan.digest}`, made {_say(plan.made_at)}.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -78,6 +80,26 @@ def _start(plan: Figures) -> str:
 
 def _warnings(plan: Figures) -> str:
     return "\n".join(["**Think about:**", "", *_list(plan.warnings)]) if plan.warnings else ""
+
+
+def _says(plan: Figures) -> str:
+    """Show the facts, and the words as text: nothing of them may become a part of this page."""
+    parts = ["### What is said"] if plan.facts or plan.says else []
+    if plan.facts:
+        rows = [(one["name"], one["value"], one["from"]) for one in plan.facts]
+        parts.append(_table("", ("fact", "value", "from"), rows))
+    if plan.says:
+        shown = [line for one in plan.says for line in _sample(one)]
+        parts.append("\n".join(["```text", *shown, "```"]))
+    return "\n\n".join(parts)
+
+
+def _sample(one: Mapping[str, Any]) -> Iterator[str]:
+    made_up = f", with samples for {', '.join(one['samples'])}" if one["samples"] else ""
+    yield f"{one['message']} · {channel_name(one['channel'])} · {one['locale']}{made_up}"
+    for line in one["lines"]:
+        told = textwrap.wrap(line.replace("```", "'''"), _WIDE, break_on_hyphens=False)
+        yield from (f"    {part}" for part in told)
 
 
 def _excluded(plan: Figures) -> str:

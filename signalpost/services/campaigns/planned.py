@@ -36,6 +36,9 @@ class Figures:
     narrowing: list[dict[str, Any]] = field(default_factory=list)
     """How many are left after each clause (words, remaining); looked up when nobody is left."""
     messages: dict[str, str] = field(default_factory=dict)  #: name → version
+    facts: list[dict[str, str]] = field(default_factory=list)  #: name, value, from
+    says: list[dict[str, Any]] = field(default_factory=list)
+    """How each message begins for a sample person (message, channel, locale, lines, samples)."""
     people: int = 0
     judged: int = 0
     reached: int = 0

@@ -77,14 +77,27 @@ def preview(
     if customer_id is None:
         named = campaign.stage(stage)
         messages = [named.message] if named else campaign.messages()
-        return Preview(shown=[*_write(job, messages, None, channel, locale)])
+        known = job.facts | _otherwise(job)
+        return Preview(shown=[*_write(job, messages, known, None, channel, locale)])
     person = _person(session, job, customer_id)
     messages = [person.side.gate_message]
+    known = {**dict.fromkeys(job.personal), **job.facts, **person.facts}
     return Preview(
-        shown=[*_write(job, messages, person, channel, locale)],
+        shown=[*_write(job, messages, known, person, channel, locale)],
         arm=person.side.arm,
         ghost=person.side.ghost,
     )
+
+
+def samples(job: Job, messages: list[str]) -> list[Shown]:
+    """Write messages for a sample person exactly as the run would: what nobody gives is left out.
+
+    Only what differs from one customer to the next is made up.
+    """
+    all_facts = {name for message in messages for name in job.spec(message).facts}
+    nothing = dict.fromkeys(all_facts - job.personal.keys())
+    known = {**nothing, **job.facts, **_otherwise(job)}
+    return [*_write(job, messages, known, None, None, None)]
 
 
 def _run(campaign: Campaign, stage: str | None, facts: Mapping[str, Any], now: datetime) -> Run:
@@ -114,12 +127,11 @@ def _person(session: Session, job: Job, customer_id: str) -> Recipient:
 def _write(
     job: Job,
     messages: list[str],
+    known: Mapping[str, Any],
     person: Recipient | None,
     channel: Channel | None,
     locale: str | None,
 ) -> Iterator[Shown]:
-    known = {**dict.fromkeys(job.personal if person else ()), **job.facts}
-    known.update(person.facts if person else _otherwise(job))
     for message in messages:
         spec = job.spec(message)
         for one in job.campaign.channels():
