@@ -52,6 +52,8 @@ REASONS: Mapping[str, str] = {
     "cancelled": "the run was cancelled",
     "local_time": "its time of day has not come where the customer is; it comes at {until}",
     "already_redeemed": "the customer has redeemed the offer",
+    "told_already": "an earlier run of the series has told the customer of it, or is about to",
+    "series_over": "the series was over before the customer's turn came",
     "no_channel": "none of its channels is open to the customer",
     "decide_failed": "something about this customer stopped the deciding ({subject})",
     # entry into a journey

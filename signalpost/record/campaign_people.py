@@ -383,18 +383,3 @@ def runs_of(session: Session, *, customer_ids: Sequence[str]) -> set[str]:
     """Name the runs that these customers are among the people of."""
     query = select(_p.c.campaign_run_id).where(_p.c.customer_id.in_(customer_ids))
     return set(session.execute(query).scalars())
-
-
-def of_stage(*, campaign: str, series: str | None, stages: Sequence[str]) -> Select[Any]:
-    """Select everybody whom these stages of a series meant."""
-    return (
-        select(_p.c.customer_id)
-        .join(_r, _r.c.id == _p.c.campaign_run_id)
-        .where(
-            _r.c.campaign == campaign,
-            _r.c.series == series,
-            _r.c.stage.in_(stages),
-            _r.c.status.not_in(("refused", "cancelled")),
-        )
-        .distinct()
-    )

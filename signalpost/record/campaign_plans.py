@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, exists, func, select
+from sqlalchemy import RowMapping, Select, exists, func, select
 from sqlmodel import Session
 
 from signalpost.record.audiences import for_many
@@ -71,16 +71,6 @@ def last_started(session: Session, *, campaign: str) -> RowMapping | None:
         .limit(1)
     )
     return session.execute(query).mappings().first()
-
-
-def began(session: Session, *, campaign: str, series: str, stage: str) -> bool:
-    """Say whether a run of this stage of a series has found its people."""
-    query = select(_r.c.id).where(
-        and_(_r.c.campaign == campaign, _r.c.series == series, _r.c.stage == stage),
-        _r.c.started_at.is_not(None),
-        _r.c.status.not_in(("refused", "cancelled")),
-    )
-    return session.execute(query.limit(1)).first() is not None
 
 
 def everybody(session: Session) -> int:

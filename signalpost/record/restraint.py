@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import bindparam, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -23,21 +23,35 @@ from signalpost.record.messages import InAppItem, Message
 _p = table_of(CampaignPerson)
 _h = table_of(MarketingHold)
 _pace = table_of(ChannelPace)
+_r = table_of(CampaignRun)
 
-
+#: They were left out of the run that holds marketing back from them: they know of no incident.
+_untold = exists(
+    select(_p.c.customer_id).where(
+        _p.c.campaign_run_id == _h.c.campaign_run_id,
+        _p.c.customer_id == _h.c.customer_id,
+        _p.c.outcome != "sent",
+    )
+)
 _HELD = select(_h.c.customer_id, _h.c.series).where(
-    among(_h.c.customer_id), _h.c.lifted_at.is_(None)
+    among(_h.c.customer_id), _h.c.lifted_at.is_(None), ~_untold
 )
 
 
 def held_back(session: Session, *, roots: Collection[str]) -> dict[str, str]:
-    """Give for whom marketing is held back meanwhile, and because of what."""
+    """Give for whom marketing is held back meanwhile, and because of what.
+
+    Only from whom the run has told of it, or is yet to decide on.
+    """
     rows = session.execute(_HELD, given(roots))
     return {customer: series for customer, series in rows}  # noqa: C416
 
 
 def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datetime) -> None:
-    """Hold marketing back from everybody in a run's audience until the series is over."""
+    """Hold marketing back from everybody in a run's audience until the series is over.
+
+    Whoever an earlier run has told stays held back by that one.
+    """
     dialect = session.get_bind().dialect.name
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
     people = select(
@@ -45,7 +59,7 @@ def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datet
         literal(series),
         literal(campaign_run_id),
         literal(now, UtcDateTime),
-    ).where(_p.c.campaign_run_id == campaign_run_id)
+    ).where(_p.c.campaign_run_id == campaign_run_id, ~_stands(series))
     held = make(_h).from_select(["customer_id", "series", "campaign_run_id", "since"], people)
     again = {"lifted_at": None, "since": now, "campaign_run_id": campaign_run_id}
     session.execute(
@@ -53,15 +67,39 @@ def hold_back(session: Session, *, campaign_run_id: str, series: str, now: datet
     )
 
 
-def let_go(session: Session, *, series: str, now: datetime) -> None:
-    """Let marketing go again to the people of a series."""
+def _stands(series: str) -> ColumnElement[bool]:
+    """Say that marketing is held back from a person of a run already, by one that told them."""
+    held, told = _h.alias(), _p.alias()
+    return exists(
+        select(held.c.customer_id)
+        .join(
+            told,
+            and_(
+                told.c.campaign_run_id == held.c.campaign_run_id,
+                told.c.customer_id == held.c.customer_id,
+            ),
+        )
+        .where(
+            held.c.customer_id == _p.c.customer_id,
+            held.c.series == series,
+            held.c.lifted_at.is_(None),
+            or_(told.c.outcome.is_(None), told.c.outcome == "sent"),
+        )
+    )
+
+
+def let_go(session: Session, *, campaign: str, series: str, now: datetime) -> None:
+    """Let marketing go again to the people of a campaign's series."""
+    theirs = select(_r.c.id).where(_r.c.campaign == campaign, _r.c.series == series)
     session.execute(
-        update(_h).where(_h.c.series == series, _h.c.lifted_at.is_(None)).values(lifted_at=now)
+        update(_h)
+        .where(_h.c.series == series, _h.c.campaign_run_id.in_(theirs), _h.c.lifted_at.is_(None))
+        .values(lifted_at=now)
     )
 
 
 _e, _m, _i = table_of(Event), table_of(Message), table_of(InAppItem)
-_r, _v = table_of(CampaignRun), table_of(CampaignVersion)
+_v = table_of(CampaignVersion)
 #: What tells that an offer was taken, and the facts that name it.
 REDEEMING = ("promotion.redeemed", "order.placed")
 

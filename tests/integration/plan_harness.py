@@ -118,7 +118,13 @@ class Shop:
             clock.now = max(due, clock.now)
 
     def run(
-        self, campaign: Campaign, *, status: str, people: Sequence[str] = (), **known: Any
+        self,
+        campaign: Campaign,
+        *,
+        status: str,
+        people: Sequence[str] = (),
+        outcome: str | None = None,
+        **known: Any,
     ) -> str:
         """Write down a run of a campaign, as a launch would; with the people that it froze."""
         run_id = new_id()
@@ -139,7 +145,7 @@ class Shop:
             insert_rows(session, table_of(CampaignRun), [{**row, **known}])
             frozen = [
                 {"campaign_run_id": run_id, "customer_id": who, "shard": 0, "due_at": NOW,
-                 "tries": 0, "arm": None, "outcome": None, "reason": None, "verdicts": [],
+                 "tries": 0, "arm": None, "outcome": outcome, "reason": None, "verdicts": [],
                  "decided_at": None}
                 for who in people
             ]  # fmt: skip

@@ -263,10 +263,11 @@ def test_a_later_stage_goes_to_those_of_the_stage_that_opened_the_series(shop):
     over = {**facts, "resolved_at": "2026-03-02T08:30:00Z"}
     plan = shop.plan(campaign, stage="clear", series="INC-7", facts=over)
     assert any("launch 'first' first" in one for one in plan.refusals)
-    shop.run(campaign, status="done", people=ids[:4], stage="first", series="INC-7")
+    known = {"stage": "first", "series": "INC-7"}
+    shop.run(campaign, status="done", people=ids[:4], outcome="sent", **known)
     plan = shop.plan(campaign, stage="clear", series="INC-7", facts=over)
     assert (plan.refusals, plan.people, plan.reached) == ([], 4, 4)
-    assert plan.audience == ["Everybody whom the stage that opened INC-7 meant."]
+    assert plan.audience == ["Everybody who was sent the stage that opened INC-7."]
     assert list(plan.messages) == ["service_all_clear"]
 
 

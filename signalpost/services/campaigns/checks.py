@@ -6,12 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlmodel import Session
-
 from signalpost.content import Catalogue, Problem, lint
 from signalpost.content.campaigns import asked, given_facts, grace, moments
 from signalpost.domain.vocabulary import Channel, Purpose
-from signalpost.record import campaign_plans
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.forecast import Forecast
 from signalpost.services.campaigns.runs import Launch
@@ -66,21 +63,6 @@ def hindrances(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
         if name not in catalogue:
             known = ", ".join(catalogue.names()) or "none"
             yield f"There is no message {name!r}; there are: {known}."
-
-
-def opening(session: Session, launch: Launch) -> Iterator[str]:
-    """Say that a later stage has nobody to go to: the stage that finds its people never began."""
-    campaign = launch.campaign
-    stage = campaign.stage(launch.stage)
-    first = next((one for one in campaign.stages if one.opens), None)
-    if stage is None or stage.opens or first is None:
-        return
-    series = launch.series or ""
-    if not campaign_plans.began(session, campaign=campaign.name, series=series, stage=first.name):
-        yield (
-            f"Nobody was sent the stage {first.name!r} of {series!r}, so there is nobody to send "
-            f"{stage.name!r} to; launch {first.name!r} first."
-        )
 
 
 def refusals(

@@ -20,6 +20,7 @@ from signalpost.domain.pace import Pace
 from signalpost.domain.vocabulary import Channel, Decision, MessageStatus
 from signalpost.record import campaign_people, customers, events, lost_windows, restraint
 from signalpost.record.base import new_id
+from signalpost.services.campaigns import series
 from signalpost.services.campaigns.judging import home
 from signalpost.services.campaigns.people import Batch, Draft, Job, Recipient, ShardClaim
 from signalpost.services.campaigns.writing import write
@@ -188,7 +189,7 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
     by_message: dict[str, list[Recipient]] = defaultdict(list)
     for person in batch.people:
         by_message[person.side.gate_message].append(person)
-    over = redeemed(session, job, batch.people)
+    out = left_out(session, job, batch.people)
     for message, people in by_message.items():
         spec = job.spec(message)
         standings = gate.standings(
@@ -203,8 +204,8 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
             standing = standings[person.root_id]
             if person.verdicts:  # merged: their place is taken
                 continue
-            if person.root_id in over:
-                person.verdicts.append(_verdict(None, "skip", "already_redeemed"))
+            if reason := out.get(person.root_id):
+                person.verdicts.append(_verdict(None, "skip", reason))
                 continue
             try:
                 _Deciding(job, person, standing, spec, now).run()
@@ -212,6 +213,12 @@ def _decide_all(session: Session, job: Job, batch: Batch, now: datetime) -> None
                 person.drafts = []
                 person.failure = f"decide_failed:{type(error).__name__}"
     batch.drafts = [draft for person in batch.people for draft in person.drafts]
+
+
+def left_out(session: Session, job: Job, people: Sequence[Recipient]) -> dict[str, str]:
+    """Give who gets nothing whatever the gate says, with the reason."""
+    over = dict.fromkeys(redeemed(session, job, people), "already_redeemed")
+    return over | series.left_out(session, job, people)
 
 
 def redeemed(session: Session, job: Job, people: Sequence[Recipient]) -> set[str]:

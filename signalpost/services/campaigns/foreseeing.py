@@ -16,7 +16,7 @@ from signalpost.domain.gate import Sent, Standing, judge
 from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, Decision
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns.deciding import load, redeemed
+from signalpost.services.campaigns.deciding import left_out, load
 from signalpost.services.campaigns.judging import home
 from signalpost.services.campaigns.people import Job, Recipient
 from signalpost.services.journeys import gate
@@ -65,7 +65,7 @@ class Judge:
     def judge(self, session: Session, ids: Sequence[str]) -> list[Judged]:
         """Say what would become of these people."""
         people = load(session, self.job, dict.fromkeys(ids, 0))
-        over = redeemed(session, self.job, people)
+        out = left_out(session, self.job, people)
         by_message: dict[str, list[Judged]] = defaultdict(list)
         judged = [Judged(who, self.due_of(who)) for who in people]
         for person in judged:
@@ -74,9 +74,8 @@ class Judge:
             spec = self.job.spec(message)
             self.stand(session, some, spec)
             for person in some:
-                if person.who.root_id in over:
-                    person.reason = "already_redeemed"
-                else:
+                person.reason = out.get(person.who.root_id)
+                if person.reason is None:
                     self.decide(person, spec)
         return judged
 

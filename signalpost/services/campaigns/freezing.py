@@ -9,8 +9,9 @@ from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Campaign, release_moment
 from signalpost.domain.local_time import zone
 from signalpost.errors import ConflictError
-from signalpost.record import audiences, campaign_people, campaigns, freezing
+from signalpost.record import audiences, campaign_people, campaign_series, campaigns, freezing
 from signalpost.record.campaign_people import SHARD, Due
+from signalpost.services.campaigns import series
 from signalpost.services.campaigns.runs import Run
 from signalpost.services.desk import Desk
 
@@ -53,11 +54,11 @@ def _hold(desk: Desk, session: Session, run: Run, claim_id: str) -> None:
 
 
 def members_of(session: Session, run: Run, campaign: Campaign, now: datetime) -> Any:
-    """Who is meant: the audience; of a later stage of a series, everybody its opening meant."""
-    stage = campaign.stage(run.stage)
-    if stage is not None and not stage.opens:
-        first = [one.name for one in campaign.stages if one.opens]
-        return campaign_people.of_stage(campaign=run.campaign, series=run.series, stages=first)
+    """Who is meant: the audience; of a later stage of a series, whoever was sent its opening."""
+    if series.follows(campaign, run.stage):
+        return campaign_series.sent_to(
+            campaign=run.campaign, series=run.series, stages=series.opening(campaign)
+        )
     rule = filled(campaign.audience, run.facts)
     return audiences.members(rule, now=now, dialect=session.get_bind().dialect.name)
 

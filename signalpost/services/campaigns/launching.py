@@ -14,9 +14,9 @@ from sqlmodel import Session
 from signalpost.content.campaigns import from_definition
 from signalpost.domain.campaign import Campaign
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
-from signalpost.record import campaign_people, campaigns, enrolments, messages, restraint
+from signalpost.record import campaign_people, campaigns, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services.campaigns import freezing
+from signalpost.services.campaigns import freezing, series
 from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import Launch, Run
@@ -123,15 +123,18 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
     Whoever comes while another process freezes waits for it, and takes over when that one dies.
 
     Raises:
-        ConflictError: it is not approved, or another run of the campaign is still going.
+        ConflictError: it is not approved, another run of the campaign is still going, or its series is
+            over, and then it is refused.
     """
     claim_id = new_id()
-    while (run := _claimed(desk, campaign_run_id, claim_id)) is None:
+    while (run := _claimed(desk, campaign_run_id, claim_id, now)) is None:
         time.sleep(_LOOK)
+    if run.status == "refused":  # just now: its series is over
+        raise ConflictError(run.reason or "")
     if run.status != "approved":
         return run
     with desk.database.reading() as session:
-        campaign = from_definition(campaigns.definition(session, version=run.version) or {})
+        campaign = _pinned(session, run)
     people = freezing.freeze(desk, run=run, campaign=campaign, claim_id=claim_id, now=now)
 
     def change(session: Session, run: Run) -> dict[str, Any]:
@@ -140,7 +143,9 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
         if held != "approved":  # cancelled, or another process took over and started it
             raise ConflictError(f"{run.title} is {_word(run)}; it was not started a second time.")
         _alone(session, run)
-        _open_series(session, run, campaign, now)
+        if over := series.refused(session, run, campaign, now):
+            return over
+        series.mark(session, run, campaign, now)
         note(session, run.id, "froze", HOUSE, now, people=people)
         enrolments.announce(session)
         over = {"status": "done", "reason": "nobody", "ended_at": now} if not people else {}
@@ -148,15 +153,21 @@ def start(desk: Desk, *, campaign_run_id: str, now: datetime) -> Run:
         return {"status": "running", "people": people, "started_at": now, **free, **over}
 
     started = _change(desk, campaign_run_id, change)
+    if started.status == "refused":
+        raise ConflictError(started.reason or "")
     traces.began("campaign", cause=started.id, campaign=started.campaign, people=started.people)
     return started
+
+
+def _pinned(session: Session, run: Run) -> Campaign:
+    return from_definition(campaigns.definition(session, version=run.version) or {})
 
 
 #: Seconds between looks while another process freezes the same run.
 _LOOK = 0.2
 
 
-def _claimed(desk: Desk, campaign_run_id: str, claim_id: str) -> Run | None:
+def _claimed(desk: Desk, campaign_run_id: str, claim_id: str, now: datetime) -> Run | None:
     """Claim a run in order to freeze its people; None while another process does."""
     held = False
 
@@ -170,6 +181,8 @@ def _claimed(desk: Desk, campaign_run_id: str, claim_id: str) -> Run | None:
                 f"Approve it with `signalpost campaign approve {run.id}`."
             )
         _alone(session, run)
+        if over := series.refused(session, run, _pinned(session, run), now):
+            return over
         at = desk.clock()
         lease = campaigns.run_lease(session, campaign_run_id=run.id)
         held = lease is not None and lease > at
@@ -189,16 +202,6 @@ def _alone(session: Session, run: Run) -> None:
             f"Another run of {run.campaign} is still going ({others[0]['id']}). Wait for its end, or "
             f"cancel it: `signalpost campaign cancel {others[0]['id']}`."
         )
-
-
-def _open_series(session: Session, run: Run, campaign: Campaign, now: datetime) -> None:
-    stage = campaign.stage(run.stage)
-    if stage is None or run.series is None or not campaign.holds_back_marketing:
-        return
-    if stage.opens:
-        restraint.hold_back(session, campaign_run_id=run.id, series=run.series, now=now)
-    if stage.closes:
-        restraint.let_go(session, series=run.series, now=now)
 
 
 def pause(

@@ -20,9 +20,9 @@ from signalpost.domain.audience_words import in_words
 from signalpost.domain.campaign import release_moment
 from signalpost.domain.local_time import zone
 from signalpost.errors import ConfigurationError
-from signalpost.record import audiences, campaign_people, campaign_plans
+from signalpost.record import audiences, campaign_people, campaign_plans, campaign_series
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks, plan_words, saying
+from signalpost.services.campaigns import changes, checks, plan_words, saying, series
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
@@ -30,7 +30,7 @@ from signalpost.services.campaigns.giving import wrong_facts
 from signalpost.services.campaigns.people import Job
 from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
-from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.campaigns.runs import PLANNED, Launch, Run
 from signalpost.services.campaigns.sampling import Sample
 from signalpost.services.desk import Desk
 
@@ -105,16 +105,14 @@ class _Planner:
         wrong = [*wrong_facts(catalogue, launch.campaign, launch.facts, stage=launch.stage)]
         if wrong:
             wrong += checks.ungiven(catalogue, launch)
-        return [*checks.opening(self.session, launch), *wrong]
+        return [*series.refusals(self.session, launch), *wrong]
 
     def members(self) -> Select[Any]:
         """Give the statement that finds the people, as the send will freeze them."""
         launch, campaign = self.launch, self.campaign
-        stage = campaign.stage(launch.stage)
-        if stage is not None and not stage.opens:
-            first = [one.name for one in campaign.stages if one.opens]
-            found = campaign_people.of_stage(
-                campaign=campaign.name, series=launch.series, stages=first
+        if series.follows(campaign, launch.stage):
+            found = campaign_series.sent_to(
+                campaign=campaign.name, series=launch.series, stages=series.opening(campaign)
             )
         else:
             dialect = self.session.get_bind().dialect.name
@@ -123,15 +121,13 @@ class _Planner:
 
     def audience(self) -> list[str]:
         """Say in words who is meant."""
-        stage = self.campaign.stage(self.launch.stage)
-        if stage is None or stage.opens:
-            return in_words(self.campaign.audience)
-        return [f"Everybody whom the stage that opened {self.launch.series} meant."]
+        if series.follows(self.campaign, self.launch.stage):
+            return [f"Everybody who was sent the stage that opened {self.launch.series}."]
+        return in_words(self.campaign.audience)
 
     def narrowing(self) -> list[dict[str, Any]]:
         """Say at which clause nobody is left, when nobody is."""
-        stage = self.campaign.stage(self.launch.stage)
-        if self.people or (stage is not None and not stage.opens):
+        if self.people or series.follows(self.campaign, self.launch.stage):
             return []
         found = audiences.narrowing(self.session, self.campaign.audience, now=self.now)
         return [asdict(one) for one in found]
@@ -157,7 +153,7 @@ class _Planner:
         """Give the run that this launch would be, for what the send reckons from it."""
         launch = self.launch
         return Run(
-            id=self.leave_out or "planned",
+            id=self.leave_out or PLANNED,
             campaign=self.campaign.name,
             version=self.campaign.version,
             occurrence=launch.occurrence or "",
@@ -363,6 +359,7 @@ class _Planner:
             *checks.warnings(launch, moments, curve, reached=tally.reached, judged=tally.judged),
             *checks.untimely(launch, now=self.now),
             *checks.gone_by(launch, due, now=self.now),
+            *series.warnings(self.session, launch),
             *checks.unknown_places(dict(tally.zone_sources), launch),
             *checks.unwritten(dict(tally.unwritten), tally.reached),
             *self.unread,

@@ -13,6 +13,9 @@ from signalpost.domain.campaign import Campaign
 from signalpost.errors import NotFoundError
 from signalpost.record import campaign_people, campaigns
 
+#: The id of a run that is only planned: it comes after every run that there is.
+PLANNED = "planned"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
