@@ -1,6 +1,6 @@
 """What stands in the way of a launch, and what whoever approves it should think about, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,13 +65,21 @@ def hindrances(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
             yield f"There is no message {name!r}; there are: {known}."
 
 
-def refusals(
-    launch: Launch, due: Sequence[datetime], *, people: int, now: datetime
-) -> Iterator[str]:
+def nobody(narrowing: Sequence[Mapping[str, Any]]) -> str:
+    """Say that nobody is meant, and which clause of the audience leaves nobody."""
+    everybody = narrowing[0]["remaining"] if narrowing else 0
+    if not everybody:
+        return "Nobody is in the audience: there are no customers on the record yet."
+    clause = next(one["words"] for one in narrowing if not one["remaining"])
+    return (
+        f"Nobody is in the audience: of {everybody:,} customers nobody is left by the clause "
+        f"“{clause}”; change it, or look at what your systems send."
+    )
+
+
+def refusals(launch: Launch, due: Sequence[datetime], *, now: datetime) -> Iterator[str]:
     """Say why this launch must not go, beyond what it names. ``due``: when people are due."""
     campaign = launch.campaign
-    if people == 0:
-        yield "Nobody is in the audience; below it says which clause leaves nobody."
     yield from (
         f"The pace of {channel} is {pace:g} a second, so nothing would ever go; give it a pace "
         "above 0 or take the channel out."

@@ -5,15 +5,19 @@ where the file asks for that, and change nothing of it.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
+
+from sqlmodel import Session
 
 from signalpost.content import Catalogue, MissingFact
 from signalpost.content.campaigns import asked, given_facts
 from signalpost.content.campaigns.part import nearest
 from signalpost.content.facts import Fact, FactType, Place, read
-from signalpost.domain.audience import givens
+from signalpost.domain.audience import Attribute, Did, Given, Rule, Where, clauses, givens
+from signalpost.domain.audience_words import clause_in_words
 from signalpost.domain.campaign import Campaign, Personal
+from signalpost.record import audiences
 
 _LONGEST = 60  #: signs of a value that a sentence repeats
 
@@ -99,6 +103,44 @@ def _of_another_stage(
         f"The message of the stage {stage!r} does not show the fact {name!r}{shown}, so nobody would "
         "read it; leave it out."
     )
+
+
+def unmatched(
+    session: Session, campaign: Campaign, facts: Mapping[str, Any], *, now: datetime
+) -> Iterator[str]:
+    """Say which fact that finds the people fits nothing on the record, such as a mistyped store."""
+    dialect = session.get_bind().dialect.name
+    for name in givens(campaign.audience):
+        if (value := facts.get(name)) in (None, ""):
+            continue
+        looked_for = [*_alone(campaign, name, value)]
+        found = (audiences.members(one, now=now, dialect=dialect) for one in looked_for)
+        if looked_for and all(session.execute(one.limit(1)).first() is None for one in found):
+            said = " or ".join(dict.fromkeys(clause_in_words(one) for one in looked_for))
+            yield (
+                f"The fact {name!r} is {_short(value)}, and nothing on the record fits it ({said}); "
+                "write it as your systems do: capital letters count."
+            )
+
+
+def _alone(campaign: Campaign, name: str, value: Any) -> Iterator[Rule]:
+    """Give what an audience says with a fact, at any time and without what else it says."""
+    for clause in clauses(campaign.audience):
+        if isinstance(clause, Attribute) and _asks_for(clause, name):
+            yield Attribute(clause.name, _op(clause), value)
+        elif isinstance(clause, Did):
+            wheres = [one for one in clause.where if _asks_for(one, name)]
+            yield from (Did(clause.event, (Where(one.name, _op(one), value),)) for one in wheres)
+
+
+def _asks_for(one: Attribute | Where, name: str) -> bool:
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    meant = any(isinstance(value, Given) and value.name == name for value in values)
+    return meant and one.op not in ("is_not", "not_among")
+
+
+def _op(one: Attribute | Where) -> str:
+    return "is" if one.op == "among" else one.op
 
 
 def _messages(campaign: Campaign, stage: str | None) -> list[str]:

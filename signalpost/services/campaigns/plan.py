@@ -26,7 +26,7 @@ from signalpost.services.campaigns import changes, checks, plan_words, saying, s
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
-from signalpost.services.campaigns.giving import wrong_facts
+from signalpost.services.campaigns.giving import unmatched, wrong_facts
 from signalpost.services.campaigns.people import Job
 from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
@@ -105,6 +105,8 @@ class _Planner:
         wrong = [*wrong_facts(catalogue, launch.campaign, launch.facts, stage=launch.stage)]
         if wrong:
             wrong += checks.ungiven(catalogue, launch)
+        elif not series.follows(self.campaign, launch.stage):
+            wrong += unmatched(self.session, launch.campaign, launch.facts, now=self.now)
         return [*series.refusals(self.session, launch), *wrong]
 
     def members(self) -> Select[Any]:
@@ -255,7 +257,6 @@ class _Planner:
         texts = self.texts()
         return Plan(
             **self.heading(people=self.people),
-            narrowing=self.narrowing(),
             says=saying.words(self.job(due), checks.messages_of(self.launch)),
             judged=tally.judged,
             reached=self.whole(tally.reached),
@@ -343,9 +344,11 @@ class _Planner:
     def judgement(self, due: Due, rows: list[Any], curve: Forecast) -> dict[str, Any]:
         """Say what is new, what to think about, and what stands in the way."""
         launch, tally, moments = self.launch, self.tally, self.moments(due)
+        narrowing = self.narrowing()
         checked = checks.consistency(self.desk.catalogue, checks.messages_of(launch))
         refused = [
-            *checks.refusals(launch, moments, people=self.people, now=self.now),
+            *([] if self.people else [checks.nobody(narrowing)]),
+            *checks.refusals(launch, moments, now=self.now),
             *checks.ungiven(self.desk.catalogue, launch),
             *checks.overlapping(rows, launch, moments[0], now=self.now),
             *(
@@ -367,6 +370,7 @@ class _Planner:
         if 0 < self.people == campaign_plans.everybody(self.session):
             warned.insert(0, f"Everybody is meant: all {self.people:,} customers on the record.")
         return {
+            "narrowing": narrowing,
             "consistency": [asdict(one) for one in checked],
             "changes": self.changes(),
             "warnings": warned,
