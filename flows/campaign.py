@@ -122,6 +122,8 @@ def _wanted(
     """
     schedule = campaign.schedule
     wall = _wall(at) if at else None
+    if wall is not None and (told := files.not_on_the_clock(schedule, wall)):
+        raise UnitFailedError(f"{told}. Choose a time outside that night's hour.")
     comes = wall is not None and asked["sample_of"] is None and files.comes_at(schedule, wall)
     one = files.at_wall(schedule, wall) if wall else None
     return Launch(

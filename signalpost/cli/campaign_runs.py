@@ -85,7 +85,7 @@ def approve(settings: Settings, which: str, *, by: str | None, seen: str | None,
     who = _who(by)
     with door.built(settings) as product:
         with product.database.reading() as session:
-            run = runs.find(session, which=which)
+            run = runs.waiting(session, which=which)
         digest = seen or str(run.plan.get("digest", ""))
         if not yes:
             say.out.print(Markdown(Plan.from_json(run.plan).markdown()))
@@ -119,7 +119,8 @@ def act(
     do = getattr(launching, what)
     with door.built(settings) as product:
         with product.database.reading() as session:
-            run = runs.find(session, which=which)
+            meant = runs.waiting if what == "refuse" else runs.find
+            run = meant(session, which=which)
         reasons = {"why": why.strip()} if why is not None else {}
         now = product.desk.clock()
         who = {"by": _who(by), "actor": door.actor()}

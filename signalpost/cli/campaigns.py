@@ -13,7 +13,13 @@ from rich.table import Table
 from signalpost.cli import door, say
 from signalpost.cli.campaign_status import status_text
 from signalpost.cli.write import put
-from signalpost.content.campaigns import Occurrence, at_wall, comes_at, occurrences
+from signalpost.content.campaigns import (
+    Occurrence,
+    at_wall,
+    comes_at,
+    not_on_the_clock,
+    occurrences,
+)
 from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Schedule
 from signalpost.errors import BadInputError, ConflictError
@@ -75,6 +81,11 @@ class Wanted:
         moment = _moment(text)
         if moment.tzinfo is not None:
             return {"scheduled_at": moment.astimezone(UTC)}
+        if told := not_on_the_clock(schedule, moment):
+            raise BadInputError(
+                f"{told}. Choose a time outside that night's hour, or say with an offset which one is "
+                f"meant, such as {text}+00:00."
+            )
         found = _as_scheduled(at_wall(schedule, moment))
         if self.test_on is not None or not comes_at(schedule, moment):
             del found["occurrence"]

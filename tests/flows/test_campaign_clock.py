@@ -220,3 +220,26 @@ def test_above_the_threshold_the_form_waits_in_prefect_when_its_time_has_come(ca
     assert flow_run.name == "daily · approval"
     assert flow_run.state.is_paused()
     assert statuses(campaigns) == [("2030-03-04T09:00", "awaiting_approval")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"at": "2030-03-31T02:30"}, "does not exist in Europe/Paris; it would become"),
+        ({"facts": {"code": "FREE"}}, "The fact 'code' is what"),
+        ({"facts": {"percnt": 90}}, "Nothing asks for the fact 'percnt'"),
+    ],
+)
+def test_the_run_button_takes_no_skipped_hour_and_no_fact_that_the_file_does_not_ask_for(
+    campaigns, clock, asked, says
+):
+    """The failed flow run says why, and nothing is launched."""
+
+    async def then(worker: Any, client: Any) -> Any:
+        await tick(worker, campaigns)
+        return await press_run(worker, client, "daily", **asked)
+
+    flow_run = campaigns.work(then)
+    assert flow_run.state.is_failed()
+    assert says in flow_run.state.message
+    assert statuses(campaigns) == []

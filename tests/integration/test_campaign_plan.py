@@ -147,6 +147,17 @@ def test_each_zone_is_a_wave_of_its_own_and_summer_time_is_kept(one_shop):
     assert "in each person's own zone" in plan.markdown()
 
 
+def test_zones_that_skip_the_hour_of_a_launch_are_named(one_shop):
+    one_shop.customers([{"zone": "Europe/London"}] * 3 + [{"zone": "America/New_York"}] * 2)
+    campaign = one_shop.campaign(promotion={**OFFER, "ends": "2026-05-01T00:00:00+00:00"})
+    skipped = one_shop.plan(campaign, local_at=datetime.fromisoformat("2026-03-29T01:30"))
+    [told] = [one for one in skipped.warnings if "does not exist" in one]
+    assert told.startswith("2026-03-29 01:30 does not exist in Europe/London: the clocks change")
+    assert "People there are written to at 02:30" in told
+    usual = one_shop.plan(campaign, local_at=datetime.fromisoformat("2026-03-29T10:00"))
+    assert not [one for one in usual.warnings if "does not exist" in one]
+
+
 def test_a_slow_pace_says_who_waits_for_the_morning_and_when_the_last_one_goes(one_shop):
     one_shop.customers([{"zone": "UTC"}] * 200)
     at = NOW.replace(hour=20)

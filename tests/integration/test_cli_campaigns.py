@@ -325,6 +325,69 @@ def test_an_approval_shows_the_plan_and_asks_first(
     assert json.loads(run("campaign", "status", made["id"], "--json").out)["status"] == "approved"
 
 
+def test_by_name_the_run_that_waits_is_approved_and_not_the_latest(run: Any) -> None:
+    waits = launched(run)
+    later = run("campaign", "launch", "spring", "--by", "omar", "--test-on", "1", "--json")
+    assert json.loads(later.out)["status"] == "approved"
+    words = ["--by", "maria", "--yes", "--seen", waits["digest"]]
+    done = run("campaign", "approve", "spring", *words)
+    assert done.code == 0, done
+    status = json.loads(run("campaign", "status", waits["id"], "--json").out)["status"]
+    assert status == "approved"
+
+
+def test_of_several_that_wait_none_is_taken_and_all_are_listed(run: Any) -> None:
+    first, second = launched(run), launched(run)
+    for words in (["approve", "spring"], ["refuse", "spring", "--reason", "no"]):
+        refused = run("campaign", *words, "--by", "maria")
+        assert (refused.code, refused.out) == (1, ""), refused
+        assert all(f"{one['id']} (spring, launched 2 Mar 2026" in refused.err
+                   for one in (first, second))  # fmt: skip
+    assert run("campaign", "refuse", first["id"], "--reason", "twice", "--by", "maria").code == 0
+    words = ["--by", "maria", "--yes", "--seen", second["digest"]]
+    assert run("campaign", "approve", "spring", *words).code == 0
+
+
+def test_a_run_that_does_not_wait_is_not_shown_and_asked_about(run: Any) -> None:
+    run_id = approved(run)
+    for which in (run_id, "spring"):
+        again = run("campaign", "approve", which, "--by", "maria")
+        assert (again.code, again.out) == (1, ""), again
+        assert "spring does not wait for approval: it is approved" in again.err
+
+
+def test_the_plan_of_a_second_launch_says_that_the_first_has_not_begun(run: Any) -> None:
+    first = launched(run)
+    assert (
+        f"Run {first['id']} of the same is awaiting approval"
+        in run("campaign", "plan", "spring").out
+    )
+
+
+DAILY = SPRING.replace("name: spring", "name: daily").replace(
+    "approval: above 2", "schedule: {cron: '0 10 * * *', zone: Europe/London}"
+)
+
+
+@pytest.mark.parametrize(
+    ("at", "says"),
+    [
+        ("2026-03-29T01:30", "does not exist in Europe/London; it would become 2026-03-29 02:30"),
+        ("2026-10-25T01:30", "comes twice in Europe/London"),
+    ],
+)
+def test_a_time_that_a_change_of_clocks_skips_or_doubles_is_refused_for_a_launch(
+    run: Any, campaigns: Path, at: str, says: str
+) -> None:
+    (campaigns / "daily.yaml").write_text(DAILY)
+    for command in ("plan", "launch"):
+        refused = run("campaign", command, "daily", "--at", at)
+        assert (refused.code, refused.out) == (2, ""), refused
+        assert says in " ".join(refused.err.split())
+    assert run("campaign", "plan", "daily", "--at", f"{at}+00:00").code == 0
+    assert run("campaign", "plan", "daily", "--at", at.replace("T01", "T10")).code == 0
+
+
 def test_a_refused_run_is_over_and_keeps_the_reason(run: Any) -> None:
     made = launched(run)
     assert (

@@ -2,7 +2,7 @@
 
 from signalpost.content.campaigns.checking import asked, check, given_facts, is_warning
 from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, lint, load
-from signalpost.content.campaigns.moments import grace
+from signalpost.content.campaigns.moments import grace, not_on_the_clock
 from signalpost.content.campaigns.recurrence import (
     Occurrence,
     at_wall,
@@ -31,6 +31,7 @@ __all__ = [
     "is_warning",
     "lint",
     "load",
+    "not_on_the_clock",
     "occurred",
     "occurrences",
     "scaffold",

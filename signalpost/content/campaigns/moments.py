@@ -1,12 +1,18 @@
 """What is wrong with a campaign at a moment: too late, in a gap of summer time, a rare day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.content.campaigns.page import Place
-from signalpost.content.campaigns.recurrence import EASTMOST, WESTMOST, Occurrence, occurrences
+from signalpost.content.campaigns.recurrence import (
+    EASTMOST,
+    WESTMOST,
+    Occurrence,
+    comes_at,
+    occurrences,
+)
 from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.domain.local_time import at_local
 
@@ -91,6 +97,28 @@ def _leap_years(place: Place, coming: list[Occurrence]) -> Iterator[Found]:
     if rare and all((day.month, day.day) == (2, 29) for day in days):
         says = f"29 February comes in leap years only; the next is {days[0].isoformat()}"
         yield place, "leap-day", says, "write 28 February, or 1 March"
+
+
+def not_on_the_clock(schedule: Schedule, wall: datetime) -> str | None:
+    """Say that a time somebody gives is skipped or doubled by a change of clocks; None: it is not.
+
+    Of a time at which the campaign comes by itself its file is asked, and of customers' own clocks the
+    plan tells.
+    """
+    if schedule.is_local or comes_at(schedule, wall):
+        return None
+    return _moved(wall, ZoneInfo(schedule.zone))
+
+
+def skipping(wall: datetime, zones: Iterable[str]) -> list[tuple[str, datetime]]:
+    """Give the zones in which a wall-clock time does not exist, with the one that it becomes there."""
+    found = []
+    for name in sorted(zones):
+        tz = ZoneInfo(name)
+        becomes = at_local(wall.date(), wall.time(), tz).astimezone(tz).replace(tzinfo=None)
+        if becomes != wall:
+            found.append((name, becomes))
+    return found
 
 
 def _moved(wall: datetime, tz: ZoneInfo) -> str | None:

@@ -13,7 +13,10 @@ from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.forecast import Forecast
 from signalpost.services.campaigns.runs import Launch
 
+_NOT_BEGUN = ("awaiting_approval", "approved")
 _SOON = timedelta(hours=1)  #: a run that goes on now will hardly be over by then
+
+_NAMED = 5  #: zones that a sentence names
 
 _found: WeakKeyDictionary[Catalogue, list[Problem]] = WeakKeyDictionary()
 
@@ -120,6 +123,19 @@ def untimely(launch: Launch, *, now: datetime) -> Iterator[str]:
             yield f"The schedule: {says}; {remedy}."
 
 
+def beside(rows: Sequence[Any], launch: Launch) -> Iterator[str]:
+    """Say that another launch of the same has not begun yet: both would go."""
+    same = (launch.campaign.name, launch.stage, launch.series)
+    for row in rows:
+        if (row["campaign"], row["stage"], row["series"]) == same and row["status"] in _NOT_BEGUN:
+            waits = row["status"].replace("_", " ")
+            begins = _say(row["scheduled_at"])
+            yield (
+                f"Run {row['id']} of the same is {waits}, for {begins}: both would go. If only one is "
+                f"meant, refuse or cancel the other."
+            )
+
+
 def overlapping(
     rows: Sequence[Any], launch: Launch, begins: datetime, *, now: datetime
 ) -> Iterator[str]:
@@ -133,6 +149,20 @@ def overlapping(
                 f"Run {row['id']} of {launch.campaign.name} is still {row['status']}; wait until it "
                 "is done, or cancel it."
             )
+
+
+def skipped(launch: Launch, due: Due) -> Iterator[str]:
+    """Say where people are whose clocks skip the time of the launch."""
+    if launch.local_at is None:
+        return
+    found = moments.skipping(launch.local_at, due.by_zone)
+    if found:
+        names = ", ".join(name for name, _ in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} other zones" if found[_NAMED:] else ""
+        yield (
+            f"{launch.local_at:%Y-%m-%d %H:%M} does not exist in {names}{more}: the clocks change that "
+            f"night. People there are written to at {found[0][1]:%H:%M}, or choose another hour."
+        )
 
 
 def gone_by(launch: Launch, due: Due, *, now: datetime) -> Iterator[str]:

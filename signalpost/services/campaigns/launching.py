@@ -19,7 +19,7 @@ from signalpost.record.base import new_id
 from signalpost.services.campaigns import freezing, series
 from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
-from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.campaigns.runs import WAITS, Launch, Run, not_waiting
 from signalpost.services.desk import Desk
 from signalpost.telemetry import traces
 
@@ -56,7 +56,7 @@ def launch(
     return keep(
         desk,
         launch=launch,
-        status="awaiting_approval" if _waits(launch.campaign, plan.people) else "approved",
+        status=WAITS if _waits(launch.campaign, plan.people) else "approved",
         plan={**plan.to_json(), "digest": plan.digest},
         by=by,
         actor=actor,
@@ -86,8 +86,8 @@ def approve(
     """
 
     def change(session: Session, run: Run) -> dict[str, Any]:
-        if run.status != "awaiting_approval":
-            raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
+        if run.status != WAITS:
+            raise ConflictError(not_waiting(run))
         if seen != run.plan.get("digest"):
             raise ConflictError(
                 f"The plan of {run.title} is not the one you saw ({seen}); look at it again."
@@ -109,8 +109,8 @@ def refuse(
     """
 
     def change(session: Session, run: Run) -> dict[str, Any]:
-        if run.status != "awaiting_approval":
-            raise ConflictError(f"{run.title} does not wait for approval: it is {_word(run)}.")
+        if run.status != WAITS:
+            raise ConflictError(not_waiting(run))
         note(session, run.id, "refused", by, now, actor=actor, why=why)
         return {"status": "refused", "reason": why, "ended_at": now}
 

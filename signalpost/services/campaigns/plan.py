@@ -361,6 +361,8 @@ class _Planner:
         warned = [
             *checks.warnings(launch, moments, curve, reached=tally.reached, judged=tally.judged),
             *checks.untimely(launch, now=self.now),
+            *checks.beside(rows, launch),
+            *checks.skipped(launch, due),
             *checks.gone_by(launch, due, now=self.now),
             *series.warnings(self.session, launch),
             *checks.unknown_places(dict(tally.zone_sources), launch),

@@ -10,11 +10,12 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.campaign import Campaign
-from signalpost.errors import NotFoundError
+from signalpost.errors import ConflictError, NotFoundError
 from signalpost.record import campaign_people, campaigns
 
 #: The id of a run that is only planned: it comes after every run that there is.
 PLANNED = "planned"
+WAITS = "awaiting_approval"  #: the status of a run about which somebody is asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,38 @@ def find(session: Session, *, which: str) -> Run:
             "`signalpost campaign status` lists the runs."
         )
     return Run.of(rows[0])
+
+
+def waiting(session: Session, *, which: str) -> Run:
+    """Give a run by its id, or that of a campaign's which waits for approval.
+
+    Raises:
+        NotFoundError: there is no such run or campaign.
+        ConflictError: the one that is meant does not wait, or several of the campaign do.
+    """
+    found = find(session, which=which)
+    if found.id != which:
+        rows = campaigns.runs(session, campaign=which, statuses=(WAITS,))
+        if len(rows) > 1:
+            listed = "; ".join(_told(Run.of(row)) for row in rows)
+            raise ConflictError(
+                f"{len(rows)} runs of {which} wait for approval: {listed}. Name one."
+            )
+        found = Run.of(rows[0]) if rows else found
+    if found.status != WAITS:
+        raise ConflictError(not_waiting(found))
+    return found
+
+
+def not_waiting(run: Run) -> str:
+    """Say that nobody is asked about a run."""
+    return (
+        f"{run.title} does not wait for approval: it is {run.status.replace('_', ' ')} ({run.id})."
+    )
+
+
+def _told(run: Run) -> str:
+    return f"{run.id} ({run.title}, launched {run.created_at:%-d %b %Y, %H:%M} UTC)"
 
 
 def latest(session: Session, *, campaign: str | None = None, limit: int = 20) -> list[Run]:
