@@ -197,8 +197,11 @@ class Player:
         now = self.clock.now
         try:
             launching.start(self.desk, campaign_run_id=run_id, now=now)
-        except ConflictError:  # another run of the campaign still goes on
-            self._at(now + _TRY_AGAIN, lambda: self._start(run_id))
+        except ConflictError:  # another run of the campaign still goes on, or its series is over
+            with self.desk.database.reading() as session:
+                run = campaigns.run(session, campaign_run_id=run_id)
+            if run is not None and run["status"] == "approved":
+                self._at(now + _TRY_AGAIN, lambda: self._start(run_id))
 
     def _launch(self, planned: Planned) -> None:
         """Launch what the record knows nothing of, as approved; the plan may refuse it."""

@@ -1,6 +1,7 @@
 """A series opens once for each person, goes on to those who were told, and ends when it is closed."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,9 @@ from signalpost.record.campaigns import CampaignPerson
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import Launch
+from signalpost.services.reading.why import why
 from signalpost.services.redriving.campaigns import take_up
+from signalpost.simulation import simulate
 from signalpost.testing import Stage
 from tests.integration.campaign_engine import (
     adds_up,
@@ -254,6 +257,37 @@ def test_a_plan_says_who_waits_for_their_first_notice_still(stage):
         "5 still wait for the stage 'first'; they do not get this one, nor the first one" in one
         for one in plan(stage, "clear").warnings
     )
+
+
+def test_why_explains_to_somebody_that_they_had_been_told(stage):
+    [one] = people(stage, 1)
+    tell(stage, "first")
+    tell(stage, "first")
+    with stage.database.reading() as session:
+        said = [found.says for found in why(session, customer_id=one, about="notice")]
+    assert said[0].startswith("Sent notice · first · S-1")
+    assert "an earlier run of the series has told the customer of it" in said[1]
+
+
+def test_a_series_that_is_played_again_says_the_same_to_the_same_people(tmp_path):
+    """Also its second opening, and the update that came too late."""
+    of = incident()
+    with Stage(folder=tmp_path, campaigns={of.name: of}) as stage:
+        since = stage.clock.now
+        people(stage, 3)
+        stage.clock.now += timedelta(minutes=1)
+        tell(stage, "first")
+        stage.clock.now += timedelta(minutes=1)
+        tell(stage, "first")
+        late = approved(stage, "update")
+        stage.clock.now += timedelta(minutes=1)
+        tell(stage, "clear")
+        with pytest.raises(ConflictError):
+            start(stage, late)
+        stage.clock.now += timedelta(hours=1)
+        until = stage.clock.now
+        played = simulate(stage.desk, campaign=of, since=since, until=until, now=until)
+        assert (len(played.outcome.sendings), played.differs) == (6, False)
 
 
 # -- marketing meanwhile ---------------------------------------------------------------------------
