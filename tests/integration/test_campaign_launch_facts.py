@@ -120,3 +120,18 @@ def test_whatever_a_run_was_kept_with_the_file_has_the_last_word(shop):
         job = Job.load(shop.desk, session, campaign_run_id=run_id)
     assert (job.facts["percent"], job.facts["code"]) == (15, "LARK15")
     assert job.mailing("purchase_offer", Channel.EMAIL)
+
+
+def test_whom_a_fact_only_leaves_out_need_not_exist(shop):
+    """Those who have bought what nobody has bought yet."""
+    by = {"did_not": "order.placed", "where": {"product": {"given": "product"}}}
+    campaign = shop.campaign(audience={"all": [{"everyone": True}, by]})
+    plan = shop.plan(campaign, facts={"product": "Harbour jacket"})
+    assert (plan.refusals, plan.reached) == ([], 3)
+
+
+def test_a_value_that_no_customer_has_is_refused(shop):
+    campaign = shop.campaign(audience={"attribute": "store", "is": {"given": "store"}})
+    assert shop.plan(campaign, facts={"store": "Riverside"}).refusals == []
+    [why] = shop.plan(campaign, facts={"store": "Riversid"}).refusals
+    assert "The fact 'store' is 'Riversid', and nothing on the record fits it" in why

@@ -14,7 +14,17 @@ from signalpost.content import Catalogue, MissingFact
 from signalpost.content.campaigns import asked, given_facts
 from signalpost.content.campaigns.part import nearest
 from signalpost.content.facts import Fact, FactType, Place, read
-from signalpost.domain.audience import Attribute, Did, Given, Rule, Where, clauses, givens
+from signalpost.domain.audience import (
+    All,
+    AnyOf,
+    Attribute,
+    Did,
+    Given,
+    Not,
+    Rule,
+    Where,
+    givens,
+)
 from signalpost.domain.audience_words import clause_in_words
 from signalpost.domain.campaign import Campaign, Personal
 from signalpost.record import audiences
@@ -124,13 +134,24 @@ def unmatched(
 
 
 def _alone(campaign: Campaign, name: str, value: Any) -> Iterator[Rule]:
-    """Give what an audience says with a fact, at any time and without what else it says."""
-    for clause in clauses(campaign.audience):
+    """Give what an audience says with a fact, at any time and without what else it says.
+
+    Whom it leaves out by the fact need not exist: those who bought what nobody has bought yet.
+    """
+    for clause in _wanted(campaign.audience):
         if isinstance(clause, Attribute) and _asks_for(clause, name):
             yield Attribute(clause.name, _op(clause), value)
         elif isinstance(clause, Did):
             wheres = [one for one in clause.where if _asks_for(one, name)]
             yield from (Did(clause.event, (Where(one.name, _op(one), value),)) for one in wheres)
+
+
+def _wanted(rule: Rule) -> Iterator[Rule]:
+    if isinstance(rule, All | AnyOf):
+        for inner in rule.rules:
+            yield from _wanted(inner)
+    elif not isinstance(rule, Not):
+        yield rule
 
 
 def _asks_for(one: Attribute | Where, name: str) -> bool:
