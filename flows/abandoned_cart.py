@@ -26,14 +26,15 @@ from signalpost.domain.journey import (
 )
 from signalpost.domain.vocabulary import Lane
 
-BOUGHT = ("order.placed", "checkout.started")
+BOUGHT = "order.placed"
 
 ABANDONED_CART = Journey(
     name="abandoned-cart",
     lane=Lane.MARKETING,
-    starts_on="cart.updated",
+    # Most carts are left at the checkout: going there is one more sign of life, and buys nothing yet.
+    starts_on=("cart.updated", "checkout.started"),
     reentry="anew",  # every change starts the hour again; a customer has one reminder, not one a cart
-    exits_on=[ExitOn(event) for event in BOUGHT],
+    exits_on=[ExitOn(BOUGHT)],
     steps=[
         Wait(hours=1),
         Recall("cart", within=days(7)),

@@ -186,7 +186,8 @@ def draw(settings: Settings, path: Path) -> None:
     programs = load_programs(settings)
     page = ["# Journeys\n\nDrawn by `signalpost journeys --write` from the journeys that run.\n"]
     for name, program in sorted(programs.items()):
-        head = f"## {name}\n\nLane `{program.lane}`, starts on `{program.starts_on}`.\n"
+        starts = " or ".join(f"`{event}`" for event in program.starts_on)
+        head = f"## {name}\n\nLane `{program.lane}`, starts on {starts}.\n"
         page.append(f"{head}\n```mermaid\n{mermaid_(program)}```\n")
     try:
         path.write_text("\n".join(page))
@@ -219,7 +220,7 @@ def journeys(settings: Settings, name: str | None, *, mermaid: bool, json: bool)
 def _print_journey(one: overview.JourneyCount) -> None:
     done, left = one.statuses.get("done", 0), one.statuses.get("exited", 0)
     say.out.print(
-        f"[bold]{one.name}[/bold] ({one.lane}) starts on {one.starts_on}: "
+        f"[bold]{one.name}[/bold] ({one.lane}) starts on {' or '.join(one.starts_on)}: "
         f"{one.inside} inside, {done} done, {left} left early"
     )
     for step in one.steps:

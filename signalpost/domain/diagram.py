@@ -10,7 +10,10 @@ _END = "done"
 
 def mermaid(program: Program, *, counts: dict[str, int] | None = None) -> str:
     """Draw the program; ``counts`` (node id → people there now) are written on the nodes."""
-    lines = ["flowchart TD", f'    start(["{program.starts_on}"]) --> {_name(program.entry)}']
+    lines = [
+        "flowchart TD",
+        f'    start(["{" or ".join(program.starts_on)}"]) --> {_name(program.entry)}',
+    ]
     for node in program.nodes.values():
         here = f"<br/><b>{counts[node.id]} here</b>" if counts and counts.get(node.id) else ""
         opening, closing = _SHAPES.get(node.kind, ("[", "]"))

@@ -392,11 +392,12 @@ class Journey:
     ``reentry``: ``once`` for each key (without a key: ever), and a second starting event joins the
     first entry; ``after_exit``: again whenever the customer is not inside; or ``anew``: a newer
     starting event ends the entry and begins another, so that only the newest counts.
+    ``starts_on``: the event, or each of several, that lets people in.
     """
 
     name: str
     lane: Lane
-    starts_on: str
+    starts_on: str | Sequence[str]
     key: str | None = None
     reentry: str = "once"
     exits_on: Sequence[ExitOn] = ()
@@ -413,12 +414,15 @@ def compile_journey(journey: Journey) -> Program:
     entry = _compile(journey.steps, nodes, prefix="", after=None)
     if entry is None:
         raise ProgramError(f"journey {journey.name!r} has no steps")
+    starts_on = (journey.starts_on,) if isinstance(journey.starts_on, str) else journey.starts_on
+    if not starts_on or not all(starts_on):
+        raise ProgramError(f"journey {journey.name!r} starts on no event; name one in starts_on")
     if journey.reentry not in ("once", "after_exit", "anew"):
         raise ProgramError(f"journey {journey.name!r}: reentry is 'once', 'after_exit' or 'anew'")
     return seal(
         journey=journey.name,
         lane=journey.lane,
-        starts_on=journey.starts_on,
+        starts_on=tuple(starts_on),
         key=journey.key,
         reentry=journey.reentry,
         exits_on=[

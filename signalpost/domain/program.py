@@ -30,7 +30,7 @@ class Program:
 
     journey: str
     lane: str
-    starts_on: str
+    starts_on: tuple[str, ...]
     key: str | None
     reentry: str
     exits_on: tuple[Mapping[str, Any], ...]
@@ -39,14 +39,23 @@ class Program:
     version: str
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain JSON values."""
-        return asdict(self)
+        """Give it as plain JSON values; one starting event is written as it always was."""
+        first, *others = self.starts_on
+        return {**asdict(self), "starts_on": [first, *others] if others else first}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Program":
         """Read what ``to_json`` wrote."""
         nodes = {key: Node(**node) for key, node in data["nodes"].items()}
-        return cls(**{**data, "nodes": nodes, "exits_on": tuple(data["exits_on"])})
+        starts_on = data["starts_on"]
+        return cls(
+            **{
+                **data,
+                "nodes": nodes,
+                "exits_on": tuple(data["exits_on"]),
+                "starts_on": (starts_on,) if isinstance(starts_on, str) else tuple(starts_on),
+            }
+        )
 
     def messages(self) -> list[str]:
         """Name the messages this journey sends, in order, each once."""

@@ -104,15 +104,44 @@ def test_every_channel_tells_the_same_cart_the_same_total_and_the_same_question(
 # -- what stops it -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", ["order.placed", "checkout.started"])
-def test_buying_stops_it_at_once(stage, event):
+def test_buying_stops_it_at_once(stage):
     cart(stage, TRAINERS)
     stage.run_for(minutes=30)
-    stage.signal(event, user_id="ann", order_id="7")
+    stage.signal("order.placed", user_id="ann", order_id="7")
     [enrolment] = [e for e in rows(stage, Enrolment) if e.journey == "abandoned-cart"]
-    assert (enrolment.status, enrolment.reason) == ("exited", event)
+    assert (enrolment.status, enrolment.reason) == ("exited", "order.placed")
     stage.run_for(days=1)
     assert "cart_reminder" not in dict(stage.messages())
+
+
+def test_who_leaves_at_the_checkout_is_reminded_an_hour_after_that(stage):
+    """Most carts are left there: going to the checkout is not buying, it starts the hour anew."""
+    cart(stage, TRAINERS)
+    stage.run_for(minutes=30)
+    stage.signal("checkout.started", user_id="ann", order_id="7")
+    stage.run_for(minutes=59)
+    assert stage.messages() == []
+    stage.run_for(days=1)
+    assert stage.messages() == [("cart_reminder", "email"), ("cart_reminder", "in_app")]
+    assert {one.at for one in stage.sent} == {START + timedelta(minutes=90)}
+    assert all("Harbour trainers" in read_as(one) for one in stage.sent)
+    assert reasons(stage, kind="step", outcome="exited") == ["begun_anew"]
+
+
+def test_who_buys_at_the_checkout_is_not_reminded(stage):
+    cart(stage, TRAINERS)
+    stage.signal("checkout.started", user_id="ann", order_id="7")
+    stage.run_for(minutes=5)
+    stage.signal("order.placed", user_id="ann", order_id="7")
+    stage.run_for(days=1)
+    assert "cart_reminder" not in dict(stage.messages())
+
+
+def test_a_checkout_without_a_cart_reminds_of_nothing(stage):
+    stage.signal("checkout.started", user_id="ann")
+    stage.run_for(hours=2)
+    assert stage.messages() == []
+    assert [e.reason for e in rows(stage, Enrolment)] == ["the cart is empty"]
 
 
 def test_an_order_that_was_reported_before_its_cart_makes_the_reminder_pointless(stage):
@@ -125,12 +154,20 @@ def test_an_order_that_was_reported_before_its_cart_makes_the_reminder_pointless
     assert reasons(stage, subject="cart_reminder") == []
 
 
-def test_a_checkout_that_is_reported_out_of_turn_is_given_as_the_reason(stage):
+def test_a_checkout_that_is_reported_before_its_cart_keeps_the_hour_from_the_checkout(stage):
     stage.signal("checkout.started", user_id="ann", at=START - timedelta(minutes=1))
     cart(stage, TRAINERS, at=START - timedelta(minutes=2))
     stage.run_for(hours=3)
-    assert stage.messages() == []
-    assert reasons(stage, subject="cart_reminder") == ["already_happened"]
+    assert stage.messages() == [("cart_reminder", "email"), ("cart_reminder", "in_app")]
+    assert reasons(stage, kind="entry", outcome="not_entered") == ["newer_came"]
+
+
+def test_a_checkout_that_is_reported_after_its_order_reminds_of_nothing(stage):
+    cart(stage, TRAINERS, at=START - timedelta(minutes=9))
+    stage.signal("order.placed", user_id="ann", order_id="7", at=START - timedelta(minutes=5))
+    stage.signal("checkout.started", user_id="ann", at=START - timedelta(minutes=7))
+    stage.run_for(hours=3)
+    assert "cart_reminder" not in dict(stage.messages())
 
 
 def test_an_order_between_the_end_of_the_wait_and_the_send_is_seen(stage):

@@ -76,6 +76,25 @@ def test_a_journey_without_steps_is_refused():
         compile_journey(journey())
 
 
+def test_a_journey_may_start_on_several_events_and_one_kept_before_that_is_still_read():
+    program = compile_journey(
+        Journey(name="j", lane=Lane.SERVICE, starts_on=("a.b", "c.d"), steps=[Exit("x")])
+    )
+    assert Program.from_json(json.loads(json.dumps(program.to_json()))).starts_on == ("a.b", "c.d")
+    assert 'start(["a.b or c.d"])' in mermaid(program)
+    one = compile_journey(journey(Exit("x")))
+    assert one.to_json()["starts_on"] == "order.placed"  # as it was kept when one was all there was
+    assert Program.from_json(one.to_json()).starts_on == ("order.placed",)
+
+
+@pytest.mark.parametrize("starts_on", [(), "", ("a.b", "")])
+def test_a_journey_that_starts_on_nothing_is_refused(starts_on):
+    with pytest.raises(ProgramError, match="starts on no event"):
+        compile_journey(
+            Journey(name="j", lane=Lane.SERVICE, starts_on=starts_on, steps=[Exit("x")])
+        )
+
+
 def test_a_wrong_reentry_rule_is_refused():
     with pytest.raises(ProgramError, match="reentry"):
         compile_journey(journey(Exit("x"), reentry="sometimes"))

@@ -75,7 +75,7 @@ class Journeys:
             program = self._pinned[row["version"]]
             names = {rule["event"] for rule in program.exits_on}
             if program.reentry == "anew":
-                names.add(program.starts_on)
+                names.update(program.starts_on)
             if row["wait_for"] and row["wait_for"].startswith("event:"):
                 names.add(row["wait_for"].removeprefix("event:"))
             for name in names:
@@ -120,7 +120,7 @@ class Journeys:
         door = _Door(staying, arrivals)
         for arrival in arrivals:
             for program in self.current.values():
-                if program.starts_on != arrival.name:
+                if arrival.name not in program.starts_on:
                     continue
                 if reason := door.kept_out(arrival, program):
                     notes.append(_entry(arrival, program, None, "not_entered", reason, now))
@@ -135,7 +135,7 @@ class Journeys:
         refused = []
         for arrival, program, row in causes:
             if row["id"] in entered:
-                notes.append(_entry(arrival, program, row["id"], "entered", program.starts_on, now))
+                notes.append(_entry(arrival, program, row["id"], "entered", arrival.name, now))
             else:
                 refused.append((arrival, program, row))
         if refused:
@@ -243,7 +243,7 @@ class _Door:
             self._newest[program.journey] = {
                 (one.customer_id, _key(one, program)): one.event_id
                 for one in self._fresh  # in order of occurrence: the last one stands
-                if one.name == program.starts_on
+                if one.name in program.starts_on
             }
         return self._newest[program.journey][who, key] != arrival.event_id
 
@@ -267,7 +267,7 @@ def _ended_by(arrival: Arrival, row: RowMapping, program: Program) -> str | None
     for rule in program.exits_on:
         if rule["event"] == arrival.name and _matches(rule["match"], arrival, row, program):
             return str(rule["reason"])
-    begins = program.reentry == "anew" and program.starts_on == arrival.name and arrival.fresh
+    begins = program.reentry == "anew" and arrival.name in program.starts_on and arrival.fresh
     if begins and _same_key(arrival, row, program) and not _is_older(arrival, row):
         return "begun_anew"
     return None

@@ -44,7 +44,7 @@ class JourneyCount:
 
     name: str
     lane: str
-    starts_on: str
+    starts_on: Sequence[str]
     version: str
     steps: Sequence[StepCount]
     statuses: Mapping[str, int]
@@ -62,7 +62,7 @@ class JourneyCount:
         return {
             "journey": self.name,
             "lane": self.lane,
-            "starts_on": self.starts_on,
+            "starts_on": list(self.starts_on),
             "version": self.version,
             "inside": self.inside,
             "statuses": dict(self.statuses),
