@@ -22,6 +22,7 @@ from signalpost.services.campaigns import looking, results, runs
 from signalpost.services.campaigns.runs import Progress, Run
 from signalpost.services.campaigns.standing import in_words, table
 from signalpost.services.desk import Desk
+from signalpost.services.reading.runs import rate
 
 #: A report is kept for what ended not longer ago than this: the worker may have been away meanwhile.
 REPORTED_FOR = timedelta(days=2)
@@ -43,7 +44,7 @@ class _Standing:
         lines = [f"**{self.run.title}**: {in_words(self.run, self.progress, now=self.now)}"]
         if self.progress.eta is not None:
             lines.append(
-                f"{self.progress.per_second:,.0f} people a second; at that rate it ends at "
+                f"{rate(self.progress.per_second)}; at that rate it ends at "
                 f"{self.progress.eta:%d %b %H:%M:%S} UTC."
             )
         lines.append(f"[On the record]({base_url}/campaigns/{self.run.id})")

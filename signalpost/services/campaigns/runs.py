@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from signalpost.domain.campaign import Campaign
 from signalpost.errors import ConflictError, NotFoundError
-from signalpost.record import campaign_people, campaigns
+from signalpost.record import campaign_people, campaign_speed, campaigns
+from signalpost.services.campaigns.speed import per_second
 
 #: The id of a run that is only planned: it comes after every run that there is.
 PLANNED = "planned"
@@ -78,7 +79,7 @@ class Progress:
     decided: int
     counts: Counter[tuple[str, str, str]]
     next_due: datetime | None
-    per_second: float  #: over the time since the run started
+    per_second: float  #: over the time in which it could go: see ``speed``
     eta: datetime | None  #: at that rate; None: nobody is left, or nobody is due now
 
     @property
@@ -158,16 +159,24 @@ def progress(session: Session, *, campaign_run_id: str, now: datetime) -> Progre
         if shard["due_at"] is not None:
             next_due = min(next_due or shard["due_at"], shard["due_at"])
     people, decided = found.people or 0, sum(counts.values())
-    since = found.started_at or found.scheduled_at
-    seconds = ((found.ended_at or now) - since).total_seconds()
-    rate = decided / seconds if seconds > 0 else 0.0
-    goes_on = found.status == "running" and next_due is not None and next_due <= now and rate > 0
-    left = people - decided
+    due = next_due if found.status == "running" and next_due and next_due <= now else None
+    rate = per_second(
+        session,
+        campaign_run_id=found.id,
+        began=found.started_at or found.scheduled_at,
+        until=found.ended_at or now,
+        due=due,
+        counts=counts,
+    )
+    eta = None
+    if due is not None and people > decided and rate > 0:
+        last = campaign_speed.last_due(session, campaign_run_id=found.id)
+        eta = max(now + timedelta(seconds=(people - decided) / rate), last or now)
     return Progress(
         people=people,
         decided=decided,
         counts=+counts,
         next_due=next_due,
         per_second=rate,
-        eta=now + timedelta(seconds=left / rate) if goes_on and left > 0 else None,
+        eta=eta,
     )
