@@ -8,7 +8,6 @@ import uuid
 import webbrowser
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -148,18 +147,55 @@ def event(
     event_id: str | None,
     file: Path | None,
 ) -> None:
-    """Send one signal to the running web, and say what became of it."""
+    """Send one signal to the running web, and say what became of it.
+
+    Ends with 1 when it was kept and somebody has to see to it.
+    """
+    from signalpost.bootstrap import clock_of
+
     sent = {
         "id": event_id or str(uuid.uuid4()),
         "source": "cli",
         "type": name,
-        "time": datetime.now(UTC).isoformat(),
+        "time": clock_of(settings)().isoformat(),
         "data": _data(properties, body, file),
     }
     result = _post(settings, sent)
     for one in result["results"]:
         news = f"{one['status']}: {one['reason']}" if one.get("reason") else str(one["status"])
         say.out.print(f"{escape(name)} {escape(news)}  [dim]{one.get('event_id') or ''}[/dim]")
+    parked = [one for one in result["results"] if one["status"] == "parked"]
+    for one in parked:
+        say.out.print(f"[yellow]{escape(parked_in_words(one))}[/yellow]", soft_wrap=True)
+    if any(not _waits_for_an_order(one) for one in parked):
+        sys.exit(say.WRONG)
+
+
+def parked_in_words(parked: dict[str, Any]) -> str:
+    """Say why a parked event was not acted on, and what to do."""
+    reason = str(parked.get("reason") or "")
+    start = "It is parked: kept and not acted on"
+    if reason.startswith("from_the_future"):
+        return (
+            f"{start}, because its time is later than the clock of the web. It is taken when that "
+            "time comes. When the web goes by a clock of its own, as the demo does, set "
+            "SIGNALPOST_CLOCK_FILE here too (`source .signalpost/demo/env`); else put this "
+            "machine's clock right."
+        )
+    if _waits_for_an_order(parked):
+        what = reason.partition(";")[0].removeprefix("unknown_")
+        return (
+            f"{start}, because nobody is known for its {what} yet. It goes on by itself when an "
+            f"event comes that says whose {what} it is; a user_id, email or phone here says it too."
+        )
+    return (
+        f"{start}, because it needs a repair: {reason}. Send it again, put right, under another "
+        f"id; or, once that is repaired here, `signalpost redrive {parked.get('event_id')}`."
+    )
+
+
+def _waits_for_an_order(parked: dict[str, Any]) -> bool:
+    return str(parked.get("reason") or "").startswith("unknown_")
 
 
 def _data(properties: list[str], body: str | None, file: Path | None) -> dict[str, Any]:
