@@ -32,6 +32,7 @@ from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import PLANNED, Launch, Run
 from signalpost.services.campaigns.sampling import Sample
+from signalpost.services.campaigns.unknown import unknown_names
 from signalpost.services.desk import Desk
 
 _UTC = ZoneInfo("UTC")
@@ -368,6 +369,7 @@ class _Planner:
             *checks.unknown_places(dict(tally.zone_sources), launch),
             *checks.unwritten(dict(tally.unwritten), tally.reached),
             *self.unread,
+            *self.unknown(),
         ]
         if 0 < self.people == campaign_plans.everybody(self.session):
             warned.insert(0, f"Everybody is meant: all {self.people:,} customers on the record.")
@@ -378,6 +380,12 @@ class _Planner:
             "warnings": warned,
             "refusals": refused,
         }
+
+    def unknown(self) -> list[str]:
+        """Name what the campaign asks for and nobody on the record has."""
+        stage = self.campaign.stage(self.launch.stage)
+        finds = stage is None or stage.opens
+        return list(unknown_names(self.session, self.campaign, finds=finds))
 
     def changes(self) -> list[str]:
         """Say what changed since the campaign was last launched."""

@@ -1,0 +1,84 @@
+"""Names in a campaign that nobody on the record has: most are slips of the pen.
+
+The linter cannot know what a shop's own systems send; the record does. A misspelt name in ``not:``
+would otherwise mean everybody.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlmodel import Session
+
+from signalpost.content.campaigns.part import nearest
+from signalpost.domain.audience import Attribute, Did, clauses
+from signalpost.domain.audience_values import parts
+from signalpost.domain.campaign import Campaign, Personal
+from signalpost.domain.events import EVENT_TYPES
+from signalpost.record import audience_names
+
+_COLUMNS = frozenset({"locale", "zone"})  #: asked for as attributes, and kept beside them
+
+
+def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Iterator[str]:
+    """Say which attributes, events and facts of events are on nobody's record.
+
+    ``finds``: whether the launch asks for its audience; a later stage of a series does not.
+    """
+    if not audience_names.any_customer(session):
+        return
+    rules = list(clauses(campaign.audience)) if finds else []
+    personal = [fact for fact in campaign.facts.values() if isinstance(fact, Personal)]
+    yield from _attributes(
+        session,
+        asked={rule.name for rule in rules if isinstance(rule, Attribute)},
+        shown={fact.name for fact in personal if fact.source == "attribute"},
+    )
+    wanted: dict[str, set[str]] = {}
+    for rule in rules:
+        if isinstance(rule, Did):
+            names = [one.name for one in rule.where] + ([rule.sum_of] if rule.sum_of else [])
+            wanted.setdefault(rule.event, set()).update(names)
+    for fact in personal:
+        if fact.source == "event":
+            wanted.setdefault(fact.name, set()).update([fact.property] if fact.property else [])
+    missing_is_told = set(wanted)
+    if (campaign.arms or campaign.holdout) and campaign.measure.revenue:
+        wanted.setdefault(campaign.measure.event, set()).add(campaign.measure.revenue)
+    for event, names in sorted(wanted.items()):
+        yield from _event(session, event, names, told=event in missing_is_told)
+
+
+def _attributes(session: Session, *, asked: set[str], shown: set[str]) -> Iterator[str]:
+    names = {parts(name)[0] for name in asked | shown} - _COLUMNS
+    absent = audience_names.absent_attributes(session, names)
+    if not absent:
+        return
+    known = audience_names.attribute_names(session) | _COLUMNS
+    for name in sorted(absent):
+        means = (
+            " A rule about it holds for nobody, and its opposite for everybody."
+            if name in {parts(one)[0] for one in asked}
+            else ""
+        )
+        yield f"Nobody has the attribute {name}{_meant(name, known)}{means}"
+
+
+def _event(session: Session, event: str, names: Iterable[Any], *, told: bool) -> Iterator[str]:
+    found = audience_names.event_facts(session, event)
+    if not found.events:
+        if told:
+            meant = "." if event in EVENT_TYPES else _meant(event, EVENT_TYPES)
+            yield f"There is no event {event} on the record{meant}"
+        return
+    type_ = EVENT_TYPES.get(event)
+    known = {*type_.required, *type_.optional} if type_ else set[str]()
+    for name in sorted({parts(one)[0] for one in names} - known - found.facts):
+        which = (
+            "No event" if found.events < audience_names.LOOKED_AT else "None of the newest events"
+        )
+        yield f"{which} {event} on the record has {name}{_meant(name, known | found.facts)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else "."

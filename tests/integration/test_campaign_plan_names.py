@@ -1,0 +1,86 @@
+"""Names that nobody on the record has: the plan says so, since the linter cannot know."""
+
+import pytest
+
+from tests.integration.plan_harness import NOW, Shop, open_stage
+
+STAFF = {"is_staff": True, "points": 7}
+
+
+@pytest.fixture
+def shop(tmp_path, database_url):
+    with open_stage(tmp_path, database_url=database_url, start=NOW) as stage:
+        shop = Shop(stage)
+        shop.customers([{"attributes": STAFF}, {}, {}])
+        stage.signal("order.placed", user_id="ann", order_id="7", total="12.50", gift_wrap=True)
+        stage.signal("loan.repaid", user_id="ann", amount=12, branch="Leeds")
+        yield shop
+
+
+_OF_NAMES = ("Nobody has", "No event", "None of the newest", "There is no event")
+
+
+def warned(shop, **said):
+    plan = shop.plan(shop.campaign(**said))
+    return [one for one in plan.warnings if one.startswith(_OF_NAMES)]
+
+
+def test_an_attribute_that_nobody_has_is_named_with_the_one_that_was_meant(shop):
+    """In `not:` it would mean everybody, staff among them."""
+    [said] = warned(shop, audience={"not": {"attribute": "is_staf", "is": True}})
+    assert said == (
+        "Nobody has the attribute is_staf; did you mean is_staff? A rule about it holds for nobody, "
+        "and its opposite for everybody."
+    )
+
+
+@pytest.mark.parametrize("name", ["is_staff", "points", "locale", "zone"])
+def test_an_attribute_that_somebody_has_is_not(shop, name):
+    assert warned(shop, audience={"not": {"attribute": name, "known": True}}) == []
+
+
+def test_a_fact_from_an_attribute_that_nobody_has_is_named(shop):
+    facts = {"percent": {"attribute": "pionts", "otherwise": 15}}
+    assert warned(shop, facts=facts) == ["Nobody has the attribute pionts; did you mean points?"]
+
+
+def test_an_event_of_which_there_is_none_is_named(shop):
+    audience = {"not": {"did": "loan.repayed"}}
+    [said] = warned(shop, audience=audience)
+    assert said.startswith("There is no event loan.repayed on the record")
+
+
+@pytest.mark.parametrize(
+    ("audience", "says"),
+    [
+        (
+            {"not": {"did": "loan.repaid", "where": {"brnch": "Leeds"}}},
+            "No event loan.repaid on the record has brnch; did you mean branch?",
+        ),
+        (
+            {
+                "any": [
+                    {"everyone": True},
+                    {"did": "loan.repaid", "sum_of": "amnt", "total_at_least": 5},
+                ]
+            },
+            "No event loan.repaid on the record has amnt; did you mean amount?",
+        ),
+        ({"not": {"did": "loan.repaid", "where": {"branch": "Leeds"}}}, None),
+        ({"not": {"did": "order.placed", "where": {"gift_wrap": True}}}, None),
+        ({"not": {"did": "order.placed", "where": {"coupon": "X"}}}, None),  # a fact that we know
+    ],
+)
+def test_a_property_that_no_event_of_the_name_has_is_named(shop, audience, says):
+    assert warned(shop, audience=audience) == ([says] if says else [])
+
+
+def test_revenue_that_no_event_has_is_named(shop):
+    measure = {"event": "order.placed", "within": "7d", "revenue": "tootal", "horizon": 20}
+    said = warned(shop, holdout="10%", experiment={"measure": measure})
+    assert said == ["No event order.placed on the record has tootal; did you mean total?"]
+
+
+def test_an_empty_record_says_nothing_of_names(tmp_path):
+    with open_stage(tmp_path, start=NOW) as stage:
+        assert warned(Shop(stage), audience={"attribute": "is_staf", "is": True}) == []
