@@ -112,7 +112,8 @@ def shown(found: reading.RunSheet, *, now: datetime) -> RenderableType:
     run = found.run
     head = Text.assemble((run.title, "bold"), "  ", status_text(run.status), f"  {run.id}")
     if run.reason:
-        head.append(f"  {run.reason.replace('_', ' ')}", style="dim")
+        why = run.reason if " " in run.reason else run.reason.replace("_", " ")
+        head.append(f"  {why}", style="yellow" if run.status == "running" else "dim")
     done = [f"{one.act} by {one.who}, {one.at:%-d %b %Y, %H:%M} UTC" for one in found.acts]
     parts: list[RenderableType] = [head, Text(" · ".join(done), style="dim")]
     if run.people is not None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 from signalpost import bootstrap
@@ -87,7 +88,7 @@ def prefect_checks(settings: Settings) -> FoundInPrefect:
         return FoundInPrefect([*checks, Check("work pool", WRONG, says, "`signalpost deploy`")])
     lanes = sorted(one["name"] for one in queues if one.get("is_paused"))
     stopped = sorted(one["name"] for one in deployments if one.get("paused"))
-    checks += _workers(workers)
+    checks += [*_workers(workers), *_pools(settings, ask)]
     if lanes or stopped:
         says = f"Paused by an operator: {', '.join([*lanes, *stopped])}."
         remedy = "Who is due there waits. Resume it in Prefect's pages when it may go on."
@@ -106,6 +107,32 @@ def _workers(workers: list[Mapping[str, Any]]) -> Iterator[Check]:
         else:
             remedy = f"Start one: `signalpost worker --lane {lane.value}`."
             yield Check(name, WRONG, "None has been heard of in the last minute.", remedy)
+
+
+def _pools(settings: Settings, ask: "_Prefect") -> Iterator[Check]:
+    """The work pools of others on which campaigns are to run: there, and served by somebody."""
+    from signalpost.content import Catalogue
+    from signalpost.content.campaigns import load
+
+    catalogue = Catalogue.load(settings.templates, broken="collect")
+    found = load(settings.campaigns, catalogue, broken="collect").values()
+    for pool in sorted({one.run_on for one in found if one.run_on} - {_POOL}):
+        name = f"work pool {pool}"
+        who = ", ".join(sorted(one.name for one in found if one.run_on == pool))
+        try:
+            there = ask.get(f"/work_pools/{quote(pool, safe='')}")
+        except HTTPError as error:
+            says = f"Prefect has none of that name ({error.code}); {who} cannot be sent."
+            remedy = f"`prefect work-pool create --type process {pool}`, then `signalpost deploy`."
+            yield Check(name, WRONG, says, remedy)
+            continue
+        if there.get("is_paused"):
+            yield Check(name, WARN, f"It is paused; {who} waits.", "Resume it in Prefect's pages.")
+        elif there.get("status") == "NOT_READY":
+            says = f"No worker serves it; {who} cannot be sent."
+            yield Check(name, WRONG, says, f"`prefect worker start -p {pool}`")
+        else:
+            yield Check(name, OK, f"It is there for {who}.")
 
 
 class _Prefect:

@@ -266,6 +266,13 @@ def set_run(session: Session, *, campaign_run_id: str, **values: Any) -> None:
     session.execute(update(_r).where(_r.c.id == campaign_run_id).values(**values))
 
 
+def say_why_it_waits(session: Session, *, campaign_run_id: str, why: str | None) -> None:
+    """Say on a running run what keeps it from going on; None: nothing does any more."""
+    session.execute(
+        update(_r).where(_r.c.id == campaign_run_id, _r.c.status == "running").values(reason=why)
+    )
+
+
 def act(session: Session, *, row: Mapping[str, Any]) -> None:
     """Write down what somebody did to a run."""
     insert_rows(session, _a, [row])

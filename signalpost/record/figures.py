@@ -74,10 +74,10 @@ def idle_campaigns(
     other = _s.alias("other")
     worked_on = exists().where(other.c.campaign_run_id == _r.c.id, other.c.lease_until > now)
     query = (
-        select(_r.c.id, _r.c.campaign, func.min(_s.c.due_at).label("since"))
+        select(_r.c.id, _r.c.campaign, _r.c.reason, func.min(_s.c.due_at).label("since"))
         .join(_s, _s.c.campaign_run_id == _r.c.id)
         .where(_r.c.status == "running", _s.c.due_at <= now, ~worked_on)
-        .group_by(_r.c.id, _r.c.campaign)
+        .group_by(_r.c.id, _r.c.campaign, _r.c.reason)
     )
     if except_campaigns:
         query = query.where(_r.c.campaign.not_in(except_campaigns))

@@ -5,13 +5,14 @@ asked for twice, or started late, sends nothing twice.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 from sqlalchemy import RowMapping
 
@@ -67,22 +68,73 @@ class Elsewhere:
         """Ask for what is due and was not asked for lately; False when there was nothing."""
         now = asyncio.get_running_loop().time()
         self._asked = {key: at for key, at in self._asked.items() if now - at < ASK_AGAIN}
-        due = await asyncio.to_thread(self._due, self._desk.clock(), except_campaigns)
+        rows = await asyncio.to_thread(self._rows, except_campaigns)
+        due = await asyncio.to_thread(self._due, rows, self._desk.clock())
         wanted = [one for one in due if one.key not in self._asked][:_MOST]
+        looked_at = {pool: await self._look_at(pool) for pool in {one.pool for one in wanted}}
         for one in wanted:
             self._asked[one.key] = now
-            await self._ask_for(one)
+            deployment, _ = looked_at[one.pool]
+            if deployment is not None:
+                await self._ask_for(one, deployment)
+        due_now = {one.row["id"] for one in due}
+        waits = {row["id"]: None for row, _ in rows if row["id"] not in due_now}
+        waits |= {one.row["id"]: looked_at[one.pool][1] for one in wanted}
+        await self._say_why(rows, waits)
         return bool(wanted)
 
-    def _due(self, now: datetime, except_campaigns: Collection[str]) -> list[_Due]:
+    async def _look_at(self, pool: str) -> tuple[UUID | None, str | None]:
+        """Find the deployment of a pool's shards; and say what keeps the pool from running them."""
+        try:
+            there = await self._client.read_work_pool(pool)
+        except ObjectNotFound:
+            return None, (
+                f"Prefect has no work pool {pool!r}. Make it (prefect work-pool create --type process "
+                f"{pool}), then `signalpost deploy`"
+            )
+        try:
+            deployment = await self._client.read_deployment_by_name(f"{SHARD_FLOW}/{pool}")
+        except ObjectNotFound:
+            return (
+                None,
+                f"Prefect does not know our shards on {pool!r} yet; run `signalpost deploy`",
+            )
+        why = None
+        if there.is_paused:
+            why = f"the work pool {pool!r} is paused in Prefect; resume it there"
+        elif there.status is WorkPoolStatus.NOT_READY:
+            why = f"no worker serves the work pool {pool!r}; start one: prefect worker start -p {pool}"
+        return deployment.id, why
+
+    async def _say_why(
+        self, rows: Sequence[tuple[RowMapping, str]], waits: Mapping[str, str | None]
+    ) -> None:
+        """Keep on the record what a run waits for, so that its status says it while Prefect is away."""
+        for row, pool in rows:
+            why = waits.get(row["id"], row["reason"])
+            if why == row["reason"]:
+                continue
+            if why is not None:
+                log.warning("campaigns.pool_waits", pool=pool, campaign=row["campaign"], why=why)
+            await asyncio.to_thread(self._keep_why, row["id"], why)
+
+    def _keep_why(self, campaign_run_id: str, why: str | None) -> None:
+        with self._desk.database.writing() as session:
+            record.say_why_it_waits(session, campaign_run_id=campaign_run_id, why=why)
+
+    def _rows(self, except_campaigns: Collection[str]) -> list[tuple[RowMapping, str]]:
+        """Give the runs that go on elsewhere, each with its pool."""
         with self._desk.database.reading() as session:
             rows = record.runs(session, statuses=("running",))
-        found: list[_Due] = []
-        for row in rows:
-            pool = self.pool_of(row["version"])
-            if pool is not None and row["campaign"] not in except_campaigns:
-                found += self._due_of(row, pool, now)
-        return found
+        pools = [(row, self.pool_of(row["version"])) for row in rows]
+        return [
+            (row, pool)
+            for row, pool in pools
+            if pool is not None and row["campaign"] not in except_campaigns
+        ]
+
+    def _due(self, rows: Sequence[tuple[RowMapping, str]], now: datetime) -> list[_Due]:
+        return [one for row, pool in rows for one in self._due_of(row, pool, now)]
 
     def _due_of(self, row: RowMapping, pool: str, now: datetime) -> list[_Due]:
         with self._desk.database.reading() as session:
@@ -95,17 +147,12 @@ class Elsewhere:
             and (shard["lease_until"] is None or shard["lease_until"] <= now)
         ]
 
-    async def _ask_for(self, due: _Due) -> None:
-        try:
-            deployment = await self._client.read_deployment_by_name(f"{SHARD_FLOW}/{due.pool}")
-        except ObjectNotFound:
-            log.warning("campaigns.no_pool", pool=due.pool, campaign=due.row["campaign"])
-            return
+    async def _ask_for(self, due: _Due, deployment_id: UUID) -> None:
         key = due.key
         for _ in range(_MOST):  # a run that died before it claimed its shard is asked for again
             flow_run = await create_run(
                 self._client,
-                deployment.id,
+                deployment_id,
                 parameters={"campaign_run_id": due.row["id"], "shard": due.number},
                 name=f"{due.row['campaign']} · shard {due.number + 1}",
                 tags=run_tags(campaign=due.row["campaign"], campaign_run_id=due.row["id"]),

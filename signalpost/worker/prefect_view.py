@@ -148,12 +148,14 @@ class PrefectView:
         return None
 
     async def _tell(self) -> None:
-        await tell_prefect(
+        notes = await tell_prefect(
             self._client,
             deployments=[*self._declared.values()],
             folder=self._folder,
             broken=self._broken,
         )
+        for note in notes:  # `signalpost deploy` prints them instead
+            log.warning("prefect.deployed", note=note)
         self._told = True
 
     async def _fetch_wanted(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import structlog
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
@@ -22,8 +21,6 @@ from prefect.client.schemas.schedules import CronSchedule, RRuleSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from signalpost.worker.deployments import POOL, PRIORITIES, Deployment, digest
-
-log = structlog.get_logger()
 
 CAMPAIGN_TAG = "campaign:"
 _REMOVED = "removed-"  #: the version of a campaign's deployment whose file is gone begins so
@@ -58,8 +55,6 @@ async def tell_prefect(
     for gone in known.values():
         if is_campaign(gone) and gone.name not in declared and not _is_retired(gone):
             notes += await _retire(client, gone)
-    for note in notes:
-        log.warning("prefect.deployed", note=note)
     return notes
 
 

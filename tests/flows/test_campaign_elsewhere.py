@@ -11,19 +11,19 @@ pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefe
 POOL = "big-machines"
 
 
-async def pool(client: Any) -> None:
+async def pool(client: Any, name: str = POOL) -> None:
     """Make the pool on which the shards are to run."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.workers.process import ProcessWorker
 
     template = ProcessWorker.get_default_base_job_template()
-    made = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+    made = WorkPoolCreate(name=name, type="process", base_job_template=template)
     await client.create_work_pool(made, overwrite=True)
 
 
-async def asked(client: Any) -> list[Any]:
+async def asked(client: Any, name: str = POOL) -> list[Any]:
     """Give the flow runs that wait on that pool."""
-    return [one.flow_run for one in await client.get_scheduled_flow_runs_for_work_pool(POOL)]
+    return [one.flow_run for one in await client.get_scheduled_flow_runs_for_work_pool(name)]
 
 
 def test_shards_are_asked_for_once_and_claimed_by_whoever_runs_them(campaigns):
@@ -66,6 +66,50 @@ def test_a_pool_that_is_not_there_is_named_with_what_to_do(campaigns):
     [note] = campaigns.work(then)
     assert "'no-such-pool'" in note
     assert "prefect work-pool create" in note
+
+
+def test_a_run_whose_pool_is_not_there_or_has_no_worker_says_so_until_it_is_helped(campaigns):
+    """On the record: `status` and `stuck` say it, also while Prefect is away."""
+    from signalpost.services.reconciling import stuck
+    from signalpost.worker.elsewhere import Elsewhere
+
+    campaigns.file("lost", more="run_on: far-away\n")
+    campaigns.customers(1)
+    database = campaigns.stage.database
+
+    def said() -> Any:
+        now = campaigns.stage.clock()
+        with database.reading() as session:
+            found = stuck.find(session, now=now, lease=campaigns.stage.desk.lease)
+        [run] = campaigns.runs()
+        return run.reason, [one.says for one in found if one.kind == "run"]
+
+    async def then(worker: Any, client: Any) -> Any:
+        start_by_hand(campaigns, "lost")
+
+        async def look() -> Any:
+            await Elsewhere(campaigns.stage.desk, client=client).ask(except_campaigns=())
+            return said()
+
+        found = [await look()]
+        await pool(client, "far-away")
+        found.append(await look())
+        await told(worker, client, campaigns)
+        found.append(await look())
+        from flows.campaign import campaign_shard
+
+        [flow_run] = await asked(client, "far-away")
+        await campaign_shard(**flow_run.parameters, return_state=True)
+        await Elsewhere(campaigns.stage.desk, client=client).ask(except_campaigns=())
+        return [*found, said()]
+
+    (missing, stuck_one), (untold, _), (unserved, _), after = campaigns.work(then)
+    assert "Prefect has no work pool 'far-away'" in missing
+    assert "prefect work-pool create" in missing
+    assert stuck_one == [f"run of lost is not sent: {missing}"]
+    assert "signalpost deploy" in untold
+    assert "no worker serves the work pool 'far-away'" in unserved
+    assert after == (None, [])
 
 
 def test_a_shard_that_died_is_asked_for_again_and_one_that_was_cancelled_pauses_the_campaign(

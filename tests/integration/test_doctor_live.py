@@ -93,6 +93,32 @@ def test_a_lane_without_a_worker_is_named_with_the_command(
     assert "signalpost worker --lane marketing" in found["marketing worker"]["remedy"]
 
 
+def test_a_pool_of_a_campaign_that_is_not_there_or_that_nobody_serves_is_named(
+    tmp_path: Path, url: str, httpserver: Any
+) -> None:
+    """Three campaigns run on pools of others; one pool is missing, one has no worker."""
+    port = prefect(httpserver, workers=["risk", "service", "marketing"])
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    for pool in ("nowhere", "idle", "ready"):
+        (folder / f"on-{pool}.yaml").write_text(
+            f"name: on-{pool}\nmessage: purchase_offer\naudience: {{everyone: true}}\n"
+            "channels: {every: [email]}\npromotion: {id: P, code: C, ends: 2030-05-31 23:59Z}\n"
+            f"facts: {{percent: 15}}\nrun_on: {pool}\n"
+        )
+    for pool, status in (("idle", "NOT_READY"), ("ready", "READY")):
+        answer = httpserver.expect_request(f"/api/work_pools/{pool}")
+        answer.respond_with_json({"name": pool, "status": status, "is_paused": False})
+    httpserver.expect_request("/api/work_pools/nowhere").respond_with_data("", status=404)
+    found = look(tmp_path, url, prefect_port=port, campaigns=str(folder))
+    assert found["work pool nowhere"]["state"] == "wrong"
+    assert "on-nowhere cannot be sent" in found["work pool nowhere"]["says"]
+    assert "prefect work-pool create" in found["work pool nowhere"]["remedy"]
+    assert found["work pool idle"]["state"] == "wrong"
+    assert "prefect worker start -p idle" in found["work pool idle"]["remedy"]
+    assert found["work pool ready"]["state"] == "ok"
+
+
 def test_who_is_due_and_unclaimed_makes_the_lane_wrong_unless_it_is_paused(
     tmp_path: Path, url: str, stage: Stage, httpserver: Any
 ) -> None:

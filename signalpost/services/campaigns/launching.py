@@ -299,7 +299,8 @@ def end_when_over(session: Session, *, campaign_run_id: str, now: datetime) -> N
         and row["status"] == "running"
         and campaign_people.is_over(session, campaign_run_id=campaign_run_id)
     ):
-        campaigns.set_run(session, campaign_run_id=campaign_run_id, status="done", ended_at=now)
+        over = {"status": "done", "reason": None, "ended_at": now}
+        campaigns.set_run(session, campaign_run_id=campaign_run_id, **over)
         note(session, campaign_run_id, "ended", HOUSE, now)
 
 

@@ -37,6 +37,8 @@ def in_words(run: Run, progress: Progress, *, now: datetime) -> str:
         when = f"{progress.next_due:%d %b %H:%M} UTC"
         return f"{done}{left:,} wait, the first of them until {when}. It continues by itself."
     if run.status == "running" and left:
+        if run.reason:
+            return f"{done}{left:,} are still to come, and nobody sends them: {run.reason}."
         return f"{done}{left:,} are still to come. It continues by itself."
     if run.status == "paused":
         return f"{done}paused{why}; {left:,} keep their places until somebody resumes it."

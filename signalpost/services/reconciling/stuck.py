@@ -101,7 +101,15 @@ def _unknown(session: Session) -> Iterator[Stuck]:
 
 def _runs(session: Session, now: datetime) -> Iterator[Stuck]:
     for row in figures.idle_campaigns(session, now=now):
-        if now - row["since"] > _BEHIND:
+        if row["reason"]:
+            yield Stuck(
+                kind="run",
+                says=f"run of {row['campaign']} is not sent: {row['reason']}",
+                number=1,
+                since=row["since"],
+                helps="signalpost doctor --live",
+            )
+        elif now - row["since"] > _BEHIND:
             yield Stuck(
                 kind="run",
                 says=f"run of {row['campaign']} has people who are due, and nobody sends it",
