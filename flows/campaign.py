@@ -57,7 +57,7 @@ async def campaign(
     with runs.body():
         try:
             known = run or campaign_run_of(_flow_run())  # the tag: this flow run was here before
-            found = _find(known) if known else await _launch(campaign, at, asked)
+            found = await _known(known) if known else await _launch(campaign, at, asked)
             return await _go_on(found) if isinstance(found, Run) else Completed(message=found)
         except UnitFailedError as error:
             return Failed(message=str(error))
@@ -85,9 +85,19 @@ def _find(campaign_run_id: str) -> Run:
         return record.find(session, which=campaign_run_id)
 
 
+async def _known(campaign_run_id: str) -> Run:
+    """Find a run that was launched before, by the command line for instance, and show its plan."""
+    run = _find(campaign_run_id)
+    if run.status in ("awaiting_approval", "approved"):
+        await show_plan(run)
+    return run
+
+
 async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | str:
     """Launch the campaign as its file is now, or say why nothing is to be done here."""
-    campaign, flow_run = _read(name), _flow_run()
+    flow_run = _flow_run()
+    await _call(f"{name} · launch")  # before anything can fail: else it keeps Prefect's random name
+    campaign = _read(name)
     if flow_run.auto_scheduled and at is None and flow_run.expected_start_time:
         wall = wall_of(campaign.schedule, flow_run.expected_start_time)
         if is_over(campaign.schedule, wall):
@@ -282,6 +292,11 @@ def _flow_run() -> FlowRun:
 def _actor() -> str:
     """Who acts, for the audit log: Prefect's pages do not tell us who pressed the button."""
     return f"prefect:{_flow_run().id}"
+
+
+async def _call(name: str) -> None:
+    async with AsyncClientContext.get_or_create() as shared:
+        await shared.client.update_flow_run(_flow_run().id, name=name)
 
 
 async def _name(run: Run, what: str) -> None:

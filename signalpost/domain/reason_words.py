@@ -106,22 +106,47 @@ def reason(code: str, detail: Mapping[str, Any]) -> str:
     if sentence is None:
         return f"{code} came" if "." in code and " " not in code else code.replace("_", " ")
     known = {key: _shown(value) for key, value in detail.items()}
-    return sentence.format_map(_Known({**known, "subject": subject}))
+    filled = sentence.format_map(_Known({**known, "subject": subject}))
+    return _GAP.sub(lambda gap: _ELSE.get(gap[1], "…"), _BESIDE.sub("", filled))
 
 
 def reason_for_many(code: str) -> str:
     """Say a reason without what differs from one customer to the next."""
-    return _UNKNOWN.sub("", reason(code, {}))
+    return reason(code, {})
 
 
-_UNKNOWN = re.compile(r"\s*\([^()]*…[^()]*\)")
+def held_out(code: str) -> str:
+    """Say why somebody was sent nothing on purpose."""
+    return _HELD_OUT.get(code, f"nothing was sent, {_MEASURED}")
+
+
+_MEASURED = "so that the effect can be measured"
+_HELD_OUT: Mapping[str, str] = {
+    "global": f"among those who get no marketing at all, {_MEASURED}",
+    "campaign": f"among those whom this campaign leaves out, {_MEASURED}",
+    "control": f"in the arm that gets nothing, {_MEASURED}",
+}  #: by the reasons of ``services.campaigns.assigning``
+
+#: What is said in the place of something that is not known, or not the same for all.
+_ELSE: Mapping[str, str] = {
+    "incident": "an incident of theirs",
+    "until": "a later time",
+    "into": "another customer",
+    "name": "what was waited for",
+    "hook": "another system",
+    "team": "another team",
+    "condition": "its own",
+    "promotion_id": "of this journey",
+}
+_GAP = re.compile("\x00([a-z_]+)\x00")
+_BESIDE = re.compile(r"\s*\([^()]*\x00[^()]*\)|\s*\(\)")  #: in brackets: it can be left out
 
 
 class _Known(dict[str, str]):
-    """What is not known is left out of a sentence, rather than breaking it."""
+    """What is not known leaves a gap, rather than breaking the sentence."""
 
     def __missing__(self, key: str) -> str:
-        return "…"
+        return f"\x00{key}\x00"
 
 
 def _shown(value: Any) -> str:

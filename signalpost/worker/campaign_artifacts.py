@@ -141,7 +141,8 @@ class CampaignArtifacts:
         rows = json.dumps(table(one.progress.counts))
         where = f"{one.run.title}, run {one.run.id}"
         report = await asyncio.to_thread(self._report, one.run)
-        await self._make(one.run, f"{one.run.campaign}-decisions", "table", rows, where)
+        whole = f"{where}: what the whole run decided, over all its flow runs"
+        await self._make(one.run, f"{one.run.campaign}-run-outcomes", "table", rows, whole)
         await self._make(one.run, key, "markdown", report, where)
 
     def _report(self, run: Run) -> str:

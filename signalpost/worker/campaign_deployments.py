@@ -1,10 +1,13 @@
 """Every campaign file as a deployment: its schedule, and the form that its Run button shows."""
 
+import json
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from signalpost.content import Catalogue, Fact, FactType
+from signalpost.domain.audience import givens
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.vocabulary import Lane
 from signalpost.errors import ConfigurationError
@@ -154,7 +157,10 @@ def _at_field(campaign: Campaign) -> dict[str, Any]:
 def _facts_field(campaign: Campaign, catalogue: Catalogue) -> dict[str, Any]:
     specs = [catalogue[name] for name in campaign.messages() if name in catalogue]
     known = {name: spec.facts[name] for spec in reversed(specs) for name in spec.facts}
-    asked = {name: _fact_field(name, known.get(name)) for name in campaign.asks}
+    asked = {
+        name: _fact_field(name, known.get(name), _needed(campaign, catalogue, name))
+        for name in campaign.asks
+    }
     for position, field in enumerate(asked.values()):
         field["position"] = position
     return {
@@ -187,15 +193,42 @@ _TYPES: Mapping[FactType, Mapping[str, Any]] = {
 }
 
 
-#: Kinds of facts whose sample helps; for a date there is a calendar.
-_SHOWN = (FactType.TEXT, FactType.CODE, FactType.URL, FactType.INTEGER, FactType.DECIMAL)
+_KINDS: Mapping[FactType, str] = {
+    FactType.TEXT: "Text",
+    FactType.CODE: "A code",
+    FactType.URL: "An address",
+    FactType.DATETIME: "Date and time with its offset",
+    FactType.DATE: "A date",
+    FactType.INTEGER: "A whole number",
+    FactType.DECIMAL: "A number",
+    FactType.LIST: "A list",
+    FactType.MONEY: "An amount with its currency",
+}
 
 
-def _fact_field(name: str, fact: Fact | None) -> dict[str, Any]:
+def _fact_field(name: str, fact: Fact | None, needed: str) -> dict[str, Any]:
     title = name.replace("_", " ").capitalize()
-    if fact is None:
-        return {"title": title, "type": "string"}
-    field = {"title": title, **_TYPES[fact.type]}
-    if fact.type in _SHOWN:
-        field["description"] = f"Such as: {fact.sample}"
-    return field
+    if fact is None:  # no message shows it: the audience is found by it
+        says = f"Text; it says who is meant. {needed}".strip()
+        return {"title": title, "type": "string", "description": says}
+    says = f"{_KINDS[fact.type]}, such as: {_example(fact.sample).rstrip('.')}. {needed}".strip()
+    return {"title": title, **_TYPES[fact.type], "description": says}
+
+
+def _example(sample: Any) -> str:
+    if isinstance(sample, datetime | date):
+        return sample.isoformat().replace("+00:00", "Z")
+    return sample if isinstance(sample, str) else json.dumps(sample, default=str)
+
+
+def _needed(campaign: Campaign, catalogue: Catalogue, name: str) -> str:
+    """Say which stages need a fact, and which may do without; empty where there are no stages."""
+    needs, takes = [], []
+    for stage in campaign.stages:
+        fact = catalogue[stage.message].facts.get(name) if stage.message in catalogue else None
+        if (fact and fact.required) or (stage.opens and name in givens(campaign.audience)):
+            needs.append(stage.name)
+        elif fact:
+            takes.append(stage.name)
+    said = [f"Needed by: {', '.join(needs)}."] if needs else []
+    return " ".join([*said, *([f"May be given for: {', '.join(takes)}."] if takes else [])])

@@ -67,13 +67,57 @@ def test_the_report_and_the_table_come_once_when_the_run_has_ended(campaigns):
 
     campaigns.work(sending)
     run, found = campaigns.work(again)
-    rows = json.loads(found["report-decisions"].data)
+    rows = json.loads(found["report-run-outcomes"].data)
     assert {(row["outcome"], row["people"]) for row in rows} == {("sent", 2), ("skipped", 1)}
+    assert (
+        "the whole run decided, over all its flow runs" in found["report-run-outcomes"].description
+    )
+    assert "this one flow run decided" in found["report-flow-run-outcomes"].description
     report = found["report-report"]
     assert report.type == "markdown"
     assert "Sent to 2 of 3 people" in report.data
     assert f"/campaigns/{run.id}" in report.data
     assert str(report.flow_run_id) == run.run_id
+
+
+def test_the_plan_is_there_once_also_of_a_run_that_the_command_line_launched(campaigns):
+    """One that waits for approval, whose flow run is asked for later, and one that begins at once."""
+    from signalpost.services.campaigns import launching
+    from signalpost.services.campaigns.runs import Launch
+
+    campaigns.file("asked", approval="always")
+    campaigns.file("unasked")
+    campaigns.customers(2)
+    desk = campaigns.stage.desk
+    launched = {
+        name: launching.launch(
+            desk, launch=Launch(campaign=desk.campaigns[name]), by="omar", now=desk.clock()
+        )
+        for name in ("asked", "unasked")
+    }
+
+    async def then(worker: Any, client: Any) -> Any:
+        await worker.campaigns.open()
+        await take_up(worker)
+        return {name: await artifacts_of(client, run) for name, run in launched.items()}
+
+    found = campaigns.work(then)
+    for name, run in launched.items():
+        plan = found[name][f"{name}-plan"]
+        assert "2 of 2 people would be written to" in plan.data
+        assert run.id in plan.description
+
+
+def test_a_launch_that_fails_is_named_after_its_campaign(campaigns):
+    campaigns.file("broken")
+    campaigns.customers(1)
+
+    async def then(worker: Any, client: Any) -> Any:
+        (campaigns.folder / "broken.yaml").write_text("name: broken\n", encoding="utf-8")
+        return await press_run(worker, client, "broken")
+
+    flow_run = campaigns.work(then)
+    assert (flow_run.name, flow_run.state.name) == ("broken · launch", "Failed")
 
 
 def test_an_answer_is_kept_without_anybody_asking_for_the_report(campaigns):

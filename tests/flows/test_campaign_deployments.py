@@ -116,7 +116,13 @@ def test_the_form_of_a_series_asks_for_the_stage_and_what_the_message_says(form)
     facts = fields["facts"]["properties"]
     assert facts["what"]["title"] == "What"
     assert facts["since"]["format"] == "date-time"
-    assert "deliveries in Greater London" in facts["what"]["description"]
+    assert facts["what"]["description"] == (
+        "Text, such as: deliveries in Greater London. Needed by: first, update, all-clear."
+    )
+    assert "such as: 2023-05-04T09:00:00" in facts["since"]["description"]
+    assert facts["expected_by"]["description"].endswith("May be given for: first, update.")
+    assert facts["news"]["description"].endswith("Needed by: update.")
+    assert all(one["description"] for one in facts.values())
     assert all(one["title"] and one["description"] for one in fields.values() if "type" in one)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from signalpost.domain.reason_words import channel_name, reason, reason_for_many
+from signalpost.domain.reason_words import channel_name, held_out, reason, reason_for_many
 from signalpost.record import timeline as record
 from signalpost.record.campaigns import CampaignPerson, CampaignRun
 
@@ -23,14 +23,6 @@ _HEADS: Mapping[str, str] = {
     "cancelled": "Did not send {title}",
     OPEN: "Waits in {title} until {due}{so_far}",
 }
-_MEASURED = "so that the effect can be measured"
-#: Why nothing was sent on purpose (``services.campaigns.assigning``).
-_GHOSTS: Mapping[str, str] = {
-    "global": f"among those who get no marketing at all, {_MEASURED}",
-    "campaign": f"among those whom this campaign leaves out, {_MEASURED}",
-    "control": f"in the arm that gets nothing, {_MEASURED}",
-}
-_GHOST = f"nothing was sent, {_MEASURED}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +107,14 @@ def why(row: CampaignPerson) -> str:
 
 def _in_words(outcome: str, code: str) -> str:
     if outcome == "held_out":
-        return _GHOSTS.get(code, _GHOST)
+        return held_out(code)
     return reason(code, {}) if code else ""
 
 
 def in_words(outcome: str, code: str) -> str:
     """Say the reason that many people of a run share, in plain words."""
     if outcome == "held_out":
-        return _GHOSTS.get(code, _GHOST)
+        return held_out(code)
     return reason_for_many(code) if code else ""
 
 
@@ -135,7 +127,7 @@ def _by_channel(row: CampaignPerson, verdict: Mapping[str, Any]) -> str:
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
     if verdict.get("outcome") == "held_out":
-        return _GHOSTS.get(_code(verdict), _GHOST)
+        return held_out(_code(verdict))
     return reason(_code(verdict), verdict.get("detail") or {})
 
 
