@@ -106,6 +106,7 @@ def preview(
         typer.Option(metavar="KEY", help="As this customer would get it; a sample person else."),
     ] = None,
     stage: Stage = None,
+    series: Series = None,
     fact: Facts = None,
     channel: Annotated[Optional[Channel], typer.Option(help="One channel only.")] = None,  # noqa: UP045
     locale: Annotated[Optional[str], typer.Option(help="Such as zh-Hant.")] = None,  # noqa: UP045
@@ -119,6 +120,7 @@ def preview(
         name,
         customer=customer,
         stage=stage,
+        series=series,
         facts=fact or [],
         channel=channel,
         locale=locale,
@@ -255,11 +257,16 @@ def resume(which: Run, by: By = None) -> None:
 
 
 @app.command(rich_help_panel=GO)
-def cancel(which: Run, reason: Reason = "", by: By = None) -> None:
-    """End a run for good; whoever is left gets nothing, and the record says so."""
+def cancel(
+    which: Run,
+    reason: Reason = "",
+    by: By = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a run for good, after asking; whoever is left gets nothing, and the record says so."""
     from signalpost.cli.campaign_runs import act
 
-    act(settings_.load(), which, "cancel", by=by, why=reason)
+    act(settings_.load(), which, "cancel", by=by, why=reason, ask=not yes)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -21,6 +21,7 @@ def preview(
     *,
     customer: str | None,
     stage: str | None,
+    series: str | None,
     facts: Sequence[str],
     channel: Channel | None,
     locale: str | None,
@@ -45,9 +46,8 @@ def preview(
         )
     if json:
         shown = [one.to_json() for one in found.shown]
-        say.as_json(
-            {"campaign": name, "arm": found.arm, "held_out": found.ghost, "messages": shown}
-        )
+        about = {"campaign": name, "series": series, "arm": found.arm, "held_out": found.ghost}
+        say.as_json(about | {"messages": shown})
         return
     if found.ghost is not None:
         says = in_words("held_out", found.ghost)
@@ -55,10 +55,10 @@ def preview(
     elif found.arm is not None:
         say.out.print(f"This customer falls into the arm [bold]{escape(found.arm)}[/bold].")
     for one in found.shown:
-        say.out.print(_panel(one))
+        say.out.print(_panel(one, series))
 
 
-def _panel(one: previewing.Shown) -> Panel:
+def _panel(one: previewing.Shown, series: str | None) -> Panel:
     body = Text()
     if one.wrong is not None:
         body.append(f"This customer would be set aside: {one.wrong}\n\n", style="red")
@@ -68,5 +68,5 @@ def _panel(one: previewing.Shown) -> Panel:
     if one.samples:
         body.append(f"sample: {', '.join(one.samples)}", style="dim")
     body.rstrip()
-    title = f"{one.message} · {one.channel} · {one.locale}"
+    title = " · ".join(filter(None, (one.message, series, one.channel, one.locale)))
     return Panel(body, title=title, title_align="left", border_style="dim", width=88)

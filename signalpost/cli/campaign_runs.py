@@ -10,6 +10,7 @@ from rich.markup import escape
 from signalpost.cli import door, say
 from signalpost.cli.campaigns import Wanted
 from signalpost.errors import BadInputError
+from signalpost.record.campaigns import LIVE
 from signalpost.services.campaigns import runs
 from signalpost.services.campaigns.runs import Run
 from signalpost.services.reading.runs import run_json
@@ -112,8 +113,9 @@ def act(
     *,
     by: str | None,
     why: str | None = None,
+    ask: bool = False,
 ) -> None:
-    """Do something to a run, and say what it means for its people."""
+    """Do something to a run, after asking for what is final, and say what it means for its people."""
     from signalpost.services.campaigns import launching
 
     do = getattr(launching, what)
@@ -121,6 +123,9 @@ def act(
         with product.database.reading() as session:
             meant = runs.waiting if what == "refuse" else runs.find
             run = meant(session, which=which)
+        if ask and run.status in LIVE:
+            left = f"{_people(run)} in it; whoever is left gets nothing, for good"
+            typer.confirm(f"Cancel {run.title} ({run.id})? {left}.", abort=True)
         reasons = {"why": why.strip()} if why is not None else {}
         now = product.desk.clock()
         who = {"by": _who(by), "actor": door.actor()}

@@ -90,9 +90,7 @@ def _print_problems(problems: list[Problem], odd: list[Problem], wrong: list[str
         rule = escape(f"[{problem.rule}]")
         worth = "" if problem in problems else "[yellow]worth a look:[/yellow] "
         says = f"{worth}{escape(problem.says)}"
-        say.out.print(
-            f"{place} {rule} {says}. [dim]{escape(problem.remedy)}.[/dim]", soft_wrap=True
-        )
+        say.out.print(f"{place} {rule} {says}. [dim]{escape(problem.advice)}[/dim]", soft_wrap=True)
     for sentence in wrong:
         say.out.print(f"[bold]journeys[/bold] {escape(sentence)}", soft_wrap=True)
 

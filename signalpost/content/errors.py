@@ -16,8 +16,14 @@ class Problem:
     says: str
     remedy: str
 
+    @property
+    def advice(self) -> str:
+        """What to do, as a sentence of its own."""
+        sentence = self.remedy[:1].upper() + self.remedy[1:]
+        return sentence if sentence.endswith(("?", ".")) else f"{sentence}."
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: [{self.rule}] {self.says}. {self.remedy}."
+        return f"{self.file}:{self.line}: [{self.rule}] {self.says}. {self.advice}"
 
 
 class ContentError(ConfigurationError):
@@ -31,11 +37,13 @@ class ContentError(ConfigurationError):
 class MissingFact(PermanentError):  # noqa: N818  named by what happened to one person's message
     """A fact that the message must show is missing or not of its type; concerns one person."""
 
-    def __init__(self, fact: str, *, bad: bool = False) -> None:
+    def __init__(self, fact: str, *, bad: bool = False, expected: str = "") -> None:
         self.fact = fact
+        self.expected = expected  #: the form that it has to have, with the folder's own sample
         self.reason = f"{'bad_fact' if bad else 'missing_fact'}:{fact}"
         super().__init__(
-            f"The fact {fact!r} is not of its declared type; correct the event that brings it."
+            f"The fact {fact!r} is not of its declared type{f' ({expected})' if expected else ''}; "
+            "correct the event that brings it."
             if bad
             else f"The fact {fact!r} is missing; the event must bring it, or the template must "
             "have a fallback for it."

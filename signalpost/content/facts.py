@@ -1,5 +1,6 @@
 """Facts: what a message is about, typed, as JSON on the wire and as values in a template."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,14 @@ def read(fact: Fact, value: Any, place: Place) -> Any:
     try:
         return _READERS[fact.type](value, place)
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, _TooManyError):
-        raise MissingFact(fact.name, bad=True) from None
+        expected = f"{fact.type}, such as {_written(fact.sample)}"
+        raise MissingFact(fact.name, bad=True, expected=expected) from None
+
+
+def _written(sample: Any) -> str:
+    if isinstance(sample, datetime | date):
+        return sample.isoformat()
+    return sample if isinstance(sample, str) else json.dumps(sample, default=str)
 
 
 _WRITTEN_AS_TEXT = (str, int, Decimal)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, literal_column, or_, select, update
+from sqlalchemy import RowMapping, func, literal_column, or_, select, update
 from sqlmodel import Session
 
 from signalpost.record.base import table_of
@@ -59,6 +59,20 @@ def set_aside_in_campaigns(
     )  # fmt: skip
     if campaign is not None:
         query = query.where(_r.c.campaign == campaign)
+    return list(session.execute(query).mappings())
+
+
+def set_aside_by_campaign(session: Session, *, limit: int) -> list[RowMapping]:
+    """Count who was set aside in campaigns that can still reach them, by reason, the longest first."""
+    since = func.min(_p.c.decided_at)
+    query = (
+        select(_r.c.campaign, _p.c.reason, func.count().label("people"), since.label("since"))
+        .join(_r, _r.c.id == _p.c.campaign_run_id)
+        .where(_p.c.outcome == "set_aside", _r.c.status.in_(_ALIVE))
+        .group_by(_r.c.campaign, _p.c.reason)
+        .order_by(since)
+        .limit(limit)
+    )
     return list(session.execute(query).mappings())
 
 

@@ -95,7 +95,9 @@ def curve(hours: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     bars = [0] * count
     for at, messages in sums.items():
         bars[(at - first) // step] += messages
-    return [(f"{first + step * n:%-d %b %Y, %H:%M}", messages) for n, messages in enumerate(bars)]
+    return [
+        (f"{first + step * n:%-d %b %Y, %H:%M} UTC", messages) for n, messages in enumerate(bars)
+    ]
 
 
 def pretty(value: Any) -> str:

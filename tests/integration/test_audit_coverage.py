@@ -293,7 +293,7 @@ def test_each_deed_leaves_an_entry(house: House) -> None:
     launching.start(stage.desk, campaign_run_id=run, now=stage.clock())
     house.run("campaign", "pause", run, "--reason", "wait")
     house.run("campaign", "resume", run)
-    house.run("campaign", "cancel", run, "--reason", "over")
+    house.run("campaign", "cancel", run, "--yes", "--reason", "over")
     house.run("prune")
     found = house.entries()
     assert {row.actor for row in found} == {actor()}

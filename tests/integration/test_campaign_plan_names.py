@@ -84,3 +84,7 @@ def test_revenue_that_no_event_has_is_named(shop):
 def test_an_empty_record_says_nothing_of_names(tmp_path):
     with open_stage(tmp_path, start=NOW) as stage:
         assert warned(Shop(stage), audience={"attribute": "is_staf", "is": True}) == []
+
+
+def test_the_hours_of_a_plan_say_in_which_zone_they_are(shop):
+    assert "Messages by hour, in UTC:" in shop.plan(shop.campaign()).markdown()

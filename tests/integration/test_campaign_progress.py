@@ -7,11 +7,20 @@ import pytest
 from sqlalchemy import update
 
 from signalpost.record.base import table_of
-from signalpost.record.campaigns import CampaignPerson, CampaignShard
+from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard
 from signalpost.record.customers import Customer
 from signalpost.services.campaigns import launching, runs, sending
+from signalpost.services.reconciling import stuck
 from signalpost.testing import Stage
-from tests.integration.campaign_engine import campaign, launched, notice, people, rows, send
+from tests.integration.campaign_engine import (
+    campaign,
+    launched,
+    notice,
+    people,
+    refuses,
+    rows,
+    send,
+)
 
 BY_EMAIL = {"every": ["email"]}
 PACE = {"email": 20 / 60}  #: a message every three seconds
@@ -111,3 +120,17 @@ def test_the_end_is_not_before_those_are_due_who_are_due_last(stage):
     found = how_far(stage, run_id)
     assert found.decided == 5
     assert found.eta == later
+
+
+def test_who_is_set_aside_in_a_campaign_is_among_what_is_stuck(stage):
+    people(stage, 4)
+    stage.outbox.manner = lambda one: refuses(one)
+    run_id = launched(stage, notice(channels=BY_EMAIL))
+    send(stage)
+    [campaign_name] = {row.campaign for row in rows(stage, CampaignRun, id=run_id)}
+    with stage.database.reading() as session:
+        found = stuck.find(session, now=stage.clock(), lease=stage.desk.lease)
+    [aside] = [one for one in found if one.kind == "set_aside"]
+    assert aside.number == 4
+    assert f"in the campaign {campaign_name}" in aside.says
+    assert aside.helps == f"signalpost redrive --all-set-aside {campaign_name}"

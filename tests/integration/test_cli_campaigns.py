@@ -280,6 +280,11 @@ def test_a_customer_for_whom_a_message_cannot_be_written_is_told_of_in_the_previ
     (campaigns / "spring.yaml").write_text(text)
     shown = run("campaign", "preview", "spring", "--customer", "u1", "--channel", "email")
     assert "would be set aside: a fact that it must show is missing: percent" in shown.out
+    (campaigns / "spring.yaml").write_text(SPRING)
+    words = ("--customer", "u1", "--channel", "email", "--series", "INC-7")
+    shown = run("campaign", "preview", "spring", *words, "--fact", "percent=lots")
+    assert "percent; it has to be: integer, such as" in " ".join(shown.out.split())
+    assert "· INC-7 ·" in shown.out
 
 
 # -- runs ----------------------------------------------------------------------------------------
@@ -480,14 +485,18 @@ def test_a_plan_shows_what_each_member_of_a_group_leaves(run: Any, campaigns: Pa
 
 
 def test_a_run_is_paused_resumed_and_cancelled_and_each_is_kept_with_who_did_it(
-    run: Any, stage: Stage
+    run: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = approved(run)
     launching.start(stage.desk, campaign_run_id=run_id, now=stage.clock())
     assert "paused" in run("campaign", "pause", run_id, "--by", "ida", "--reason", "typo").out
     assert not sending.claim_shards(stage.desk, now=stage.clock(), limit=4)
     assert "goes on" in run("campaign", "resume", run_id, "--by", "ida").out
-    assert "cancelled" in run("campaign", "cancel", "spring", "--by", "ida").out
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    asked = run("campaign", "cancel", "spring", "--by", "ida")
+    assert (asked.code, "whoever is left gets nothing, for good" in asked.out) == (1, True)
+    assert run("campaign", "status", "spring", "--json").out.count('"cancelled"') == 0
+    assert "cancelled" in run("campaign", "cancel", "spring", "--by", "ida", "--yes").out
     late = run("campaign", "resume", run_id, "--by", "ida")
     assert (late.code, "only a paused one" in late.err) == (1, True)
     acts = json.loads(run("campaign", "status", run_id, "--json").out)["acts"]

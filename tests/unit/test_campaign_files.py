@@ -466,7 +466,9 @@ caps: [1 per 1d]
 def test_a_new_file_is_right_as_it_stands(tmp_path, message):
     campaign = good(tmp_path, files.scaffold("try-out", message, CATALOGUE))
     assert campaign.message == message
-    assert files.check(campaign, CATALOGUE, NOW) == []
+    found = files.check(campaign, CATALOGUE, NOW)
+    assert [one.rule for one in found] == ["description"], "only you know what it is for"
+    assert all(files.is_warning(one) for one in found)
 
 
 def test_a_new_file_needs_a_name_and_a_message_that_there_is():

@@ -154,7 +154,9 @@ def test_a_fact_of_the_wrong_type_is_refused_without_showing_its_value(catalogue
     with pytest.raises(MissingFact) as caught:
         context(catalogue, facts={**FACTS, fact: value})
     assert caught.value.reason == f"bad_fact:{fact}"
-    assert str(value) not in str(caught.value)
+    assert str(value) not in str(caught.value).replace(caught.value.expected, "")
+    assert "such as" in caught.value.expected, "the form it has to have, by the folder's own sample"
+    assert caught.value.expected in str(caught.value)
 
 
 @pytest.mark.parametrize("amount", ["1000.00", 1000, 1000.0])

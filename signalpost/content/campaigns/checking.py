@@ -7,6 +7,7 @@ from typing import Any
 from signalpost.content.campaigns import moments
 from signalpost.content.campaigns.page import Page, Place, line_of
 from signalpost.content.campaigns.part import choose, nearest
+from signalpost.content.campaigns.scaffold import PLACEHOLDER
 from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
@@ -24,7 +25,9 @@ ATTRIBUTES = frozenset(
         "tier", "preferred_channel", "assigned_agent", "locale", "zone", "first_name", "last_name",
     }
 )  # fmt: skip
-WARNINGS = frozenset({"event-unknown", "time-moves"})  #: rules that keep nobody from launching
+WARNINGS = frozenset(
+    {"description", "event-unknown", "skips-months", "time-moves"}
+)  #: rules that keep nobody from launching
 UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
 _NO_ATTRIBUTES = {
     **dict.fromkeys(("timezone", "time_zone", "tz"), "attribute: zone"),
@@ -305,6 +308,9 @@ def _other(campaign: Campaign, name: str, campaigns: Collection[str]) -> Iterato
 
 
 def _rules(campaign: Campaign) -> Iterator[Found]:
+    if campaign.description.strip() == PLACEHOLDER:
+        says = "the description is still that of a new file, and it heads every plan"
+        yield ("description",), "description", says, "say what the campaign is for"
     marketing = campaign.purpose is Purpose.MARKETING
     above = campaign.approval.above
     if marketing and above is not None and above > UNAPPROVED:

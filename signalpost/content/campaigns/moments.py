@@ -83,6 +83,7 @@ def _again(schedule: Schedule, now: datetime) -> Iterator[Found]:
         yield place, "past", says, "correct until, or the rule"
         return
     yield from _leap_years(("schedule", key), coming)
+    yield from _short_months(("schedule", key), schedule, coming)
     if not schedule.is_local:
         tz = ZoneInfo(schedule.zone)
         year = [one for one in coming if one.local < coming[0].local + _YEAR]
@@ -119,6 +120,24 @@ def skipping(wall: datetime, zones: Iterable[str]) -> list[tuple[str, datetime]]
         if becomes != wall:
             found.append((name, becomes))
     return found
+
+
+def _short_months(place: Place, schedule: Schedule, coming: list[Occurrence]) -> Iterator[Found]:
+    """Say that a day which not every month has is left out there, and not moved."""
+    rule = schedule.cron or schedule.rrule or ""
+    days = sorted({one.local.day for one in coming})
+    if days[-1] < 29 or len(days) > _FEW_DAYS or "L" in rule.split() or "BYMONTHDAY=-" in rule:
+        return
+    for day in days:
+        months = [one.local.year * 12 + one.local.month for one in coming if one.local.day == day]
+        steps = {b - a for a, b in pairwise(dict.fromkeys(months))}
+        if day >= 29 and len(steps) > 1:
+            says = f"not every month has a day {day}: in those it does not come"
+            yield place, "skips-months", says, "leave it, or write 28; `L` in cron is the last day"
+            return
+
+
+_FEW_DAYS = 5  #: of the month; a rule by weeks or days comes on more of them
 
 
 def _moved(wall: datetime, tz: ZoneInfo) -> str | None:

@@ -34,11 +34,14 @@ def scaffold(name: str, message: str, catalogue: Catalogue) -> str:
     return "\n".join([*_head(name, spec), *_facts(spec), *_tail(spec)]) + "\n"
 
 
+PLACEHOLDER = "Say in one sentence what it is for."  #: a plan's headline, until somebody says it
+
+
 def _head(name: str, spec: MessageSpec) -> Iterator[str]:
     channels = [channel for channel in _ORDER if channel in spec.channels]
     yield "# What it says, to whom, how and when: docs/adding-a-campaign.md tells all the words."
     yield f"name: {name}"
-    yield "description: Say in one sentence what it is for."
+    yield f"description: {PLACEHOLDER}"
     yield "owner: your team"
     yield (
         f"message: {spec.name}".ljust(34)

@@ -305,9 +305,22 @@ def zone_or_customer(value: Any) -> str:
     return zone(value)
 
 
+#: Short names that stand for an offset: a place says when its clocks change.
+_OFFSETS = {
+    "EST": "America/New_York", "EDT": "America/New_York", "CST": "America/Chicago",
+    "MST": "America/Denver", "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles",
+    "GMT": "Europe/London", "BST": "Europe/London", "WET": "Europe/Lisbon",
+    "CET": "Europe/Paris", "MET": "Europe/Paris", "CEST": "Europe/Paris", "EET": "Europe/Athens",
+    "JST": "Asia/Tokyo", "IST": "Asia/Kolkata",
+}  # fmt: skip
+
+
 def _like_zone(told: str) -> str:
     """Say how to write the zone of a place that was probably meant."""
-    places = {name.rpartition("/")[2].lower(): name for name in sorted(available_timezones())}
+    if place := _OFFSETS.get(told.upper()):
+        return f"it is a short name, and no place: write {place}, or another place of yours"
+    names = sorted(name for name in available_timezones() if "/" in name)
+    places = {name.rpartition("/")[2].lower(): name for name in names}
     word = told.rpartition("/")[2].lower().replace(" ", "_")
     near = get_close_matches(word, places, n=1, cutoff=0.7)
     known = (

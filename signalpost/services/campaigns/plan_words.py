@@ -163,7 +163,8 @@ def _when(plan: Figures) -> str:
             left = plan.waves[_ROWS:]
             rows.append(("later", f"{sum(one['messages'] for one in left):,}", ""))
         lines += ["", _table("", ("due at", "messages", "in"), rows)]
-    lines += ["", "```text", *_curve(plan.hours), "```"]
+    by = "day" if len(plan.hours) > _BY_DAY else "hour"
+    lines += ["", f"Messages by {by}, in UTC:", "", "```text", *_curve(plan.hours), "```"]
     return "\n".join(lines)
 
 
@@ -179,10 +180,13 @@ def _some(names: list[str]) -> str:
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
+_BY_DAY = 48  #: hours; more of them are drawn by the day
+
+
 def _curve(hours: list[dict[str, Any]]) -> Iterator[str]:
     """Draw the hours; more than two days of them are drawn by the day."""
     sums: dict[str, int] = {}
-    by_day = len(hours) > 48
+    by_day = len(hours) > _BY_DAY
     for one in hours:
         key = one["hour"][:10] if by_day else f"{one['hour'][:13].replace('T', ' ')}:00"
         sums[key] = sums.get(key, 0) + sum(one["channels"].values())

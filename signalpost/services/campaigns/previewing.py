@@ -166,6 +166,9 @@ def _fill(
             customer=person.attributes if person else None,
             zone=(person.zone if person else None) or job.desk.default_zone,
         )
-    except (MissingFact, RenderFailed) as error:
+    except MissingFact as error:
+        form = f"; it has to be: {error.expected}" if error.expected else ""
+        return replace(shown, wrong=reason(error.reason, {}) + form)
+    except RenderFailed as error:
         return replace(shown, wrong=reason(error.reason, {}))
     return replace(shown, parts=parts)

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.domain.reason_words import reason_for_many
-from signalpost.record import figures, in_flight, reconciling
+from signalpost.record import figures, in_flight, reconciling, redriving
 from signalpost.services.reading import commands
 
 #: Somebody may be due for so long before it is worth a word: a worker may be busy.
@@ -135,6 +135,14 @@ def _set_aside(session: Session) -> Iterator[Stuck]:
             number=row["people"],
             since=row["since"],
             helps=f"signalpost redrive --all-set-aside {row['journey']}",
+        )
+    for row in redriving.set_aside_by_campaign(session, limit=_SHOWN):
+        yield Stuck(
+            kind="set_aside",
+            says=f"are set aside in the campaign {row['campaign']}: {_why(row)}",
+            number=row["people"],
+            since=row["since"],
+            helps=f"signalpost redrive --all-set-aside {row['campaign']}",
         )
 
 
