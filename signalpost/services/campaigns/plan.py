@@ -71,12 +71,7 @@ def make_plan(
 
 class _Planner:
     def __init__(
-        self,
-        desk: Desk,
-        session: Session,
-        launch: Launch,
-        now: datetime,
-        leave_out: str | None,
+        self, desk: Desk, session: Session, launch: Launch, now: datetime, leave_out: str | None
     ) -> None:
         self.desk, self.session, self.launch, self.now = desk, session, launch, now
         told = filled(launch.campaign.audience, launch.facts)
