@@ -2,8 +2,10 @@
 
 import pytest
 
+from signalpost.record import freezing as record_freezing
 from signalpost.record.campaigns import CampaignPerson, CampaignShard
 from signalpost.record.messages import Message
+from signalpost.services.campaigns import freezing as services_freezing
 from signalpost.testing import Stage
 from tests.integration.campaign_engine import (
     adds_up,
@@ -66,7 +68,9 @@ def test_what_a_reader_of_the_record_sees_of_one_who_got_it_and_one_who_did_not(
     assert by_id[yes].decided_at == stage.clock.now
 
 
-def test_a_large_audience_is_cut_into_shards_and_adds_up_after_every_batch(tmp_path):
+def test_a_large_audience_is_cut_into_shards_and_adds_up_after_every_batch(tmp_path, monkeypatch):
+    for room in (services_freezing, record_freezing):
+        monkeypatch.setattr(room, "SHARD", 5_000)
     with Stage(folder=tmp_path) as stage:
         people(stage, 12_345)
         run_id = launched(stage, notice(channels={"every": ["email"]}))
@@ -79,7 +83,7 @@ def test_a_large_audience_is_cut_into_shards_and_adds_up_after_every_batch(tmp_p
 
         send(stage, stop=stop)
         assert seen[:3] == [0, 1_000, 2_000]
-        assert [s.number for s in rows(stage, CampaignShard, campaign_run_id=run_id)] == [0, 1]
+        assert [s.number for s in rows(stage, CampaignShard, campaign_run_id=run_id)] == [0, 1, 2]
         assert len({one.to for one in stage.sent}) == len(stage.sent) == 12_345
         assert outcomes(stage, run_id) == {("sent", "email", "allowed"): 12_345}
         assert the_run(stage, run_id).status == "done"
