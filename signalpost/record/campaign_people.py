@@ -33,7 +33,7 @@ _s = table_of(CampaignShard)
 _c = table_of(Customer)
 _m = table_of(Message)
 
-SHARD = 25_000  #: people of a shard: one task of Prefect, some seconds of work; smaller ones cost more tasks
+SHARD = 25_000  #: people of a shard: one task of Prefect, some seconds of work
 
 
 @dataclass(frozen=True)
