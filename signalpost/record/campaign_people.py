@@ -315,9 +315,11 @@ class Later:
 
 
 _THEN = each("due")
+#: The run, said as if it followed from the list: else SQLite reads the list anew for each of its people.
+_RUN = case((_THEN.c.key.is_not(None), bindparam("run")))
 _COME_BACK = (
     update(_p)
-    .where(_p.c.campaign_run_id == bindparam("run"), _p.c.customer_id == _THEN.c.key)
+    .where(_p.c.campaign_run_id == _RUN, _p.c.customer_id == _THEN.c.key)
     .values(
         due_at=cast(_THEN.c.value, UtcDateTime),
         verdicts=bindparam("new_verdicts"),
