@@ -3,7 +3,7 @@
 from signalpost.content.catalogue import Catalogue, WebLinks, is_web_address
 from signalpost.content.errors import ContentError, MissingFact, Problem, RenderFailed
 from signalpost.content.facts import Fact, FactType
-from signalpost.content.lint import lint
+from signalpost.content.lint import lint, lint_message
 from signalpost.content.sms import sms_segments, to_gsm
 from signalpost.content.spec import MessageSpec, Question
 from signalpost.content.variant import Variant
@@ -25,6 +25,7 @@ __all__ = [
     "fill",
     "is_web_address",
     "lint",
+    "lint_message",
     "sms_segments",
     "to_gsm",
 ]

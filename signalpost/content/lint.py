@@ -50,6 +50,13 @@ def lint(catalogue: Catalogue) -> list[Problem]:
     return sorted({*catalogue.problems, *_Linter(catalogue).run()})
 
 
+def lint_message(catalogue: Catalogue, name: str) -> list[Problem]:
+    """Return everything that is wrong with one message, as ``lint`` does of all."""
+    start = f"{catalogue.folder.name}/{name}/"
+    found = {*catalogue.problems, *_Linter(catalogue).of_message(catalogue[name])}
+    return sorted(problem for problem in found if problem.file.startswith(start))
+
+
 class _Linter:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -59,7 +66,7 @@ class _Linter:
         for path in sorted((self._root / "_layout").rglob("*.*")):
             yield from self._words(path, _read(path))
         for name in self._catalogue.names():
-            yield from self._message(self._catalogue[name])
+            yield from self.of_message(self._catalogue[name])
 
     def _name(self, path: Path) -> str:
         return f"{self._root.name}/{path.relative_to(self._root).as_posix()}"
@@ -67,7 +74,7 @@ class _Linter:
     def _at(self, path: Path, line: int, rule: str, says: str, remedy: str) -> Problem:
         return Problem(self._name(path), line, rule, says, remedy)
 
-    def _message(self, spec: MessageSpec) -> Found:
+    def of_message(self, spec: MessageSpec) -> Found:
         yield from self._locales(spec)
         pages = []
         for (name, channel, locale), files in self._catalogue.files.items():

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlmodel import Session
 
 from signalpost.record.base import table_of
@@ -128,8 +128,9 @@ def read(
         for row in session.execute(select(_r).where(_r.c.id.in_(run_ids))).mappings()
     }
     found = Outcome()
-    found.sendings += _of_runs(session, causes, since, until)
-    found.decided += _people(session, causes, until)
+    arms: dict[tuple[str, str], str] = {}
+    found.decided += _people(session, causes, until, arms)
+    found.sendings += _of_runs(session, causes, since, until, arms)
     if journeys:
         found.sendings += _of_journeys(session, since, until)
         found.decided += _notes(session, since, until)
@@ -138,23 +139,19 @@ def read(
 
 
 def _of_runs(
-    session: Session, causes: Mapping[str, str], since: datetime, until: datetime
+    session: Session,
+    causes: Mapping[str, str],
+    since: datetime,
+    until: datetime,
+    arms: Mapping[tuple[str, str], str],
 ) -> Iterator[Sending]:
-    query = (
-        select(
-            _m.c.id, _m.c.customer_id, _m.c.campaign_run_id, _m.c.message, _m.c.channel,
-            _m.c.created_at, _p.c.arm, _m.c.variant_id, _m.c.slots,
-        )
-        .outerjoin(
-            _p,
-            and_(
-                _p.c.campaign_run_id == _m.c.campaign_run_id, _p.c.customer_id == _m.c.customer_id
-            ),
-        )
-        .where(_m.c.campaign_run_id.in_(causes), *_gone(since, until))
-    )  # fmt: skip
+    query = select(
+        _m.c.id, _m.c.customer_id, _m.c.campaign_run_id, _m.c.message, _m.c.channel,
+        _m.c.created_at, _m.c.variant_id, _m.c.slots,
+    ).where(_m.c.campaign_run_id.in_(causes), *_gone(since, until))  # fmt: skip
     later = _later_attempts(session, _m.c.campaign_run_id.in_(causes))
-    for one, who, run, message, channel, at, arm, variant, slots in session.execute(query):
+    for one, who, run, message, channel, at, variant, slots in session.execute(query):
+        arm = arms.get((run, who))
         yield Sending(
             who, causes[run], message, channel, later.get(one, at), arm, words(variant, slots, ())
         )
@@ -213,11 +210,16 @@ def _hash(variant: str, said: str) -> str:
     return blake2b(f"{variant}\n{said}".encode(), digest_size=12).hexdigest()
 
 
-def _people(session: Session, causes: Mapping[str, str], until: datetime) -> Iterator[Decided]:
+def _people(
+    session: Session, causes: Mapping[str, str], until: datetime, arms: dict[tuple[str, str], str]
+) -> Iterator[Decided]:
+    """Give what was decided; notes in ``arms`` who was in which arm of which run."""
     query = select(
-        _p.c.customer_id, _p.c.campaign_run_id, _p.c.outcome, _p.c.reason, _p.c.decided_at
+        _p.c.customer_id, _p.c.campaign_run_id, _p.c.outcome, _p.c.reason, _p.c.decided_at, _p.c.arm
     ).where(_p.c.campaign_run_id.in_(causes))
-    for who, run, outcome, reason, at in session.execute(query):
+    for who, run, outcome, reason, at, arm in session.execute(query):
+        if arm is not None:
+            arms[run, who] = arm
         if outcome is None or at >= until:
             yield Decided(who, causes[run], "", None, "waiting", "", None)
         else:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from signalpost.content import Catalogue, Problem, lint
+from signalpost.content import Catalogue, lint_message
 from signalpost.content.campaigns import asked, given_facts, grace, moments
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record.campaign_people import Due
@@ -18,7 +18,7 @@ _SOON = timedelta(hours=1)  #: a run that goes on now will hardly be over by the
 
 _NAMED = 5  #: zones that a sentence names
 
-_found: WeakKeyDictionary[Catalogue, list[Problem]] = WeakKeyDictionary()
+_found: WeakKeyDictionary[Catalogue, dict[str, list[str]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,13 @@ class Check:
 
 def consistency(catalogue: Catalogue, messages: Sequence[str]) -> list[Check]:
     """Check every variant of these messages, as ``signalpost lint`` does."""
-    problems = _found.get(catalogue)
-    if problems is None:
-        problems = _found[catalogue] = lint(catalogue)
+    known = _found.setdefault(catalogue, {})
     checks = []
     for name in messages:
-        start = f"{catalogue.folder.name}/{name}/"
-        mine = [str(problem) for problem in problems if problem.file.startswith(start)]
+        if name not in known:
+            known[name] = [str(problem) for problem in lint_message(catalogue, name)]
         variants = sum(len(tags) for tags in catalogue[name].locales.values())
-        checks.append(Check(name, variants, mine))
+        checks.append(Check(name, variants, known[name]))
     return checks
 
 
