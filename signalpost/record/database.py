@@ -92,6 +92,7 @@ def _prepare_sqlite(engine: Engine, *, durable: bool) -> None:
             # FULL: a 2xx means committed, also when the power goes
             f"synchronous={'FULL' if durable else 'OFF'}",
             "foreign_keys=ON",
+            "secure_delete=ON",  # what is erased is overwritten, whatever SQLite was built with
             f"busy_timeout={_BUSY * 1000}",
             "cache_size=-24000",
             "temp_store=MEMORY",
