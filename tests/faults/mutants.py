@@ -64,7 +64,8 @@ def _i4() -> None:
         purpose: tuple(rule for rule in rules if rule is not gate.suppression)
         for purpose, rules in gate.RULES.items()
     }
-    LateStops.concern = lambda *_: False  # it would still be heard at the last moment
+    LateStops.concern = lambda *_: False  # it would still be heard at the last moment,
+    LateStops.among = lambda *_: frozenset()  # and right before each request
 
 
 @_break("keeps_quiet_hours_in_utc")

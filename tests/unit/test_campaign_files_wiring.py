@@ -38,5 +38,5 @@ def test_a_slip_in_one_file_stops_neither_the_product_nor_the_other_campaigns(tm
     campaigns = build(tmp_path, campaigns=folder)
     assert isinstance(campaigns, Campaigns)
     assert list(campaigns) == ["win-back"]
-    with pytest.raises(NotFoundError, match=r"odd.yaml:2: .*did you mean message"):
+    with pytest.raises(NotFoundError, match=r"odd.yaml:2: .*Did you mean message"):
         campaigns["odd"]

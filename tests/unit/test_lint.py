@@ -196,7 +196,7 @@ def test_a_problem_reads_as_a_sentence_with_its_place_and_remedy(project):
     (problem,) = check(project)
     assert str(problem) == (
         "templates/early_bird/sms.txt:1: [opt-out] a marketing text does not say how to stop it. "
-        'add "Reply STOP to end".'
+        'Add "Reply STOP to end".'
     )
 
 
