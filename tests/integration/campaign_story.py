@@ -46,6 +46,16 @@ PLAN = {
     ],
     "warnings": ["2 of its people are known in no zone."],
     "changes": ["This is its first launch."],
+    "facts": [{"name": "code", "value": "LARK<15>", "from": "the promotion"}],
+    "says": [
+        {
+            "message": "early_bird",
+            "channel": "email",
+            "locale": "en",
+            "samples": ["product"],
+            "lines": ["The Harbour jacket, before everyone else", "Hello Ann, your code: LARK<15>"],
+        }
+    ],
     "messages": {"early_bird": "0123456789"},
     "digest": "d1g3st",
 }
