@@ -149,13 +149,13 @@ def insert_columns(
         for name, value in columns.items()
         if isinstance(value, list)
     }
-    each = list(zip(*own.values(), strict=True)) if own else [()] * rows
+    told = list(zip(*own.values(), strict=True)) if own else [()] * rows
     names = (*same, *own)
     if sqlite:
-        _insert(connection, _Insert(table.name, names, len(own)), [*same.values()], each)
+        _insert(connection, _Insert(table.name, names, len(own)), [*same.values()], told)
     else:
         into = f"COPY {table.name} ({', '.join(names)}) FROM STDIN"
-        _copy(connection, into, same=(*same.values(),), each=each)
+        _copy(connection, into, same=(*same.values(),), told=told)
 
 
 #: Rows of one statement on SQLite. Python binds what is the same for all of them once, and lets go of
@@ -184,22 +184,22 @@ class _Insert(NamedTuple):
 
 
 def _insert(
-    connection: Connection, into: _Insert, same: list[Any], each: Sequence[tuple[Any, ...]]
+    connection: Connection, into: _Insert, same: list[Any], told: Sequence[tuple[Any, ...]]
 ) -> None:
-    whole = len(each) - len(each) % _TOGETHER
+    whole = len(told) - len(told) % _TOGETHER
     many, one = into.sql(_TOGETHER), into.sql(1)
     with _cursor_for(connection, one) as cursor:
         for start in range(0, whole, _TOGETHER):
-            some = each[start : start + _TOGETHER]
+            some = told[start : start + _TOGETHER]
             cursor.execute(many, [*same, *chain.from_iterable(some)])
-        cursor.executemany(one, [(*same, *own) for own in each[whole:]])
+        cursor.executemany(one, [(*same, *own) for own in told[whole:]])
 
 
 def _copy(
-    connection: Connection, statement: str, *, same: tuple[Any, ...], each: Iterable[Any]
+    connection: Connection, statement: str, *, same: tuple[Any, ...], told: Iterable[Any]
 ) -> None:
     with _cursor_for(connection, statement) as cursor, cursor.copy(statement) as copy:
-        for own in each:
+        for own in told:
             copy.write_row(same + own)
 
 

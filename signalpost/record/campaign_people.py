@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     RowMapping,
     Select,
@@ -334,17 +333,16 @@ _COME_BACK = (
 
 def come_back(session: Session, *, campaign_run_id: str, people: Sequence[Later]) -> None:
     """Have people asked again later, those of whom the same is said in one statement."""
-    alike: dict[tuple[str, str | None, bool], dict[str, str | None]] = defaultdict(dict)
+    alike: dict[tuple[str, str | None, bool], list[Later]] = defaultdict(list)
     for one in people:
-        said = to_json(list(one.verdicts)) if one.verdicts else "[]"
-        alike[said, one.arm, one.tried][one.customer_id] = moment_text(one.due_at)
-    for (said, arm, tried), due in alike.items():
+        alike[to_json(list(one.verdicts)), one.arm, one.tried].append(one)
+    for (_, arm, tried), same in alike.items():
         session.execute(
             _COME_BACK,
             {
                 "run": campaign_run_id,
-                "due": to_json(due),
-                "new_verdicts": orjson.loads(said),
+                "due": to_json({one.customer_id: moment_text(one.due_at) for one in same}),
+                "new_verdicts": list(same[0].verdicts),
                 "new_arm": arm,
                 "tried": int(tried),
             },

@@ -189,6 +189,7 @@ def test_an_address_that_comes_twice_gets_two_requests(httpserver):
     assert all(r.status is DeliveryStatus.ACCEPTED for r in results)
     people = sorted(len(body["personalizations"]) for body in vendor.requests)
     assert people == [1, 2]
+    assert results[0].provider_id == results[2].provider_id != results[1].provider_id
 
 
 def test_a_person_with_too_many_words_gets_a_request_with_the_full_text(httpserver):

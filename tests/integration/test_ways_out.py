@@ -272,6 +272,16 @@ def test_a_filtered_sender_keeps_marketing_back_and_nothing_else(house):
     assert here.standing().circuit.is_open
 
 
+def test_each_answer_stands_in_the_place_of_its_message_whichever_account_took_it(house):
+    """An answer carries no id of ours: out of place, somebody else's message would be settled by it."""
+    here = house(accounts=2)
+    here.wish("429", times=5)
+    answers = here.send(20)
+    took = {"twilio": here.bodies(0), "twilio-second": here.bodies(1)}
+    assert len(took["twilio-second"]) == 5
+    assert [f"text {n}" in took[answer.account] for n, answer in enumerate(answers)] == [True] * 20
+
+
 def test_a_worker_that_stops_hands_back_what_it_has_not_begun(house):
     """What is on its way is waited for; a second call leaves it behind as unknown, never as unsent."""
     here = house()

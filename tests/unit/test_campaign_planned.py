@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from signalpost.services.campaigns import checks
 from signalpost.services.campaigns.plan import Plan
 
 
@@ -36,3 +37,15 @@ def test_nobody_seen_in_a_sample_still_may_be_some():
     """The rule of three: none among 100 leaves up to three in a hundred."""
     assert plan(10_000, 100).margin(0) == 300
     assert plan(10_000, 100).margin(10_000) == 300
+
+
+def test_a_member_of_a_group_that_nobody_matches_is_not_blamed_for_an_empty_audience():
+    found = [
+        {"words": "everybody on record", "remaining": 100, "depth": 0},
+        {"words": "at least one of these", "remaining": 40, "depth": 0},
+        {"words": "tier is gold", "remaining": 0, "depth": 1},
+        {"words": "known for a year", "remaining": 40, "depth": 1},
+        {"words": "did order.placed", "remaining": 0, "depth": 0},
+    ]
+    assert "by the clause “did order.placed”" in checks.nobody(found)
+    assert "nobody is left; change it" in checks.nobody(found[:4])  # the record moved meanwhile

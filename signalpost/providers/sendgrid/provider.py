@@ -1,7 +1,7 @@
 """Hands email to SendGrid, up to 1,000 people a request, through the official SDK."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -69,7 +69,8 @@ class SendGrid:
         attempts = [one.attempt for one in people]
         outcome = await self._post(body, may_leave=lambda: not letter.kept_back(attempts))
         if outcome is None:  # the others go without whoever may not
-            return await self._send_others(letter, text, people, letter.kept_back(attempts))
+            kept_back = frozenset(letter.kept_back(attempts))
+            return await self._send_others(letter, text, people, kept_back)
         if outcome.next is Next.SPLIT and len(people) > 1:
             middle = len(people) // 2
             left = await self._send(letter, text, people[:middle])
@@ -81,7 +82,7 @@ class SendGrid:
         letter: Letter,
         text: Mapping[str, str],
         people: Sequence[Person],
-        kept_back: Collection[str],
+        kept_back: frozenset[str],
     ) -> dict[int, Handover]:
         held = [one.place for one in people if one.attempt in kept_back]
         going = [one for one in people if one.attempt not in kept_back]

@@ -71,10 +71,12 @@ def nobody(narrowing: Sequence[Mapping[str, Any]]) -> str:
     everybody = narrowing[0]["remaining"] if narrowing else 0
     if not everybody:
         return "Nobody is in the audience: there are no customers on the record yet."
-    clause = next(one["words"] for one in narrowing if not one["remaining"])
+    # A member of a group (``depth``) that nobody matches leaves nobody out: the others may let them in.
+    empty = [one["words"] for one in narrowing if not one["remaining"] and not one.get("depth")]
+    by = f" by the clause “{empty[0]}”" if empty else ""
     return (
-        f"Nobody is in the audience: of {everybody:,} customers nobody is left by the clause "
-        f"“{clause}”; change it, or look at what your systems send."
+        f"Nobody is in the audience: of {everybody:,} customers nobody is left{by}; change it, or look "
+        "at what your systems send."
     )
 
 

@@ -369,6 +369,4 @@ class _Deciding:
         wish = self.person.attributes.get("preferred_channel")
         if not self.job.campaign.preferred or wish not in chain:
             return chain
-        return sorted(
-            chain, key=lambda channel: channel != wish
-        )  # stable: the rest keep their order
+        return sorted(chain, key=lambda one: one != wish)  # stable: the rest keep their order
