@@ -22,7 +22,14 @@ from sqlmodel import Session
 
 from signalpost.record.base import UtcDateTime, table_of, to_json
 from signalpost.record.bulk import among, each, given, moment_text
-from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignShard, of_shard, run
+from signalpost.record.campaigns import (
+    THE_SHARD,
+    CampaignPerson,
+    CampaignRun,
+    CampaignShard,
+    run,
+    shard,
+)
 from signalpost.record.customers import Customer
 from signalpost.record.messages import Message
 
@@ -113,10 +120,14 @@ def lease(
 ) -> None:
     """Give a shard to a claim."""
     session.execute(
-        update(_s)
-        .where(of_shard(campaign_run_id, number))
-        .values(claim_id=claim_id, lease_until=until, in_flight="")
+        update(_s).where(THE_SHARD).values(claim_id=claim_id, lease_until=until, in_flight=""),
+        shard(campaign_run_id, number),
     )
+
+
+_HELD = and_(THE_SHARD, _s.c.claim_id == bindparam("claim"))
+_EXTEND = update(_s).where(_HELD).values(lease_until=bindparam("new_until", type_=UtcDateTime))
+_STATUS = select(_r.c.status).where(_r.c.id == bindparam("of_run"))
 
 
 def still_held(
@@ -126,24 +137,21 @@ def still_held(
 
     None: the lease ran out and another sender has it; nothing of it may be touched any more.
     """
-    held = session.execute(
-        update(_s)
-        .where(of_shard(campaign_run_id, number), _s.c.claim_id == claim_id)
-        .values(lease_until=until)
-    )
-    if not held.rowcount:  # type: ignore[attr-defined]
+    this = shard(campaign_run_id, number, claim=claim_id, new_until=until)
+    if not session.execute(_EXTEND, this).rowcount:  # type: ignore[attr-defined]
         return None
-    return session.execute(select(_r.c.status).where(_r.c.id == campaign_run_id)).scalar()
+    return session.execute(_STATUS, {"of_run": campaign_run_id}).scalar()
+
+
+_STILL = select(_s.c.number).where(_HELD, _s.c.lease_until > bindparam("now", type_=UtcDateTime))
 
 
 def held(
     session: Session, *, campaign_run_id: str, number: int, claim_id: str, now: datetime
 ) -> bool:
     """Say whether the claim holds the shard at this moment; locks and changes nothing."""
-    query = select(_s.c.number).where(
-        of_shard(campaign_run_id, number), _s.c.claim_id == claim_id, _s.c.lease_until > now
-    )
-    return session.execute(query).first() is not None
+    this = shard(campaign_run_id, number, claim=claim_id, now=now)
+    return session.execute(_STILL, this).first() is not None
 
 
 def lock_shards(session: Session, *, campaign_run_id: str, number: int | None = None) -> None:
@@ -156,11 +164,14 @@ def lock_shards(session: Session, *, campaign_run_id: str, number: int | None = 
 
 def due_again(session: Session, *, campaign_run_id: str, number: int, at: datetime) -> None:
     """Say that somebody in a shard is due again; whoever calls has it locked."""
+    later = or_(_s.c.due_at.is_(None), _s.c.due_at > at)
     session.execute(
-        update(_s)
-        .where(of_shard(campaign_run_id, number), or_(_s.c.due_at.is_(None), _s.c.due_at > at))
-        .values(due_at=at)
+        update(_s).where(THE_SHARD, later).values(due_at=at), shard(campaign_run_id, number)
     )
+
+
+_COUNTS = select(_s.c.counts).where(THE_SHARD)
+_COUNT = update(_s).where(THE_SHARD).values(counts=bindparam("new_counts"))
 
 
 def add_counts(
@@ -169,13 +180,10 @@ def add_counts(
     """Add to a shard's counts; whoever calls holds it."""
     if not counts:
         return
-    known = session.execute(
-        select(_s.c.counts).where(of_shard(campaign_run_id, number))
-    ).scalar_one()
-    added = {key: known.get(key, 0) + number for key, number in counts.items()}
-    session.execute(
-        update(_s).where(of_shard(campaign_run_id, number)).values(counts={**known, **added})
-    )
+    this = shard(campaign_run_id, number)
+    known = session.execute(_COUNTS, this).scalar_one()
+    added = {key: known.get(key, 0) + people for key, people in counts.items()}
+    session.execute(_COUNT, this | {"new_counts": known | added})
 
 
 def release(
@@ -200,9 +208,8 @@ def release(
     if due is not None and not_before is not None:
         due = max(due, not_before)
     session.execute(
-        update(_s)
-        .where(of_shard(campaign_run_id, number), _s.c.claim_id == claim_id)
-        .values(claim_id=None, lease_until=None, due_at=due, in_flight=None)
+        update(_s).where(_HELD).values(claim_id=None, lease_until=None, due_at=due, in_flight=None),
+        shard(campaign_run_id, number, claim=claim_id),
     )
     return due
 

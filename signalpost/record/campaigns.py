@@ -8,15 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Index,
-    RowMapping,
-    UniqueConstraint,
-    and_,
-    select,
-    update,
-)
+from sqlalchemy import Index, RowMapping, UniqueConstraint, and_, bindparam, select, update
 from sqlmodel import Field, Session
 
 from signalpost.record.base import (
@@ -175,9 +167,16 @@ _s = table_of(CampaignShard)
 LIVE = ("planned", "awaiting_approval", "approved", "running", "paused")
 
 
-def of_shard(campaign_run_id: str, number: int) -> ColumnElement[bool]:
-    """Say that a row of ``campaign_shards`` is this shard."""
-    return and_(_s.c.campaign_run_id == campaign_run_id, _s.c.number == number)
+#: Says that a row of ``campaign_shards`` is the one that ``shard`` names.
+THE_SHARD = and_(_s.c.campaign_run_id == bindparam("of_run"), _s.c.number == bindparam("of_number"))
+
+
+def shard(campaign_run_id: str, number: int, **more: Any) -> dict[str, Any]:
+    """Make the parameters of a statement with ``THE_SHARD``.
+
+    A sender says half a dozen of them about each batch; to write one anew takes longer than to run it.
+    """
+    return {"of_run": campaign_run_id, "of_number": number, **more}
 
 
 def keep_version(session: Session, *, row: Mapping[str, Any]) -> None:

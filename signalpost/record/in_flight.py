@@ -4,15 +4,15 @@ A thousand go at once, and come to rest at once. So their ids stand on the shard
 to settling, where an index of messages on their way would be written to twice for each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, false, func, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal_column, select, tuple_, update
 from sqlmodel import Session
 
 from signalpost.record.base import table_of
 from signalpost.record.bulk import among, given
-from signalpost.record.campaigns import CampaignPerson, CampaignShard, of_shard
+from signalpost.record.campaigns import THE_SHARD, CampaignPerson, CampaignShard, shard
 from signalpost.record.messages import Message
 
 _s = table_of(CampaignShard)
@@ -28,18 +28,20 @@ def together(message_ids: Sequence[str]) -> str:
     return " ".join(message_ids)
 
 
+_SET_OFF = update(_s).where(THE_SHARD).values(in_flight=bindparam("batch"))
+
+
 def set_off(session: Session, *, campaign_run_id: str, number: int, batch: str) -> None:
     """Note a batch, in the transaction that writes its intents; the caller has the shard locked."""
-    session.execute(update(_s).where(of_shard(campaign_run_id, number)).values(in_flight=batch))
+    session.execute(_SET_OFF, shard(campaign_run_id, number, batch=batch))
+
+
+_LANDED = update(_s).where(THE_SHARD, _s.c.in_flight == bindparam("batch")).values(in_flight=_NONE)
 
 
 def landed(session: Session, *, campaign_run_id: str, number: int, batch: str) -> None:
     """Forget a batch, in the transaction that settles it; what another has sent off since stays."""
-    session.execute(
-        update(_s)
-        .where(of_shard(campaign_run_id, number), _s.c.in_flight == batch)
-        .values(in_flight=_NONE)
-    )
+    session.execute(_LANDED, shard(campaign_run_id, number, batch=batch))
 
 
 def take(session: Session, *, campaign_run_id: str, number: int) -> list[str]:
@@ -47,12 +49,11 @@ def take(session: Session, *, campaign_run_id: str, number: int) -> list[str]:
 
     A sender of a version before this one says nothing of its messages. Those are looked for.
     """
-    noted = session.execute(
-        select(_s.c.in_flight).where(of_shard(campaign_run_id, number))
-    ).scalar()
+    this = shard(campaign_run_id, number)
+    noted = session.execute(select(_s.c.in_flight).where(THE_SHARD), this).scalar()
     if noted is None:
         return _looked_for(session, campaign_run_id=campaign_run_id, number=number)
-    session.execute(update(_s).where(of_shard(campaign_run_id, number)).values(in_flight=_NONE))
+    session.execute(_SET_OFF, this | {"batch": _NONE})
     return noted.split()
 
 
@@ -92,9 +93,9 @@ def abandoned(
     return [(run, number) for run, number in session.execute(query)]
 
 
-def still_sending(session: Session, shards: Iterable[tuple[str, int]]) -> int:
+def still_sending(session: Session, shards: Collection[tuple[str, int]]) -> int:
     """Count the messages that these shards name, and of which nothing was heard yet."""
-    wanted = or_(false(), *(of_shard(run, number) for run, number in shards))
+    wanted = tuple_(_s.c.campaign_run_id, _s.c.number).in_(shards)
     named = session.execute(select(_s.c.in_flight).where(wanted)).scalars()
     ids = [one for batch in named for one in (batch or "").split()]
     query = select(func.count()).where(among(_m.c.id), _m.c.status == "sending")

@@ -24,7 +24,7 @@ _r, _p, _n = table_of(CampaignRun), table_of(CampaignPerson), table_of(DecisionR
 #: Of these nothing left the house, or nobody took it.
 _NOT_GONE = ("queued", "failed", "expired", "rejected")
 #: Drawn anew each time, so no difference in what is said: the token of a signed link.
-_TOKEN = re.compile(r"(/links/[a-z_]+/)[\w~.-]+")
+_TOKEN = re.compile(rb"(/links/[a-z_]+/)[\w~.-]+")
 #: Facts that are drawn anew for each enrolment.
 _DRAWN = ("promotion_id", "code", "answer_code")
 
@@ -193,17 +193,17 @@ def words(variant: str | None, slots: Mapping[str, str], drawn: Collection[str])
     """Hash what a message says, leaving out what is drawn by chance: tokens, codes, offers' numbers."""
     if not slots:
         return variant or ""
-    said = orjson.dumps(slots, option=orjson.OPT_SORT_KEYS).decode()
-    if "/links/" in said:
-        said = "".join(_TOKEN.split(said))  # what leads to a token stays, being a group
+    said = orjson.dumps(slots, option=orjson.OPT_SORT_KEYS)
+    if b"/links/" in said:
+        said = b"".join(_TOKEN.split(said))  # what leads to a token stays, being a group
     for value in drawn:
-        said = said.replace(value, "")
+        said = said.replace(value.encode(), b"")
     return _hash(variant or "", said)
 
 
 @lru_cache(maxsize=50_000)
-def _hash(variant: str, said: str) -> str:
-    return blake2b(f"{variant}\n{said}".encode(), digest_size=12).hexdigest()
+def _hash(variant: str, said: bytes) -> str:
+    return blake2b(variant.encode() + b"\n" + said, digest_size=12).hexdigest()
 
 
 def _people(

@@ -32,7 +32,6 @@ from signalpost.simulation.together import Together
 from signalpost.testing import VirtualClock
 
 BY = "simulation"  #: who acts in a simulated run where the record names nobody
-_GLANCE = 100  #: people whom the plan of a launch judges: only its refusals are asked for
 _TRY_AGAIN = timedelta(minutes=5)  #: a run that has to wait for another one of its campaign
 _pace, _events = table_of(ChannelPace), table_of(Event)
 
@@ -206,7 +205,7 @@ class Player:
     def _launch(self, planned: Planned) -> None:
         """Launch what the record knows nothing of, as approved; the plan may refuse it."""
         launch, now = planned.launch, self.clock.now
-        plan = make_plan(self.desk, launch=launch, now=now, judged=_GLANCE)
+        plan = make_plan(self.desk, launch=launch, now=now, judged=0)  # for its refusals only
         if plan.refusals:
             why = " ".join(plan.refusals)
             self.refused.append(Refusal(launch.occurrence or planned.run_id, now, why))

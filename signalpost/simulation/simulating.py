@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -82,17 +83,20 @@ def _played(
         processes = (os.cpu_count() or 1) if people >= MANY else 1
     if processes > 1 and period.can_be_parted and hasattr(os, "fork"):
         return _in_parts(desk, period, rules, told, min(processes, _MOST_PARTS))
-    return _alone(desk, period, rules, told, None)
+    with _alone(desk, period, rules, told, None) as found:
+        return found
 
 
+@contextmanager
 def _alone(
     desk: Desk, period: Period, policy: SignalPolicy, told: Told, part: Part | None
-) -> Played:
+) -> Iterator[Played]:
+    """Play on a copy of the record, and give what was found before the copy is cleared away."""
     with (
         tempfile.TemporaryDirectory(prefix="signalpost-simulation-") as folder,
         scratch(Path(folder)) as database,
     ):
-        return _Simulating(desk, database, period, policy, told, part).run()
+        yield _Simulating(desk, database, period, policy, told, part).run()
 
 
 def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, number: int) -> Played:
@@ -109,23 +113,25 @@ def _in_parts(desk: Desk, period: Period, policy: SignalPolicy, told: Told, numb
         theirs.close()
         calls.append((work, mine))
     parts: list[tuple[Played, dict[str, float]]] = []
-    for work, mine in calls:
+    for _, mine in calls:
         try:
             by_column, refused, took = mine.recv()
             parts.append((Played(outcome=Outcome.of_columns(by_column), refused=refused), took))
         except EOFError:
             raise TransientError("A part of the simulation ended early; simulate again.") from None
-        work.join()
     for what in parts[0][1]:
         told(what, max(took[what] for _, took in parts))
-    return _joined([found for found, _ in parts])
+    found = _joined([found for found, _ in parts])
+    for work, _ in calls:  # they clear their copies away meanwhile
+        work.join()
+    return found
 
 
 def _part(answer: Connection, desk: Desk, period: Period, policy: SignalPolicy, part: Part) -> None:
     desk.database.engine.dispose(close=False)  # its connections are the parent's
     took: dict[str, float] = {}
-    found = _alone(desk, period, policy, took.__setitem__, part)
-    answer.send((found.outcome.columns(), found.refused, took))
+    with _alone(desk, period, policy, took.__setitem__, part) as found:
+        answer.send((found.outcome.columns(), found.refused, took))
     answer.close()
 
 

@@ -60,7 +60,8 @@ def make_plan(
 ) -> Plan:
     """Plan a launch, changing nothing.
 
-    ``exact``: judge everybody, however many; else a sample of ``judged`` when there are more.
+    ``exact``: judge everybody, however many; else a sample of ``judged`` when there are more. With 0,
+    nobody is judged: what refuses a launch is known without.
     ``leave_out``: a run that is no other run, since this plan is its own. What is wrong is said in
     ``Plan.refusals``, never raised.
     """

@@ -14,7 +14,7 @@ class Sample:
 
     def offer(self, ids: list[str]) -> None:
         """Look at more people; at most ``size`` are kept."""
-        for customer in ids:
+        for customer in ids if self.size else ():
             entry = (-assignment.share(self.salt, customer), customer)
             if len(self.heap) < self.size:
                 heapq.heappush(self.heap, entry)
