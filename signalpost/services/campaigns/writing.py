@@ -1,13 +1,14 @@
 """Writing a batch down: the intents, everybody's decision, and the counts that progress is read from."""
 
-import json
 from collections import defaultdict
 from datetime import datetime
 
+import orjson
 from sqlmodel import Session
 
 from signalpost.domain.vocabulary import MessageStatus
 from signalpost.record import campaign_people, in_flight, messages
+from signalpost.record.base import to_json
 from signalpost.record.campaign_people import Later
 from signalpost.services import protocol
 from signalpost.services.campaigns.people import Batch, Job, Recipient, ShardClaim
@@ -76,7 +77,7 @@ def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> N
             )
             continue
         outcome, reason = _outcome(person)
-        verdicts = json.dumps(person.verdicts) if person.verdicts else ""
+        verdicts = to_json(person.verdicts) if person.verdicts else ""
         same = (outcome, person.channels, reason, person.side.arm, verdicts)
         alike[same].append(person.root_id)
     for (outcome, channels, reason, arm, verdicts), people in alike.items():
@@ -88,7 +89,7 @@ def _decide_people(session: Session, job: Job, batch: Batch, now: datetime) -> N
             outcome=outcome,
             reason=reason,
             arm=arm,
-            verdicts=json.loads(verdicts) if verdicts else [],
+            verdicts=orjson.loads(verdicts) if verdicts else [],
             now=now,
         )
     campaign_people.come_back(session, campaign_run_id=job.run.id, people=later)
