@@ -24,7 +24,8 @@ from signalpost.record.base import Id, Table, document, metadata, moment, partia
 from signalpost.record.bulk import among, given
 from signalpost.record.events import chunks
 
-_MERGED_AWAY = "CAST(id = root_id AS INTEGER) = 0"
+#: Says of a row of ``customers`` that it was merged into another one, as the indexes of the few say it.
+MERGED_AWAY = "CAST(id = root_id AS INTEGER) = 0"
 
 
 class Customer(Table, table=True):
@@ -38,8 +39,8 @@ class Customer(Table, table=True):
     __tablename__ = "customers"
     # The few who were merged away: what is asked of whole families looks them up here.
     __table_args__ = (
-        partial_index("ix_customers_merged", "id", "root_id", where=_MERGED_AWAY),
-        partial_index("ix_customers_merged_into", "root_id", "id", where=_MERGED_AWAY),
+        partial_index("ix_customers_merged", "id", "root_id", where=MERGED_AWAY),
+        partial_index("ix_customers_merged_into", "root_id", "id", where=MERGED_AWAY),
     )
 
     id: str = pk()

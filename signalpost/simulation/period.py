@@ -25,7 +25,7 @@ from signalpost.record.base import table_of
 from signalpost.record.bulk import among, given
 from signalpost.record.campaigns import CampaignAct, CampaignRun
 from signalpost.record.copying import History, any_of
-from signalpost.record.customers import Merge
+from signalpost.record.customers import MERGED_AWAY, Merge
 from signalpost.record.enrolments import Enrolment
 from signalpost.record.messages import Delivery, Message
 from signalpost.record.receipts import Answer
@@ -266,22 +266,25 @@ class Part:
     number: int
     of: int
 
-    def holds(self) -> str:
-        """Say it as SQL about ``root_id``, alike on every database."""
+    def holds(self, root_id: str) -> str:
+        """Say it as SQL, alike on every database."""
         digits = [digit for digit in "0123456789abcdef" if int(digit, 16) % self.of == self.number]
-        return f"substr(root_id, 36, 1) IN ({', '.join(repr(digit) for digit in digits)})"
+        return f"substr({root_id}, 36, 1) IN ({', '.join(repr(digit) for digit in digits)})"
 
     def of_history(self, history: History) -> History:
         """Narrow a history to the people of this part."""
         if history.table == "customers":
-            return replace(history, where=f"({history.where}) AND {self.holds()}")
+            return replace(history, where=f"({history.where}) AND {self.holds('root_id')}")
         if history.table not in ABOUT_PEOPLE:
             return history
-        # Asked of each row: as a list of people it would be made for every table, empty or not.
-        mine = (
-            "EXISTS (SELECT 1 FROM of_record.customers AS c "  # noqa: S608
-            f"WHERE c.id = {history.table}.customer_id AND {self.holds()})"
+        # A list of the few who were merged is soon made; everybody else is their own root.
+        own = f"{history.table}.customer_id"
+        root = (
+            f"CASE WHEN {own} IN (SELECT id FROM of_record.customers WHERE {MERGED_AWAY}) "  # noqa: S608
+            f"THEN (SELECT c.root_id FROM of_record.customers AS c WHERE c.id = {own}) "
+            f"ELSE {own} END"
         )
+        mine = self.holds(root)
         return replace(history, where=f"({history.where}) AND {mine}")
 
 

@@ -10,8 +10,10 @@ from signalpost.content.campaigns import occurrences
 from signalpost.domain.delivery import Handover
 from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record import customers
 from signalpost.record.base import metadata, new_id
 from signalpost.services.campaigns import following
+from signalpost.services.intake import identity
 from signalpost.services.links import BadLinkError, Links
 from signalpost.simulation import Cast, Diff, played, simulate, went
 from signalpost.simulation.quiet import Unsigned
@@ -42,6 +44,7 @@ SECOND = campaign(
     expires="3d",
 )  # fmt: skip
 THIRD = campaign("third", message="early_bird", channels={"every": ["email"]}, caps=["1 per 2d"])
+PLAIN = campaign(channels={"every": ["email"]})
 CAMPAIGNS = {one.name: one for one in (EARLIER, SPRING, SECOND, THIRD)}
 ZONES = ("UTC", "America/New_York", "Asia/Tokyo", "Pacific/Auckland", "Europe/Berlin")
 
@@ -166,6 +169,32 @@ def test_of_two_runs_that_somebody_comes_back_to_in_one_morning_the_first_counts
     same(played(life.desk, cast=cast, since=SINCE, until=UNTIL).outcome, real)
 
 
+def test_what_is_known_of_somebody_merged_is_played_with_their_root(life):
+    """People are parted by the ids of roots: here the address was written with another one's id."""
+    life.to("02 09:00")
+    keys = [("user_id", f"{whose}{number}") for whose in ("u", "card") for number in range(20)]
+    for number in range(20):
+        life.customer(number)
+        life.signal("profile.updated", user_id=f"card{number}",
+                    traits={"timezone": "UTC", "marketing_consent": True})  # fmt: skip
+    with life.database.writing() as session:
+        ids = customers.led_to(session, keys)
+        for number in range(20):
+            identity.merge(
+                session, kept=ids["user_id", f"card{number}"], merged=ids["user_id", f"u{number}"],
+                reason="test", now=life.clock(),
+            )  # fmt: skip
+    life.to("04 10:00")
+    life.go(PLAIN)
+    life.to("05 00:00")
+    cast = Cast(campaigns={"spring": PLAIN})
+    real = went(life.desk, cast=cast, since=SINCE, until=UNTIL)
+    assert len(real.sendings) == 20
+    for processes in (1, 2):
+        found = played(life.desk, cast=cast, since=SINCE, until=UNTIL, processes=processes)
+        same(found.outcome, real)
+
+
 def rows(life):
     with life.database.reading() as session:
         return {
@@ -197,9 +226,6 @@ def town(tmp_path):
         opened.go(PLAIN)
         opened.to("05 00:00")
         yield opened
-
-
-PLAIN = campaign(channels={"every": ["email"]})
 
 
 def simulated(town, changed, **more):
