@@ -102,14 +102,14 @@ class Copy:
             history,
             f"later_{history.table}",
             {"t": before, "end": end},
-            f"({history.where}) AND {history.born} < :end AND ({of_period})",
+            f"{history.born} < :end AND ({of_period}) AND ({history.where})",
             shown=False,
         )
         carry(
             history,
             history.table,
             {"t": before},
-            f"({history.where}) AND {history.born} <= :t",
+            f"{history.born} <= :t AND ({history.where})",
             shown=True,
         )
 
