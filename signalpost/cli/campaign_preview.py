@@ -8,10 +8,10 @@ from rich.text import Text
 
 from signalpost.cli import door, say
 from signalpost.cli.write import put
+from signalpost.domain.reason_words import to_measure
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import BadInputError
 from signalpost.services.campaigns import previewing
-from signalpost.services.reading.campaigns import in_words
 from signalpost.settings import Settings
 
 
@@ -50,7 +50,7 @@ def preview(
         say.as_json(about | {"messages": shown})
         return
     if found.ghost is not None:
-        says = in_words("held_out", found.ghost)
+        says = to_measure(found.ghost)
         say.out.print(f"[yellow]This customer would get nothing on purpose[/yellow]: {says}.")
     elif found.arm is not None:
         say.out.print(f"This customer falls into the arm [bold]{escape(found.arm)}[/bold].")

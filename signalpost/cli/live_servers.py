@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -84,8 +85,10 @@ def prefect_checks(settings: Settings) -> FoundInPrefect:
         queues = ask.post(f"/work_pools/{_POOL}/queues/filter", {})
         deployments = ask.post("/deployments/filter", {})
     except HTTPError as error:
-        says = f"It does not know our work pool ({error.code})."
-        return FoundInPrefect([*checks, Check("work pool", WRONG, says, "`signalpost deploy`")])
+        missing = Check(
+            "work pool", WRONG, "It does not know our work pool.", "`signalpost deploy`"
+        )
+        return FoundInPrefect([*checks, _not_told(missing, error)])
     lanes = sorted(one["name"] for one in queues if one.get("is_paused"))
     stopped = sorted(one["name"] for one in deployments if one.get("paused"))
     checks += [*_workers(workers), *_pools(settings, ask)]
@@ -122,9 +125,9 @@ def _pools(settings: Settings, ask: "_Prefect") -> Iterator[Check]:
         try:
             there = ask.get(f"/work_pools/{quote(pool, safe='')}")
         except HTTPError as error:
-            says = f"Prefect has none of that name ({error.code}); {who} cannot be sent."
+            says = f"Prefect has none of that name; {who} cannot be sent."
             remedy = f"`prefect work-pool create --type process {pool}`, then `signalpost deploy`."
-            yield Check(name, WRONG, says, remedy)
+            yield _not_told(Check(name, WRONG, says, remedy), error)
             continue
         if there.get("is_paused"):
             yield Check(name, WARN, f"It is paused; {who} waits.", "Resume it in Prefect's pages.")
@@ -133,6 +136,14 @@ def _pools(settings: Settings, ask: "_Prefect") -> Iterator[Check]:
             yield Check(name, WRONG, says, f"`prefect worker start -p {pool}`")
         else:
             yield Check(name, OK, f"It is there for {who}.")
+
+
+def _not_told(missing: Check, error: HTTPError) -> Check:
+    """Say that something is missing when Prefect says so; any other answer tells nothing about it."""
+    if error.code == HTTPStatus.NOT_FOUND:
+        return missing
+    says = f"Prefect answers {error.code} when asked about it, so nothing is known."
+    return Check(missing.name, WRONG, says, "Its log says why; then ask again.")
 
 
 class _Prefect:

@@ -78,12 +78,11 @@ REASONS: Mapping[str, str] = {
     "by_operator": "an operator says that what stopped it is repaired",
 }
 
-#: Why somebody was held out of a campaign.
-GHOSTS: Mapping[str, str] = {
-    "global": "kept from all marketing on purpose",
-    "campaign": "kept from this campaign on purpose",
+_HELD_OUT: Mapping[str, str] = {
+    "global": "kept from all marketing",
+    "campaign": "kept from this campaign",
     "control": "in the arm that gets nothing",
-}
+}  #: by the reasons of ``services.campaigns.assigning``
 
 _CHANNELS: Mapping[str, str] = {
     "sms": "SMS",
@@ -115,17 +114,22 @@ def reason_for_many(code: str) -> str:
     return reason(code, {})
 
 
+def shared_reason(outcome: str, code: str) -> str:
+    """Say why people of a run came to an outcome, without what differs from one to the next."""
+    if outcome == "held_out":
+        return held_out(code)
+    return reason_for_many(code) if code else ""
+
+
 def held_out(code: str) -> str:
-    """Say why somebody was sent nothing on purpose."""
-    return _HELD_OUT.get(code, f"nothing was sent, {_MEASURED}")
+    """Say by which of its rules the house sends somebody nothing on purpose."""
+    return _HELD_OUT.get(code, "kept out")
 
 
-_MEASURED = "so that the effect can be measured"
-_HELD_OUT: Mapping[str, str] = {
-    "global": f"among those who get no marketing at all, {_MEASURED}",
-    "campaign": f"among those whom this campaign leaves out, {_MEASURED}",
-    "control": f"in the arm that gets nothing, {_MEASURED}",
-}  #: by the reasons of ``services.campaigns.assigning``
+def to_measure(code: str) -> str:
+    """Say it with what it is for."""
+    return f"{held_out(code)}, so that the effect can be measured"
+
 
 #: What is said in the place of something that is not known, or not the same for all.
 _ELSE: Mapping[str, str] = {

@@ -11,7 +11,7 @@ import orjson
 
 from signalpost.content.campaigns import from_definition
 from signalpost.domain.campaign import Campaign
-from signalpost.domain.reason_words import GHOSTS, channel_name, reason_for_many
+from signalpost.domain.reason_words import channel_name, shared_reason
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import campaigns
 from signalpost.services.desk import Desk
@@ -150,9 +150,8 @@ class Simulation:
         for key, count in decisions.most_common():
             cause, outcome, why = key
             more = f" {count:,} |" if several else ""
-            rows.append(
-                f"| {self._named(cause, outcome)} | {_why(outcome, why)} | {people[key]:,} |{more}"
-            )
+            said = f"{self._named(cause, outcome)} | {shared_reason(outcome, why)}"
+            rows.append(f"| {said} | {people[key]:,} |{more}")
         return rows
 
     def _named(self, cause: str, outcome: str) -> str:
@@ -194,7 +193,7 @@ class Simulation:
             lines += ["", "| outcome | why | decisions before | after |", "|---|---|---:|---:|"]
         for (cause, outcome, why), (before, after) in sorted(diff.reasons.items()):
             named = self._named(cause, outcome)
-            lines.append(f"| {named} | {_why(outcome, why)} | {before:,} | {after:,} |")
+            lines.append(f"| {named} | {shared_reason(outcome, why)} | {before:,} | {after:,} |")
         return lines
 
     def _same(self, diff: Diff) -> str:
@@ -235,12 +234,6 @@ def _examples(diff: Diff) -> list[str]:
 
 def _message(one: Sending) -> str:
     return f"{one.message} by {channel_name(one.channel)} to {one.customer_id}"
-
-
-def _why(outcome: str, code: str) -> str:
-    if outcome == "held_out":
-        return GHOSTS.get(code, "")
-    return "" if outcome == "waiting" else reason_for_many(code)
 
 
 def _moment(at: datetime) -> str:

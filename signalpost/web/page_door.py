@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlmodel import Session
 
 from signalpost.bootstrap import Signalpost
-from signalpost.domain.reason_words import channel_name, reason_for_many
+from signalpost.domain.reason_words import channel_name, held_out, reason_for_many
 from signalpost.errors import NotFoundError
 from signalpost.services.reading import commands
 from signalpost.services.reading.runs import rate
@@ -30,6 +30,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["channel"] = channel_name
+_environment.filters["held_out"] = held_out
 _environment.filters["for_many"] = reason_for_many
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence

@@ -115,7 +115,7 @@ def test_outcomes_come_with_their_reason_and_with_customers_to_look_at(
     site, runs = told
     page = reader.get(f"/campaigns/{runs.running}").text
     assert "held out on purpose" in page
-    assert "In the arm that gets nothing, so that the effect can be measured" in page
+    assert "In the arm that gets nothing" in page
     assert "A fact that it must show is missing: code" in page
     assert f'href="/customers/{site.story.jane}/why"' in page
 

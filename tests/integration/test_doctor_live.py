@@ -96,11 +96,11 @@ def test_a_lane_without_a_worker_is_named_with_the_command(
 def test_a_pool_of_a_campaign_that_is_not_there_or_that_nobody_serves_is_named(
     tmp_path: Path, url: str, httpserver: Any
 ) -> None:
-    """Three campaigns run on pools of others; one pool is missing, one has no worker."""
+    """Four campaigns run on pools of others; one pool is missing, one has no worker, one fails."""
     port = prefect(httpserver, workers=["risk", "service", "marketing"])
     folder = tmp_path / "campaigns"
     folder.mkdir()
-    for pool in ("nowhere", "idle", "ready"):
+    for pool in ("nowhere", "idle", "ready", "broken"):
         (folder / f"on-{pool}.yaml").write_text(
             f"name: on-{pool}\nmessage: purchase_offer\naudience: {{everyone: true}}\n"
             "channels: {every: [email]}\npromotion: {id: P, code: C, ends: 2030-05-31 23:59Z}\n"
@@ -110,6 +110,7 @@ def test_a_pool_of_a_campaign_that_is_not_there_or_that_nobody_serves_is_named(
         answer = httpserver.expect_request(f"/api/work_pools/{pool}")
         answer.respond_with_json({"name": pool, "status": status, "is_paused": False})
     httpserver.expect_request("/api/work_pools/nowhere").respond_with_data("", status=404)
+    httpserver.expect_request("/api/work_pools/broken").respond_with_data("", status=500)
     found = look(tmp_path, url, prefect_port=port, campaigns=str(folder))
     assert found["work pool nowhere"]["state"] == "wrong"
     assert "on-nowhere cannot be sent" in found["work pool nowhere"]["says"]
@@ -117,6 +118,9 @@ def test_a_pool_of_a_campaign_that_is_not_there_or_that_nobody_serves_is_named(
     assert found["work pool idle"]["state"] == "wrong"
     assert "prefect worker start -p idle" in found["work pool idle"]["remedy"]
     assert found["work pool ready"]["state"] == "ok"
+    assert found["work pool broken"]["state"] == "wrong"
+    assert "answers 500" in found["work pool broken"]["says"]
+    assert "create" not in found["work pool broken"]["remedy"]
 
 
 def test_who_is_due_and_unclaimed_makes_the_lane_wrong_unless_it_is_paused(

@@ -38,4 +38,4 @@ def test_the_table_of_a_run_holds_no_code_and_no_gap():
         held_out("campaign"),
         "the same message was sent not long ago",
     ]
-    assert "leaves out" in held_out("campaign")
+    assert "kept from" in held_out("campaign")

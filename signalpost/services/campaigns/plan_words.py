@@ -6,18 +6,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from signalpost.domain.reason_words import channel_name, reason
+from signalpost.domain.reason_words import channel_name, held_out, reason
 from signalpost.services.campaigns.planned import Figures
 
 _ROWS = 12  #: of a table; the rest is added up in one row
 _EXAMPLES = 2  #: people named on the page for each reason; the record has more
 _WIDE = 92  #: signs of a line of a message
 _BAR = 24  #: signs of the longest bar of the curve
-_GHOSTS = {
-    "global": "held out from all marketing",
-    "campaign": "held out from this campaign",
-    "control": "in the control arm",
-}
 
 
 def write(plan: Figures) -> str:
@@ -51,9 +46,8 @@ def _sums(plan: Figures) -> str:
     reached = f"{plan.about(plan.reached)} of {plan.people:,} people"
     lines = [f"**{_upper(reached)} would be written to**, {_start(plan)}."]
     for kind, people in plan.held_out.items():
-        ghosts = _GHOSTS.get(kind, kind)
-        get = "is {} and gets" if people == 1 else "are {} and get"
-        lines.append(f"{_upper(plan.about(people))} {get.format(ghosts)} nothing on purpose.")
+        are = "is" if people == 1 else "are"
+        lines.append(f"{_upper(plan.about(people))} {are} {held_out(kind)}, to measure by.")
     if left_out:
         are = "is" if left_out == 1 else "are"
         lines.append(f"{_upper(plan.about(left_out))} {are} left out.")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from signalpost.domain.event_facts import DIGITS
-from signalpost.domain.reason_words import GHOSTS, channel_name, reason_for_many
+from signalpost.domain.reason_words import channel_name, reason_for_many, shared_reason
 from signalpost.domain.verdicts import Comparison, Says
 from signalpost.record.campaign_results import CONTROL, HOUSE
 from signalpost.services.campaigns.plan_words import cell
@@ -107,9 +107,7 @@ def _outcomes(found: Figures) -> str:
     rows = [
         (
             _OUTCOMES.get(one.outcome, one.outcome),
-            GHOSTS.get(one.reason, "")
-            if one.outcome == "held_out"
-            else (reason_for_many(one.reason) if one.reason else ""),
+            shared_reason(one.outcome, one.reason),
             f"{one.people:,}",
         )
         for one in found.outcomes

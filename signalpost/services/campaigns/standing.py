@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from signalpost.domain.reason_words import channel_name, held_out, reason_for_many
+from signalpost.domain.reason_words import channel_name, shared_reason
 from signalpost.services.campaigns.runs import Progress, Run
 
 #: What becomes of people, in the order in which it is said.
@@ -49,19 +49,13 @@ def in_words(run: Run, progress: Progress, *, now: datetime) -> str:
     return f"{done}{run.status.replace('_', ' ')}{why}."
 
 
-def _reason(outcome: str, code: str) -> str:
-    if outcome == "held_out":
-        return held_out(code)
-    return reason_for_many(code) if code else ""
-
-
 def table(counts: Counter[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Give outcomes by channel and reason as rows, the most frequent first."""
     return [
         {
             "outcome": _OUTCOMES.get(outcome, outcome),
             "channels": " and ".join(channel_name(one) for one in channels.split("+") if one),
-            "reason": _reason(outcome, why),
+            "reason": shared_reason(outcome, why),
             "people": people,
         }
         for (outcome, channels, why), people in counts.most_common()

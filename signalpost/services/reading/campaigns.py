@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from signalpost.domain.reason_words import channel_name, held_out, reason, reason_for_many
+from signalpost.domain.reason_words import channel_name, reason, to_measure
 from signalpost.record import timeline as record
 from signalpost.record.campaigns import CampaignPerson, CampaignRun
 
@@ -107,15 +107,8 @@ def why(row: CampaignPerson) -> str:
 
 def _in_words(outcome: str, code: str) -> str:
     if outcome == "held_out":
-        return held_out(code)
+        return to_measure(code)
     return reason(code, {}) if code else ""
-
-
-def in_words(outcome: str, code: str) -> str:
-    """Say the reason that many people of a run share, in plain words."""
-    if outcome == "held_out":
-        return held_out(code)
-    return reason_for_many(code) if code else ""
 
 
 def _by_channel(row: CampaignPerson, verdict: Mapping[str, Any]) -> str:
@@ -127,7 +120,7 @@ def _by_channel(row: CampaignPerson, verdict: Mapping[str, Any]) -> str:
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
     if verdict.get("outcome") == "held_out":
-        return held_out(_code(verdict))
+        return to_measure(_code(verdict))
     return reason(_code(verdict), verdict.get("detail") or {})
 
 

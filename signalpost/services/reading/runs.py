@@ -10,14 +10,14 @@ from sqlmodel import Session
 
 from signalpost.content.campaigns import from_definition
 from signalpost.domain import audience_words
-from signalpost.domain.reason_words import channel_name
+from signalpost.domain.reason_words import channel_name, shared_reason
 from signalpost.errors import SignalpostError
 from signalpost.record import campaigns as record
 from signalpost.record import overview
 from signalpost.services.campaigns import runs
 from signalpost.services.campaigns.plan import Plan
 from signalpost.services.campaigns.runs import Progress, Run
-from signalpost.services.reading.campaigns import in_words, why
+from signalpost.services.reading.campaigns import why
 
 #: People of a run in which examples are looked for: some milliseconds of reading.
 _AMONG = 20_000
@@ -218,7 +218,7 @@ def outcomes(progress: Progress, examples: _Examples | None = None) -> list[Outc
             outcome=outcome,
             channels=_channels(channels),
             reason=code,
-            says=in_words(outcome, code),
+            says=shared_reason(outcome, code),
             people=people,
             examples=examples.of(outcome, channels, code) if examples else (),
         )
