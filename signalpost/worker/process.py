@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # Prefect is imported only after its environment is set
 _COURTESY = 10
 _GLANCE = 0.1  #: seconds between looks for a signal
 _LAST_MOMENT = 10.0  #: seconds to settle what was left behind
-_ARENA_MAX = -8  #: M_ARENA_MAX of glibc's malloc.h
+#: Of glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. There is one heap, where each
+#: thread would have its own; what is large lies outside, and goes back to the system when it is free.
+_MEMORY = {-8: 1, -3: 128 * 1024, -1: 1024 * 1024}
 
 
 def run(lane: str, settings: Settings) -> None:
@@ -39,7 +41,7 @@ def run(lane: str, settings: Settings) -> None:
         ConfigurationError: a setting, a journey or a deployment is wrong.
     """
     _prepare(settings, worker_environment(risk=lane == Lane.RISK))
-    _share_one_heap()
+    _give_memory_back()
     if lane == Lane.MARKETING:
         os.nice(_COURTESY)
     loop = _Loop(lane, settings)
@@ -121,14 +123,14 @@ def _prepare(settings: Settings, more: dict[str, str]) -> None:
         sys.path.insert(0, here)
 
 
-def _share_one_heap() -> None:
-    """Have all threads share one heap, where glibc would give each its own.
+def _give_memory_back() -> None:
+    """Have glibc keep less of what a thread once needed, or a batch.
 
-    A heap keeps what its thread once needed: 50 MB of a worker's 290 (``benchmarks/million.py``).
+    Else a worker takes a fifth more, and grows while a million are sent to (``benchmarks/million.py``).
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if tune is not None:  # not in every C library
-        tune(_ARENA_MAX, 1)
+    for what, value in _MEMORY.items() if tune is not None else ():  # not in every C library
+        tune(what, value)
 
 
 def _described(settings: Settings, catalogue: "Catalogue") -> tuple[list["Deployment"], set[str]]:
