@@ -129,7 +129,9 @@ def _give_memory_back() -> None:
     Else a worker takes a fifth more, and grows while a million are sent to (``benchmarks/million.py``).
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    for what, value in _MEMORY.items() if tune is not None else ():  # not in every C library
+    if tune is None:  # not in every C library
+        return
+    for what, value in _MEMORY.items():
         tune(what, value)
 
 
