@@ -77,6 +77,7 @@ class Intake:
         """Serve on loopback by a real uvicorn; gives the address."""
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # who comes before the server is there waits, and is not refused
         server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
