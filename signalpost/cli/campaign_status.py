@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markdown import Markdown
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from signalpost.settings import Settings
 
 _EVERY = 1.0  #: seconds between two looks
 _WIDTH = 30  #: letters of the bar
+_ID = 36  #: letters of a run's id
 
 STATUS_STYLE = {
     "running": "cyan", "done": "green", "paused": "yellow", "awaiting_approval": "yellow",
@@ -86,18 +86,17 @@ def _print_all(settings: Settings, *, json: bool) -> None:
         say.out.print("No campaign has been launched yet.")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("Run", "Campaign", "Status", "Scheduled", "People"):
-        table.add_column(name, no_wrap=name != "Campaign", overflow="fold")
-    table.add_column("Decided", justify="right")
-    for one in found:
+    table.add_column("Run", min_width=_ID, overflow="fold")
+    table.add_column("Status", no_wrap=True)
+    table.add_column("When, and how far", no_wrap=True)
+    for one in found:  # two lines each: an id beside everything else leaves a terminal no room
         run = one.run
+        people = "1 person" if run.people == 1 else f"{run.people or 0:,} people"
+        far = f"{people}, {percent(one.progress)} %" if run.people else ""
         table.add_row(
-            run.id,
-            escape(run.title),
+            Text.assemble(run.title, "\n", (run.id, "dim")),
             status_text(run.status),
-            f"{run.scheduled_at:%-d %b %Y, %H:%M}",
-            f"{run.people:,}" if run.people is not None else "",
-            f"{percent(one.progress)} %" if run.people else "",
+            f"{run.scheduled_at:%-d %b %Y, %H:%M} UTC\n{far}",
         )
     say.out.print(table)
 

@@ -298,6 +298,18 @@ def test_a_launch_above_the_bound_waits_for_approval_and_says_how_it_is_given(ru
     assert one["status"] == "awaiting_approval"
 
 
+def test_runs_are_listed_with_whole_names_and_ids_on_a_narrow_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run("campaign", "launch", "spring", "--by", "omar")
+    [one] = json.loads(run("campaign", "status", "--json").out)["runs"]
+    lines = run("campaign", "status").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["Run", "spring", one["id"]]
+    assert "awaiting approval" in lines[1]
+    assert max(map(len, lines)) <= 80
+
+
 def test_an_approval_is_of_the_plan_that_was_seen_and_kept_with_who_gave_it(run: Any) -> None:
     made = launched(run)
     blind = run("campaign", "approve", made["id"], "--yes")
