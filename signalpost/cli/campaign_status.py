@@ -91,8 +91,11 @@ def _print_all(settings: Settings, *, json: bool) -> None:
     table.add_column("When, and how far", no_wrap=True)
     for one in found:  # two lines each: an id beside everything else leaves a terminal no room
         run = one.run
-        people = "1 person" if run.people == 1 else f"{run.people or 0:,} people"
-        far = f"{people}, {percent(one.progress)} %" if run.people else ""
+        far = ""
+        if run.people is not None:  # else they are not chosen yet
+            far = "1 person" if run.people == 1 else f"{run.people:,} people"
+        if run.people:
+            far += f", {percent(one.progress)} %"
         table.add_row(
             Text.assemble(run.title, "\n", (run.id, "dim")),
             status_text(run.status),

@@ -100,8 +100,12 @@ class Links:
         ``website``: the brand's own, where a customer's account and orders are. ``counted``: links to
         it lead there by way of us, so that we know of the click.
         """
-        own = tokens.head(customer_id, message_id, now)
+        own = self.head(customer_id, message_id, now)
         return MessageLinks(self, own, topic, website, order_id, counted)
+
+    def head(self, customer_id: str, message_id: str, now: datetime) -> bytes:
+        """Write what only this message's tokens say, the beginning of their bodies."""
+        return tokens.head(customer_id, message_id, now)
 
     @cached_property
     def _keys(self) -> dict[str, blake2b]:

@@ -11,7 +11,7 @@ from signalpost.domain.vocabulary import Channel, DeliveryStatus
 from signalpost.record.database import Database
 from signalpost.services import tokens
 from signalpost.services.desk import Desk
-from signalpost.services.links import Links, MessageLinks
+from signalpost.services.links import Links
 from signalpost.testing import VirtualClock
 
 #: Customer, message and channel → the answers to its attempts.
@@ -60,20 +60,10 @@ class Unsigned(Links):
     They are as long as real ones, for in a text message every letter counts.
     """
 
-    def for_message(
-        self,
-        *,
-        customer_id: str,
-        message_id: str,
-        topic: str,
-        website: str,
-        order_id: str | None,
-        now: datetime,
-        counted: bool = False,
-    ) -> MessageLinks:
-        """Give links that are the same for everybody, but for what they lead to."""
+    def head(self, customer_id: str, message_id: str, now: datetime) -> bytes:
+        """Give as many letters as what only one message's tokens say."""
         del customer_id, message_id, now
-        return MessageLinks(self, _ANYBODY, topic, website, order_id, counted)
+        return _ANYBODY
 
     def sign(self, purpose: str, said: bytes) -> str:
         """Give as many letters as the real token has."""
@@ -81,7 +71,6 @@ class Unsigned(Links):
         return "x" * (len(said) + tokens.SIGNED)
 
 
-#: As long as what only one message's tokens say.
 _ANYBODY = tokens.head("", "", datetime(2000, 1, 1, tzinfo=UTC))
 
 
