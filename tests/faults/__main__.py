@@ -81,6 +81,7 @@ def _runs(asked: Any) -> int:
         server = stack.enter_context(places.postgres(folder)) if "postgres" in dialects else None
         crowds = places.Crowds(folder, server)
         pool = stack.enter_context(ThreadPoolExecutor(asked.jobs))
+        stack.callback(pool.shutdown, cancel_futures=True)  # a signal ends it after those begun
         end = began + asked.minutes * 60
 
         def one(seed: int) -> Result | None:
