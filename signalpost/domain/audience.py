@@ -91,13 +91,27 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Unless:
+    """What an event was followed by counts no more: an order that was ready, once it is collected.
+
+    ``events``: of these names, by the same person. ``same``: the property that both have alike, such
+    as ``order_id``; an event that has none was followed by nothing. ``where``: what else is so of the
+    events that follow.
+    """
+
+    events: tuple[str, ...]
+    same: str
+    where: tuple[Where, ...] = ()
+
+
+@dataclass(frozen=True)
 class Did:
     """An event of this name, so many times, adding up to so much, so long ago.
 
     ``within``: counted over this length of time before the run; None: over all time. ``times``: at
     least, ``at_most`` times at most. ``sum_of`` with ``total_at_least``/``total_at_most``: a property
     that is a number or money, added up over those events. ``last_before``: the latest of them is at
-    least this long ago (recency).
+    least this long ago (recency). ``unless``: which of them do not count.
     """
 
     event: str
@@ -109,6 +123,27 @@ class Did:
     total_at_least: float | None = None
     total_at_most: float | None = None
     last_before: timedelta | None = None
+    unless: Unless | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every event that it looks at."""
+        return (self.event, *(self.unless.events if self.unless else ()))
+
+    @property
+    def wheres(self) -> tuple[Where, ...]:
+        """Every condition on a property."""
+        return self.where + (self.unless.where if self.unless else ())
+
+    def properties(self) -> Iterator[tuple[str, str]]:
+        """Give each property that it asks for, after the event's name."""
+        yield from ((self.event, one.name) for one in self.where)
+        if self.sum_of:
+            yield self.event, self.sum_of
+        if self.unless:
+            asked = [self.unless.same, *(one.name for one in self.unless.where)]
+            yield self.event, self.unless.same
+            yield from ((event, name) for event in self.unless.events for name in asked)
 
 
 @dataclass(frozen=True)
@@ -173,7 +208,7 @@ def givens(rule: Rule) -> list[str]:
     held = [
         value
         for clause in clauses(rule)
-        for one in (clause.where if isinstance(clause, Did) else (clause,))
+        for one in (clause.wheres if isinstance(clause, Did) else (clause,))
         for value in _values(getattr(one, "value", None))
     ]
     return list(dict.fromkeys(value.name for value in held if isinstance(value, Given)))
@@ -190,11 +225,15 @@ def filled(rule: Rule, facts: Mapping[str, Any]) -> Rule:
     if isinstance(rule, Not):
         return Not(filled(rule.rule, facts))
     if isinstance(rule, Did):
-        where = tuple(replace(one, value=_filled(one.value, facts)) for one in rule.where)
-        return replace(rule, where=where)
+        unless = rule.unless and replace(rule.unless, where=_all_filled(rule.unless.where, facts))
+        return replace(rule, where=_all_filled(rule.where, facts), unless=unless)
     if isinstance(rule, Attribute):
         return replace(rule, value=_filled(rule.value, facts))
     return rule
+
+
+def _all_filled(wheres: tuple[Where, ...], facts: Mapping[str, Any]) -> tuple[Where, ...]:
+    return tuple(replace(one, value=_filled(one.value, facts)) for one in wheres)
 
 
 def _filled(value: Any, facts: Mapping[str, Any]) -> Any:

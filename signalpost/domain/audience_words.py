@@ -196,7 +196,8 @@ def _tenure(rule: Tenure) -> str:
 
 
 def _did(rule: Did) -> str:
-    said = f"did {rule.event}{_conditions(rule.where)} {_often(rule)}{period_in_words(rule.within)}"
+    what = f"{rule.event}{_conditions(rule.where)}{unless_in_words(rule)}"
+    said = f"did {what} {_often(rule)}{period_in_words(rule.within)}"
     if rule.sum_of is not None and (bounds := _totals(rule)):
         said += f", with {rule.sum_of} adding up to {bounds}"
     if rule.last_before is not None:
@@ -209,6 +210,14 @@ def _conditions(where: tuple[Where, ...]) -> str:
         return ""
     said = " and ".join(comparison(one.name, one.op, one.value) for one in where)
     return f" (where {said})"
+
+
+def unless_in_words(rule: Did) -> str:
+    """Say what an event must not be followed by: `` with no order.picked_up of the same order_id``."""
+    if rule.unless is None:
+        return ""
+    others = f"{' or '.join(rule.unless.events)}{_conditions(rule.unless.where)}"
+    return f" with no {others} of the same {rule.unless.same}"
 
 
 def _often(rule: Did) -> str:

@@ -1,5 +1,6 @@
 """Whom a ``Did`` is true of: selects of root customer ids, over the events of whole families."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,10 +18,11 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from signalpost.domain.audience import Did
+from signalpost.domain.audience import Did, Unless, Where
 from signalpost.record import audience_values as sql
 from signalpost.record import events
 from signalpost.record.audience_scope import Rooted, Roots, Scope, rooted
@@ -28,9 +30,13 @@ from signalpost.record.base import UtcDateTime, table_of
 
 _events = table_of(events.Event)
 
-#: Events that happened to somebody: not those that wait, nor those whose id was used twice. Said in
-#: the words of the index ``ix_events_did``, which holds no others.
-HAPPENED = _events.c.status.in_([literal_column("'accepted'"), literal_column("'historic'")])
+
+def happened(table: Any) -> ColumnElement[bool]:
+    """Events that happened to somebody: not those that wait, nor those whose id was used twice.
+
+    Said in the words of the index ``ix_events_did``, which holds no others.
+    """
+    return table.c.status.in_([literal_column("'accepted'"), literal_column("'historic'")])
 
 
 def deeds(rule: Did, scope: Scope) -> Rooted:
@@ -39,13 +45,38 @@ def deeds(rule: Did, scope: Scope) -> Rooted:
     tests = [
         found.only,
         _events.c.name == rule.event,
-        HAPPENED,
+        happened(_events),
         _events.c.occurred_at <= scope.now,
-        *(scope.sql.holds(_events.c.facts, one.name, one.op, one.value) for one in rule.where),
+        *_meeting(rule.where, _events, scope),
     ]
     if rule.within is not None:
         tests.append(_events.c.occurred_at > scope.ago(rule.within))
+    if rule.unless is not None:
+        tests.append(_not_followed(rule.unless, found.root, scope))
     return Rooted(found.source, found.root, and_(*tests))
+
+
+def _meeting(wheres: Iterable[Where], table: Any, scope: Scope) -> Iterator[ColumnElement[bool]]:
+    return (scope.sql.holds(table.c.facts, one.name, one.op, one.value) for one in wheres)
+
+
+def _not_followed(unless: Unless, root: ColumnElement[Any], scope: Scope) -> ColumnElement[bool]:
+    """The event shares its property with none of those others of the person."""
+    others = _events.alias("others")
+    found = rooted(others, scope, name="others_merged")
+    mine, theirs = (scope.sql.key(one.c.facts, unless.same) for one in (_events, others))
+    tests = (
+        found.only,
+        others.c.name.in_(unless.events),
+        happened(others),
+        others.c.occurred_at <= scope.now,
+        *_meeting(unless.where, others, scope),
+    )
+    followed = select(found.root, theirs).select_from(found.source).where(*tests)
+    if scope.is_postgres:  # which plans it as one join with all of them
+        return ~followed.where(found.root == root, theirs == mine).exists()
+    # SQLite makes one table of all of them, and looks there.
+    return or_(mine.is_(None), tuple_(root, mine).not_in(followed.where(theirs.is_not(None))))
 
 
 @dataclass(frozen=True)

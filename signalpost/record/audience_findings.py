@@ -24,6 +24,7 @@ from signalpost.domain.audience_words import (
     number_in_words,
     period_in_words,
     times_in_words,
+    unless_in_words,
     value_in_words,
 )
 from signalpost.record import audience_deeds as deeds
@@ -117,10 +118,10 @@ def _reachable(session: Session, rule: Reachable, root: str) -> str:
 
 def _did(session: Session, rule: Did, scope: Scope) -> str:
     row = session.execute(deeds.summed(rule, scope).source).mappings().first()
-    period = period_in_words(rule.within)
+    what, period = f"{rule.event}{unless_in_words(rule)}", period_in_words(rule.within)
     if row is None:
-        return f"did {rule.event} 0 times{period}"
-    said = f"did {rule.event} {times_in_words(int(row['count']))}{period}"
+        return f"did {what} 0 times{period}"
+    said = f"did {what} {times_in_words(int(row['count']))}{period}"
     if rule.sum_of is not None:
         said += f", {rule.sum_of} adding up to {number_in_words(row['total'])}"
     return f"{said}, last on {_day(row['last'])}"

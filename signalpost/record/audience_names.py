@@ -7,7 +7,7 @@ from sqlalchemy import exists, literal_column, select
 from sqlmodel import Session
 
 from signalpost.record import audience_values as sql
-from signalpost.record.audience_deeds import HAPPENED
+from signalpost.record.audience_deeds import happened
 from signalpost.record.audience_scope import customers
 from signalpost.record.base import table_of
 from signalpost.record.events import Event
@@ -53,7 +53,7 @@ def event_facts(session: Session, name: str) -> EventFacts:
     """Name the facts of the newest events of a name: at most ``LOOKED_AT``, found by index."""
     newest = (
         select(_events.c.facts)
-        .where(_events.c.name == name, HAPPENED)
+        .where(_events.c.name == name, happened(_events))
         .order_by(_events.c.occurred_at.desc())
         .limit(LOOKED_AT)
     )

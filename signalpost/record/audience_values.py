@@ -58,6 +58,11 @@ class Postgres:
         """A document of one name and value."""
         return func.jsonb_build_object(_text(name), value, type_=JSONB)
 
+    def key(self, document: Any, name: str) -> ColumnElement[Any]:
+        """The text or number of this name, as a text; null for anything else."""
+        value = document.op("->", return_type=JSONB())(_text(name))
+        return case((_kind(value).in_(("string", "number")), _plain(value)))
+
     def holds(self, document: Any, name: str, op: str, value: Any) -> Truth:
         """The operator applies to what the path leads to; never null."""
         wanted = values.checked(op, value)
@@ -233,6 +238,12 @@ class Sqlite:
     def one_of(self, name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """A document of one name and value."""
         return func.json_object(bindparam(None, name, String), value)
+
+    def key(self, document: Any, name: str) -> ColumnElement[Any]:
+        """The text or number of this name, as a text; null for anything else."""
+        kind = func.json_type(document, _place(name))
+        value = func.json_extract(document, _place(name))
+        return case((kind.in_(("text", "integer", "real")), cast(value, Text)))
 
     def holds(self, document: Any, name: str, op: str, value: Any) -> Truth:
         """The operator applies to what the path leads to; never null."""

@@ -411,7 +411,8 @@ def asked_about(campaigns: Collection[Campaign]) -> set[str]:
     """Name the events that these campaigns ask about: in their audiences, facts and offers."""
     names: set[str] = set(REDEEMING)
     for campaign in campaigns:
-        names |= {rule.event for rule in clauses(campaign.audience) if isinstance(rule, Did)}
+        asked = (rule for rule in clauses(campaign.audience) if isinstance(rule, Did))
+        names |= {name for rule in asked for name in rule.names}
         names |= {
             one.name
             for one in campaign.facts.values()

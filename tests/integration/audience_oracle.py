@@ -24,6 +24,7 @@ from signalpost.domain.audience import (
     Rule,
     Sample,
     Tenure,
+    Unless,
     Where,
 )
 
@@ -213,6 +214,7 @@ def did(record: Record, root: str, rule: Did) -> bool:
         and row["occurred_at"] <= NOW
         and (rule.within is None or row["occurred_at"] > NOW - rule.within)
         and all(meets(row["facts"], one) for one in rule.where)
+        and not is_followed(record, root, row, rule.unless)
     ]
     totals: dict[str, Decimal] = {}
     for row in found if rule.sum_of else []:
@@ -230,6 +232,25 @@ def did(record: Record, root: str, rule: Did) -> bool:
         and (rule.total_at_most is None or total <= Decimal(str(rule.total_at_most)))
         and (rule.last_before is None or (last is not None and last <= NOW - rule.last_before))
     )
+
+
+def is_followed(record: Record, root: str, event: Row, unless: Unless | None) -> bool:
+    """Look through all of the person's events for one with the same text or number."""
+    return unless is not None and any(
+        row["name"] in unless.events
+        and row["status"] in ("accepted", "historic")
+        and row["occurred_at"] <= NOW
+        and all(meets(row["facts"], one) for one in unless.where)
+        and unless.same in row["facts"]
+        and plain(row["facts"][unless.same]) == plain(event["facts"].get(unless.same)) is not None
+        for row in record.of(record.events, root)
+    )
+
+
+def plain(value: Any) -> str | None:
+    """Give a text or a number as a text."""
+    is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return str(value) if is_plain else None
 
 
 def meets(facts: Row, where: Where) -> bool:

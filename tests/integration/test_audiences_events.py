@@ -11,6 +11,7 @@ import pytest
 from signalpost.domain.audience import (
     Did,
     Not,
+    Unless,
     Where,
 )
 from signalpost.record.database import Database
@@ -53,6 +54,50 @@ def test_events_are_counted_over_the_whole_family_and_up_to_now(book: Book) -> N
     assert book.who(Did(placed, last_before=timedelta(days=3))) == {"bob"}
     assert book.who(Did(placed, times=0, last_before=timedelta(days=3))) == {"bob"}
     assert book.who(Did(placed, times=3, at_most=2)) == set()
+
+
+def test_what_was_followed_by_another_event_of_the_same_order_counts_no_more(book: Book) -> None:
+    collected = ("order.picked_up", "order.cancelled")
+
+    def ready(who: str, order: Any, **more: Any) -> None:
+        book.event(who, "order.ready", ago(days=2), facts={"order_id": order} | more)
+
+    def over(who: str | None, name: str, order: Any, **more: Any) -> None:
+        book.event(who, name, more.pop("at", ago(days=1)), facts={"order_id": order}, **more)
+
+    for who in ("waits", "collected", "one of two", "cancelled", "another's", "late", "parked"):
+        book.person(who)
+        ready(who, f"{who} 1")
+    over("collected", "order.picked_up", "collected 1")
+    ready("one of two", "one of two 2")
+    over("one of two", "order.picked_up", "one of two 2")
+    over("cancelled", "order.cancelled", "cancelled 1", at=ago(days=3))  # told in the wrong order
+    over("waits", "order.picked_up", "another's 1")
+    over("late", "order.picked_up", "late 1", at=NOW + timedelta(seconds=1))
+    over("parked", "order.picked_up", "parked 1", status="parked")
+    book.person("no number")
+    ready("no number", None)
+    book.event("no number", "order.picked_up", ago(days=1))
+    book.person("a number")
+    ready("a number", 7)
+    over("a number", "order.picked_up", "7")
+    book.person("merged")
+    book.person("was merged", into="merged")
+    ready("was merged", "m")
+    over("merged", "order.picked_up", "m")
+
+    def open_orders(**more: Any) -> Did:
+        return Did("order.ready", unless=Unless(collected, "order_id"), **more)
+
+    open_ = {"waits", "one of two", "another's", "late", "parked", "no number"}
+    assert book.who(open_orders()) == open_
+    assert book.who(Not(open_orders())) == {"collected", "cancelled", "a number", "merged"}
+    assert book.who(open_orders(times=2)) == set()
+    ready("waits", "waits 2")
+    assert book.who(open_orders(times=2)) == {"waits"}
+    assert book.who(open_orders(sum_of="order_id", total_at_most=0, times=1)) == open_
+    only_there = Unless(("order.picked_up",), "order_id", (Where("store", "is", "Riverside"),))
+    assert "collected" in book.who(Did("order.ready", unless=only_there))
 
 
 def test_totals_add_up_exactly_and_one_currency_at_a_time(book: Book) -> None:

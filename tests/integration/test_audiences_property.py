@@ -23,6 +23,7 @@ from signalpost.domain.audience import (
     Rule,
     Sample,
     Tenure,
+    Unless,
     Where,
 )
 from signalpost.record import audiences
@@ -65,6 +66,12 @@ VALUES = st.recursive(
 )
 KEYS = ["a", "b", "total", "naïve key", "'; DROP TABLE customers; --"]
 DOCUMENTS = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
+#: Of an event: now and then with the text or number that another has.
+FACTS = st.builds(
+    lambda facts, same: facts | same,
+    DOCUMENTS,
+    st.fixed_dictionaries({}, optional={"b": st.sampled_from(["0", 0, "1", 1, True, ["1"], None])}),
+)
 NAMES = st.sampled_from([*KEYS, "a.b", "a.a.b", "total.amount", "missing"])
 CHANNELS, TOPICS = st.sampled_from(["email", "sms", "*"]), st.sampled_from(["offers", "news", "*"])
 EVENTS = st.sampled_from(["order.placed", 'it\'s "odd"'])
@@ -91,7 +98,7 @@ def records(draw: st.DrawFn) -> Record:
 
     who, at = st.sampled_from(ids), DAYS.map(lambda length: NOW - length)
     record.events = rows(
-        "e", customer_id=st.one_of(who, who, st.none()), name=EVENTS, facts=DOCUMENTS, occurred_at=at,
+        "e", customer_id=st.one_of(who, who, st.none()), name=EVENTS, facts=FACTS, occurred_at=at,
         status=st.sampled_from(["accepted", "accepted", "historic", "parked", "conflict"]),
     )  # fmt: skip
     record.consents = rows(
@@ -140,6 +147,12 @@ def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 AMOUNTS = optional(st.sampled_from([-5, 0, 0.1, 5, 10]))
+UNLESS = st.builds(
+    Unless,
+    st.lists(EVENTS, min_size=1, max_size=2).map(tuple),
+    st.sampled_from(["a", "b", "b", "b"]),
+    st.lists(comparisons().map(lambda one: Where(*one)), max_size=1).map(tuple),
+)
 SINGLE = st.one_of(
     st.just(Everyone()),
     comparisons().map(lambda one: Attribute(*one)),
@@ -158,8 +171,15 @@ SINGLE = st.one_of(
         total_at_least=AMOUNTS,
         total_at_most=AMOUNTS,
         last_before=optional(LENGTHS),
+        unless=optional(UNLESS),
     ),
-    st.builds(Did, event=EVENTS, within=optional(LENGTHS), times=st.integers(1, 2)),
+    st.builds(
+        Did,
+        event=EVENTS,
+        within=optional(LENGTHS),
+        times=st.integers(1, 2),
+        unless=optional(UNLESS),
+    ),
     st.builds(
         InCampaign,
         campaign=st.sampled_from(["spring", "none"]),
@@ -187,6 +207,7 @@ DOERS = st.builds(
         times=st.integers(1, 2),
         sum_of=st.sampled_from(["total", "total.amount"]),
         total_at_least=AMOUNTS,
+        unless=optional(UNLESS),
     ),
     st.lists(st.one_of(SINGLE, SINGLE.map(Not), RULES), max_size=3),
 )

@@ -60,8 +60,12 @@ def test_early_access_is_for_members_whose_orders_hold_a_jacket_that_they_kept(s
     come(stage, "d", "order.placed", order_id="d1", items=[COAT])
     come(stage, "b", "order.returned", order_id="b1", items=[JACKET])
     come(stage, "c", "order.returned", order_id="c1", items=[COAT])
+    come(stage, "f", "profile.updated", traits={"tier": "vip"})
+    for number in (1, 2):
+        come(stage, "f", "order.placed", order_id=f"f{number}", items=[JACKET])
+    come(stage, "f", "order.returned", order_id="f1", items=[JACKET])  # and keeps the other
     stage.clock.now += timedelta(days=400)
-    assert meant(stage, "vip-early-access") == {"a", "c"}
+    assert meant(stage, "vip-early-access") == {"a", "c", "f"}
 
 
 def test_a_delivery_notice_concerns_late_deliveries_from_the_place_that_is_given(stage):
@@ -79,7 +83,12 @@ def test_a_store_notice_concerns_orders_that_wait_at_the_store(stage):
     come(stage, "b", "order.picked_up", order_id="b1", store="Riverside")
     come(stage, "c", "order.ready_for_pickup", order_id="c1", store="Hillside")
     come(stage, "d", "delivery.late", order_id="d1", store="Riverside")
-    assert meant(stage, "store-notice", store="Riverside") == {"a"}
+    for order in ("e1", "e2"):
+        come(stage, "e", "order.ready_for_pickup", order_id=order, store="Riverside")
+    come(stage, "e", "order.picked_up", order_id="e1")  # and e2 waits still
+    come(stage, "f", "order.ready_for_pickup", order_id="f1", store="Riverside")
+    come(stage, "f", "order.cancelled", order_id="f1")
+    assert meant(stage, "store-notice", store="Riverside") == {"a", "e"}
     assert meant(stage, "store-notice", store="Hillside") == {"c"}
 
 

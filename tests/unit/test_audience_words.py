@@ -19,6 +19,7 @@ from signalpost.domain.audience import (
     Rule,
     Sample,
     Tenure,
+    Unless,
     Where,
 )
 from signalpost.domain.audience_words import clause_in_words, in_words
@@ -80,6 +81,22 @@ def test_a_whole_audience_is_an_indented_list() -> None:
                 "did order.placed (where store is Harbour and items.sku contains tea) at least 1 time,"
                 " with total adding up to at least 12.5 and at most 100,"
                 " the last time at least 90 days ago"
+            ),
+        ),
+        (
+            Did(
+                "order.ready",
+                (Where("store", "is", "Harbour"),),
+                within=DAYS_90,
+                unless=Unless(
+                    ("order.picked_up", "order.cancelled"),
+                    "order_id",
+                    (Where("store", "is", "Harbour"),),
+                ),
+            ),
+            (
+                "did order.ready (where store is Harbour) with no order.picked_up or order.cancelled"
+                " (where store is Harbour) of the same order_id at least 1 time in the last 90 days"
             ),
         ),
         (

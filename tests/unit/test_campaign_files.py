@@ -202,6 +202,19 @@ AUDIENCES = [
         rules.Did("order.placed", last_before=timedelta(120)),
     ),
     (
+        "{did_not: order.placed, unless: {did: order.returned, same: order_id}}",
+        rules.Not(rules.Did("order.placed", unless=rules.Unless(("order.returned",), "order_id"))),
+    ),
+    (
+        "{did: a.b, unless: {did: [c.d, e.f, c.d], same: id, where: {store: {given: store}}}}",
+        rules.Did(
+            "a.b",
+            unless=rules.Unless(
+                ("c.d", "e.f"), "id", (rules.Where("store", "is", rules.Given("store")),)
+            ),
+        ),
+    ),
+    (
         "{in_campaign: try-out, outcome: held_out, series: S-1}",
         rules.InCampaign("try-out", "held_out", None, "S-1"),
     ),
@@ -306,6 +319,48 @@ REFUSED = [
         9,
         "nobody",
         "longer",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: order.returned",
+        8,
+        "no group of keys",
+        "below it",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: {did: order.returned}",
+        8,
+        "`same` is missing",
+        "same",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: {did: [], same: order_id}",
+        8,
+        "empty",
+        "one",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: {did: order.placed, same: order_id}",
+        8,
+        "as itself",
+        "another event",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: {did: order.retuned, same: order_id}",
+        7,
+        "looks like 'order.returned'",
+        "write order.returned",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      unless: {did: order.returned, same: oder_id}",
+        8,
+        "looks like its fact 'order_id'",
+        "write order_id",
     ),
     ("where: {product:", "where: {prodct:", 8, "looks like its fact 'product'", "product"),
     ("where: {product: {contains:", "where: {product: {contain:", 8, "`contain` is not", "contains"),

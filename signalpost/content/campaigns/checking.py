@@ -232,7 +232,8 @@ def _audience(campaign: Campaign, campaigns: Collection[str] | None) -> Iterator
             place = _place(campaign, "did", clause.event) or _place(
                 campaign, "did_not", clause.event
             )
-            yield from _event(place, clause.event)
+            for name in clause.names:
+                yield from _event(place, name)
             yield from _properties(place, clause)
         elif isinstance(clause, InCampaign) and campaigns is not None:
             yield from _other(campaign, clause.campaign, campaigns)
@@ -289,13 +290,14 @@ def _event(place: Place, name: str) -> Iterator[Found]:
 
 def _properties(place: Place, clause: Did) -> Iterator[Found]:
     """A property that is nearly a fact of its event is a slip of the pen."""
-    known = EVENT_TYPES.get(clause.event)
-    facts = {*known.required, *known.optional} if known else set()
-    for name in [where.name for where in clause.where] + [clause.sum_of or ""]:
-        near = nearest(name.partition(".")[0], facts, cutoff=0.8)
-        if near and name.partition(".")[0] not in facts:
-            says = f"{name!r} of {clause.event} looks like its fact {near!r}"
-            yield (*place[:-1], "where", name), "event", says, f"write {near}"
+    for event, name in clause.properties():
+        known, first = EVENT_TYPES.get(event), name.partition(".")[0]
+        facts = {*known.required, *known.optional} if known else set()
+        near = nearest(first, facts, cutoff=0.8)
+        if near and first not in facts:
+            says = f"{name!r} of {event} looks like its fact {near!r}"
+            at = ("where", name) if event == clause.event else ("unless",)
+            yield (*place[:-1], *at), "event", says, f"write {near}"
 
 
 def _other(campaign: Campaign, name: str, campaigns: Collection[str]) -> Iterator[Found]:

@@ -223,10 +223,39 @@ class Condition(Comparisons):
         return self
 
 
-class _Deed(RulePart):
-    """What ``did`` and ``did_not`` say alike."""
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class _Events(Part):
+    """Which events are meant: those whose properties are so."""
 
     where: dict[PropertyPath, Condition] = Field(default_factory=dict)
+
+    def wheres(self) -> Iterator[rules.Where]:
+        """Give each comparison of a property."""
+        for name, condition in sorted(self.where.items()):  # a record does not keep their order
+            for op, value in condition.comparisons():
+                yield rules.Where(name, op, value)
+            if condition.known:
+                yield rules.Where(name, "known")
+
+
+class UnlessPart(_Events):
+    """``unless: {did: order.picked_up, same: order_id}``; several events as a list."""
+
+    did: Annotated[list[EventName], Field(min_length=1), BeforeValidator(_listed)]
+    same: AttributeName
+
+    def said(self) -> rules.Unless:
+        """Give the value that the record is asked with."""
+        names = tuple(dict.fromkeys(self.did))
+        return rules.Unless(events=names, same=self.same, where=tuple(self.wheres()))
+
+
+class _Deed(_Events, RulePart):
+    """What ``did`` and ``did_not`` say alike."""
+
     within: Length | None = None
     times: Count = 1
     at_most: Count | None = None
@@ -234,6 +263,12 @@ class _Deed(RulePart):
     total_at_least: Number | None = None
     total_at_most: Number | None = None
     last_before: Length | None = None
+    unless: UnlessPart | None = None
+
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        raise NotImplementedError
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
@@ -252,12 +287,18 @@ class _Deed(RulePart):
         if self.within and self.last_before and self.last_before >= self.within:
             says = "nobody's last time can be before the period that `within` looks at"
             raise wrong(says, "make within the longer of the two", at="last_before")
+        if self.unless and self.event in self.unless.did:
+            says = (
+                f"each {self.event} has the same {self.unless.same} as itself, so none would count"
+            )
+            raise wrong(says, "name another event, such as order.picked_up", at="unless")
         return self
 
-    def _rule(self, event: str) -> rules.Rule:
+    def deed(self) -> rules.Did:
+        """Give the events that the record is asked for."""
         return rules.Did(
-            event=event,
-            where=tuple(self._where()),
+            event=self.event,
+            where=tuple(self.wheres()),
             within=self.within,
             times=self.times,
             at_most=self.at_most,
@@ -265,14 +306,8 @@ class _Deed(RulePart):
             total_at_least=self.total_at_least,
             total_at_most=self.total_at_most,
             last_before=self.last_before,
+            unless=None if self.unless is None else self.unless.said(),
         )
-
-    def _where(self) -> Iterator[rules.Where]:
-        for name, condition in sorted(self.where.items()):  # a record does not keep their order
-            for op, value in condition.comparisons():
-                yield rules.Where(name, op, value)
-            if condition.known:
-                yield rules.Where(name, "known")
 
 
 class DidRule(_Deed):
@@ -280,9 +315,14 @@ class DidRule(_Deed):
 
     did: EventName
 
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        return self.did
+
     def rule(self) -> rules.Rule:
         """Those who did it."""
-        return self._rule(self.did)
+        return self.deed()
 
 
 class DidNotRule(_Deed):
@@ -290,9 +330,14 @@ class DidNotRule(_Deed):
 
     did_not: EventName
 
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        return self.did_not
+
     def rule(self) -> rules.Rule:
         """Those who did not."""
-        return rules.Not(self._rule(self.did_not))
+        return rules.Not(self.deed())
 
 
 _OUTCOMES = ("sent", "held_out", "skipped", "any")

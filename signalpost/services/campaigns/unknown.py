@@ -36,8 +36,10 @@ def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Itera
     wanted: dict[str, set[str]] = {}
     for rule in rules:
         if isinstance(rule, Did):
-            names = [one.name for one in rule.where] + ([rule.sum_of] if rule.sum_of else [])
-            wanted.setdefault(rule.event, set()).update(names)
+            for event in rule.names:
+                wanted.setdefault(event, set())
+            for event, name in rule.properties():
+                wanted[event].add(name)
     for fact in personal:
         if fact.source == "event":
             wanted.setdefault(fact.name, set()).update([fact.property] if fact.property else [])
