@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -52,7 +53,7 @@ def deeds(rule: Did, scope: Scope) -> Rooted:
     if rule.within is not None:
         tests.append(_events.c.occurred_at > scope.ago(rule.within))
     if rule.unless is not None:
-        tests.append(_not_followed(rule.unless, found.root, scope))
+        tests.append(_not_followed(rule.unless, found.root, scope, within=rule.within))
     return Rooted(found.source, found.root, and_(*tests))
 
 
@@ -60,18 +61,25 @@ def _meeting(wheres: Iterable[Where], table: Any, scope: Scope) -> Iterator[Colu
     return (scope.sql.holds(table.c.facts, one.name, one.op, one.value) for one in wheres)
 
 
-def _not_followed(unless: Unless, root: ColumnElement[Any], scope: Scope) -> ColumnElement[bool]:
-    """The event shares its property with none of those others of the person."""
+def _not_followed(
+    unless: Unless, root: ColumnElement[Any], scope: Scope, *, within: timedelta | None
+) -> ColumnElement[bool]:
+    """The event shares its property with none of those others of the person.
+
+    What follows an event is no older than the event may be, so that older ones need not be read.
+    """
     others = _events.alias("others")
     found = rooted(others, scope, name="others_merged")
     mine, theirs = (scope.sql.key(one.c.facts, unless.same) for one in (_events, others))
-    tests = (
+    tests = [
         found.only,
         others.c.name.in_(unless.events),
         happened(others),
         others.c.occurred_at <= scope.now,
         *_meeting(unless.where, others, scope),
-    )
+    ]
+    if within is not None:
+        tests.append(others.c.occurred_at > scope.ago(within))
     followed = select(found.root, theirs).select_from(found.source).where(*tests)
     if scope.is_postgres:  # which plans it as one join with all of them
         return ~followed.where(found.root == root, theirs == mine).exists()

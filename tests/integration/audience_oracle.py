@@ -24,7 +24,6 @@ from signalpost.domain.audience import (
     Rule,
     Sample,
     Tenure,
-    Unless,
     Where,
 )
 
@@ -214,7 +213,7 @@ def did(record: Record, root: str, rule: Did) -> bool:
         and row["occurred_at"] <= NOW
         and (rule.within is None or row["occurred_at"] > NOW - rule.within)
         and all(meets(row["facts"], one) for one in rule.where)
-        and not is_followed(record, root, row, rule.unless)
+        and not is_followed(record, root, row, rule)
     ]
     totals: dict[str, Decimal] = {}
     for row in found if rule.sum_of else []:
@@ -234,10 +233,12 @@ def did(record: Record, root: str, rule: Did) -> bool:
     )
 
 
-def is_followed(record: Record, root: str, event: Row, unless: Unless | None) -> bool:
+def is_followed(record: Record, root: str, event: Row, rule: Did) -> bool:
     """Look through all of the person's events for one with the same text or number."""
+    unless = rule.unless
     return unless is not None and any(
         row["name"] in unless.events
+        and (rule.within is None or row["occurred_at"] > NOW - rule.within)
         and row["status"] in ("accepted", "historic")
         and row["occurred_at"] <= NOW
         and all(meets(row["facts"], one) for one in unless.where)
