@@ -4,7 +4,7 @@
 pinned to the version it was launched with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -147,6 +147,13 @@ class Campaign:
     def channels(self) -> list[Channel]:
         """Name every channel that a run may use, each once."""
         return list(dict.fromkeys(channel for chain in self.via for channel in chain))
+
+    def order(self, chain: Sequence[Channel], attributes: Mapping[str, Any]) -> Sequence[Channel]:
+        """Give a chain's channels in the order in which they are tried for a person."""
+        wish = attributes.get("preferred_channel")
+        if not self.preferred or wish not in chain:
+            return chain
+        return sorted(chain, key=lambda one: one != wish)  # stable: the rest keep their order
 
 
 def release_moment(local_at: datetime, tz: ZoneInfo) -> datetime:

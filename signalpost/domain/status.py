@@ -52,6 +52,17 @@ ENGAGEMENT: frozenset[ReceiptKind] = frozenset(
 )
 """What the customer did with the message: cumulative, kept beside the status."""
 
+UNSENT: frozenset[MessageStatus] = frozenset(
+    {
+        MessageStatus.QUEUED,
+        MessageStatus.EXPIRED,
+        MessageStatus.REJECTED,
+        MessageStatus.FAILED,
+        MessageStatus.BOUNCED,
+    }
+)
+"""Whose message nobody has. Of one that is unknown we cannot say so: somebody may have it."""
+
 SETTLED: frozenset[MessageStatus] = frozenset(
     {
         MessageStatus.DELIVERED,

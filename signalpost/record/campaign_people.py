@@ -1,14 +1,16 @@
 """The people of a campaign's run: frozen, claimed by shards, decided in batches."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     RowMapping,
     Select,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -20,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Session
 
+from signalpost.domain.status import UNSENT
+from signalpost.domain.vocabulary import Channel
 from signalpost.record.base import UtcDateTime, table_of, to_json
 from signalpost.record.bulk import among, each, given, moment_text
 from signalpost.record.campaigns import (
@@ -359,21 +363,55 @@ def come_back(session: Session, *, campaign_run_id: str, people: Sequence[Later]
 def close_people(
     session: Session, *, campaign_run_id: str, outcome: str, reason: str, now: datetime
 ) -> None:
-    """Decide everybody in a run who is still open, as when it is cancelled; counts them too."""
+    """Decide everybody in a run who is still open, as when it is cancelled; counts them too.
+
+    Of whom one chain has reached while another waited, it was sent: they know of it.
+    """
     # As its sender does, the shards before their people: else each could wait for the other, and who
     # is decided meanwhile would be counted twice.
     lock_shards(session, campaign_run_id=campaign_run_id)
     open_ = and_(_p.c.campaign_run_id == campaign_run_id, _p.c.outcome.is_(None))
-    left = session.execute(select(_p.c.shard, func.count()).where(open_).group_by(_p.c.shard)).all()
+    reached = _reached(open_)
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for number, *channels, people in session.execute(_by_channels(reached)):
+        sent_by = "+".join(sorted(one for one in channels if one))
+        counts[number][f"sent:{sent_by}:allowed"] += people
+    session.execute(
+        update(_p)
+        .where(open_, _p.c.customer_id.in_(select(reached.c.customer_id)))
+        .values(outcome="sent", reason="allowed", decided_at=now)
+    )
+    left = select(_p.c.shard, func.count()).where(open_).group_by(_p.c.shard)
+    for number, people in session.execute(left):
+        counts[number][f"{outcome}::{reason}"] += people
     session.execute(update(_p).where(open_).values(outcome=outcome, reason=reason, decided_at=now))
-    for number, people in left:
-        key = f"{outcome}::{reason}"
-        add_counts(session, campaign_run_id=campaign_run_id, number=number, counts={key: people})
+    for number, some in sorted(counts.items()):
+        add_counts(session, campaign_run_id=campaign_run_id, number=number, counts=some)
     session.execute(
         update(_s)
         .where(_s.c.campaign_run_id == campaign_run_id)
         .values(due_at=None, claim_id=None, lease_until=None)
     )
+
+
+def _reached(people: ColumnElement[bool]) -> Subquery:
+    """Give shard, customer and channels of those of these people of a run who have a message of it."""
+    theirs = and_(
+        _m.c.campaign_run_id == _p.c.campaign_run_id, _m.c.customer_id == _p.c.customer_id
+    )
+    by = (func.max(case((_m.c.channel == one, one.value))).label(one) for one in Channel)
+    return (
+        select(_p.c.shard, _p.c.customer_id, *by)
+        .join(_m, theirs)
+        .where(people, _p.c.tries > 0, _m.c.status.not_in(UNSENT))
+        .group_by(_p.c.shard, _p.c.customer_id)
+        .subquery("reached")
+    )
+
+
+def _by_channels(reached: Subquery) -> Select[Any]:
+    same = [reached.c.shard, *(reached.c[one] for one in Channel)]
+    return select(*same, func.count()).group_by(*same)
 
 
 def messages_of(
@@ -384,6 +422,16 @@ def messages_of(
         _m.c.id, _m.c.idempotency_key, _m.c.customer_id, _m.c.channel, _m.c.status, _m.c.reason
     ).where(_m.c.campaign_run_id == campaign_run_id, among(_m.c.customer_id))
     return list(session.execute(query, given(people)).mappings())
+
+
+def arms(
+    session: Session, *, campaign_run_id: str, people: Collection[str]
+) -> dict[str, str | None]:
+    """Give the arm that was written down for each of these people of a run."""
+    query = select(_p.c.customer_id, _p.c.arm).where(
+        _p.c.campaign_run_id == campaign_run_id, among(_p.c.customer_id)
+    )
+    return {customer: arm for customer, arm in session.execute(query, given(people))}  # noqa: C416
 
 
 def runs_of(session: Session, *, customer_ids: Sequence[str]) -> set[str]:

@@ -408,7 +408,7 @@ def withdraw(session: Session, *, enrolment_ids: Collection[str], now: datetime)
 
 
 def withdraw_campaign(session: Session, *, campaign_run_id: str, now: datetime) -> None:
-    """Take the in-app messages of a run out of the inboxes: it was cancelled, or its offer is over."""
+    """Take the in-app messages of a run out of the inboxes: it was cancelled."""
     session.execute(
         update(_i)
         .where(

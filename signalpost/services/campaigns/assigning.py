@@ -62,4 +62,13 @@ def side(campaign: Campaign, policy: Policy, customer_id: str, stage: str | None
     return _side(name, None, given, given or message)
 
 
+def side_of(campaign: Campaign, arm: str | None, stage: str | None = None) -> Side:
+    """Give the side of somebody who was treated, by the arm that was written down for them."""
+    named = campaign.stage(stage) if stage is not None else None
+    if named is not None:
+        return _side(None, None, named.message, named.message)
+    given = next((one.message for one in campaign.arms if one.name == arm), campaign.message)
+    return _side(arm, None, given, given or campaign.message)
+
+
 _side = lru_cache(maxsize=1024)(Side)  # there are few, and many people on each

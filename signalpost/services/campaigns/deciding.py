@@ -117,15 +117,25 @@ def load(session: Session, job: Job, due: dict[str, int]) -> list[Recipient]:
                 side=job.side(root),
             )
         )
-    again = {person.root_id: person for person in people if person.tries}
-    if again:
-        for row in campaign_people.messages_of(
-            session, campaign_run_id=job.run.id, people=list(again)
-        ):
-            again[row["customer_id"]].earlier.append(row)
+    _take_up(session, job, {person.root_id: person for person in people if person.tries})
     personal_facts(session, job, people)
     _after_a_restore(session, job, people)
     return people
+
+
+def _take_up(session: Session, job: Job, people: dict[str, Recipient]) -> None:
+    """Read what earlier rounds left of these people's, and of those whose place they have taken."""
+    if not people:
+        return
+    family = customers.families(session, people)
+    arms = campaign_people.arms(session, campaign_run_id=job.run.id, people=[*family])
+    for row in campaign_people.messages_of(session, campaign_run_id=job.run.id, people=[*family]):
+        customer = row["customer_id"]
+        owner = customer if customer in arms else family[customer]
+        if owner in people:
+            people[owner].take_up(row)
+    for id_, person in people.items():
+        person.side = job.side_of(arms[id_])  # what they were given stays, whoever they are now
 
 
 def _after_a_restore(session: Session, job: Job, people: Sequence[Recipient]) -> None:
@@ -146,9 +156,10 @@ def _after_a_restore(session: Session, job: Job, people: Sequence[Recipient]) ->
 def _follow_merges(session: Session, job: Job, batch: Batch) -> None:
     """Have the place of somebody merged since the freeze taken by whom they were merged into.
 
-    Who has taken a place is asked in a later batch; one who has a place of their own gets no second.
+    Who has taken a place is asked in a later batch, by all that is known of them, with what earlier
+    rounds left; one who has a place of their own gets no second.
     """
-    gone = [person for person in batch.people if person.is_merged and not person.tries]
+    gone = [person for person in batch.people if person.is_merged]
     roots = customers.roots(session, [person.root_id for person in gone]) if gone else {}
     moved = set()
     for person in gone:
@@ -256,7 +267,11 @@ class _Deciding:
             )
             return
         for number, chain in enumerate(self.job.campaign.via):
-            self.follow(number, self.order(chain))
+            self.follow(number, self.job.campaign.order(chain, self.person.attributes))
+            if self.person.is_held_out:
+                # Anybody else would have been written to by now, whatever waits: they count from here.
+                self.person.hold_until = None
+                return
 
     def follow(self, number: int, channels: Iterable[Channel]) -> None:
         """Decide on the first channel of a chain that is allowed and has not been tried."""
@@ -270,7 +285,6 @@ class _Deciding:
             elif went_wrong(status, self.spec.purpose):
                 tried.add(row["channel"])
             else:
-                self.person.reached.append(row["channel"])
                 return  # this chain has done its work
         if queued is not None:
             channel = Channel(queued["channel"])
@@ -363,10 +377,3 @@ class _Deciding:
         """Note that this person's words could not be made; another chain may still work."""
         self.person.failure = reason
         self.person.verdicts.append(_verdict(channel, "set_aside", reason))
-
-    def order(self, chain: Sequence[Channel]) -> Sequence[Channel]:
-        """Give a chain's channels in the order in which this person's are tried."""
-        wish = self.person.attributes.get("preferred_channel")
-        if not self.job.campaign.preferred or wish not in chain:
-            return chain
-        return sorted(chain, key=lambda one: one != wish)  # stable: the rest keep their order

@@ -4,7 +4,7 @@ What happens between now and then is not known: who unsubscribes tomorrow is sti
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -101,7 +101,8 @@ class Judge:
         base = self.job.released(self.home(person))
         person.due = max(person.due, base, self.now)
         for chain in self.job.campaign.via:
-            outcome = self.follow(person, spec, base, self.order(chain, person))
+            channels = self.job.campaign.order(chain, person.who.attributes)
+            outcome = self.follow(person, spec, base, channels)
             if isinstance(outcome, Going):
                 person.going.append(outcome)
                 sent = person.standing.recent.setdefault(outcome.channel, [])
@@ -182,11 +183,3 @@ class Judge:
             order_id=None,
             now=self.now,
         )
-
-    def order(self, chain: Iterable[Channel], person: Judged) -> list[Channel]:
-        """Give a chain's channels in the order in which this person's are tried."""
-        channels = list(chain)
-        wish = person.who.attributes.get("preferred_channel")
-        if self.job.campaign.preferred and wish in channels:
-            channels.sort(key=lambda channel: channel != wish)  # stable: the rest keep their order
-        return channels

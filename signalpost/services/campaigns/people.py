@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import RowMapping
 from sqlmodel import Session
 
 from signalpost.content import MessageSpec, Variant
@@ -16,10 +17,11 @@ from signalpost.content.mailing import Mailing
 from signalpost.domain.campaign import Campaign, Personal, release_moment
 from signalpost.domain.delivery import Handover
 from signalpost.domain.gate import Policy, Proposal
-from signalpost.domain.vocabulary import Channel, Purpose
+from signalpost.domain.status import UNSENT
+from signalpost.domain.vocabulary import Channel, MessageStatus, Purpose
 from signalpost.errors import NotFoundError
 from signalpost.record import campaigns
-from signalpost.services.campaigns.assigning import Side, side
+from signalpost.services.campaigns.assigning import Side, side, side_of
 from signalpost.services.campaigns.judging import expiry, policy_of
 from signalpost.services.campaigns.runs import Run
 from signalpost.services.desk import Desk
@@ -46,7 +48,7 @@ class Recipient:
     attributes: Mapping[str, Any]
     side: Side
     facts: dict[str, Any] = field(default_factory=dict)  #: their own ones only
-    earlier: list[Mapping[str, Any]] = field(default_factory=list)  #: messages of earlier rounds
+    earlier: list[RowMapping] = field(default_factory=list)  #: messages of earlier rounds
     drafts: "list[Draft]" = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     hold_until: datetime | None = None
@@ -54,6 +56,17 @@ class Recipient:
     reached: list[str] = field(default_factory=list)  #: channels that did it in earlier rounds
     maybe_sent: bool = False  #: their turn may have come before the record was restored
     is_merged: bool = False  #: no root any more: merged into somebody since the freeze
+
+    def take_up(self, message: RowMapping) -> None:
+        """Know of a message of an earlier round."""
+        self.earlier.append(message)
+        if MessageStatus(message["status"]) not in UNSENT:
+            self.reached.append(message["channel"])
+
+    @property
+    def is_held_out(self) -> bool:
+        """The gate let a message pass that is kept from them on purpose."""
+        return any(one["outcome"] == "held_out" for one in self.verdicts)
 
     @property
     def channels(self) -> str:
@@ -168,6 +181,10 @@ class Job:
     def side(self, customer_id: str) -> Side:
         """Say on which side of the experiment a person falls."""
         return side(self.campaign, self.desk.policy, customer_id, self.run.stage)
+
+    def side_of(self, arm: str | None) -> Side:
+        """Give the side of somebody who was treated, by the arm that they were given."""
+        return side_of(self.campaign, arm, self.run.stage)
 
     def released(self, tz: ZoneInfo) -> datetime:
         """Give when somebody in this zone is first due."""

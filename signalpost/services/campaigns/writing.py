@@ -116,6 +116,9 @@ def _outcome(person: Recipient) -> tuple[str, str]:
     refused = [row for row in person.earlier if row["status"] == MessageStatus.REJECTED]
     if refused:
         return "set_aside", f"refused:{refused[0]['reason']}"
-    if any(one["outcome"] == "held_out" for one in person.verdicts):
+    given_up = [row for row in person.earlier if row["status"] == MessageStatus.EXPIRED]
+    if given_up:  # while another chain waited
+        return "set_aside", given_up[0]["reason"] or "expired"
+    if person.is_held_out:
         return "held_out", person.side.ghost or ""
     return "skipped", person.verdicts[0]["reason"] if person.verdicts else "no_channel"
