@@ -139,9 +139,35 @@ def _pages(settings: Settings) -> None:
         + f"  [bold]Prefect[/bold]      {settings.prefect_url}/\n\n"
         "  Send a signal:  signalpost event order.ready_for_pickup order_id=7 user_id=ann "
         "email=ann@example.com\n"
+        f"{_by_itself(settings)}"
         "  Ctrl-C stops everything.",
         soft_wrap=True,
     )
+
+
+def _by_itself(settings: Settings) -> str:
+    """Say which campaigns nobody has to launch: they write to customers when their time comes."""
+    from signalpost.cli import door
+    from signalpost.services.reading import campaign_files
+
+    with door.built(settings) as product, product.database.reading() as session:
+        now = product.desk.clock()
+        found = campaign_files.filed(session, campaigns=product.desk.campaigns, now=now)
+    said = ""
+    for one in found:
+        if one.coming is not None:
+            above = one.campaign.approval.above
+            if above is None:
+                needs = ""
+            elif above:
+                needs = f", once its plan is approved if it is for more than {above:,} people"
+            else:
+                needs = ", once its plan is approved"
+            said += (
+                f"  By itself, {one.coming.local:%-d %b %Y, %H:%M}:  the campaign "
+                f"{escape(one.campaign.name)}{needs}\n"
+            )
+    return said
 
 
 def children(settings: Settings) -> list[list[Child]]:

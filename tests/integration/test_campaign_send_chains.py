@@ -3,9 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from sqlmodel import delete
 
 from signalpost.record.campaigns import CampaignPerson
+from signalpost.record.customers import ContactPoint
 from signalpost.record.messages import Message
+from signalpost.services.campaigns.plan import make_plan
+from signalpost.services.campaigns.runs import Launch
 from signalpost.testing import EPOCH, Stage
 from tests.integration.campaign_engine import (
     audit,
@@ -63,6 +67,22 @@ def test_the_second_channel_is_used_when_the_gate_forbids_the_first(stage):
     [other] = [p for p in rows(stage, CampaignPerson) if p.verdicts]
     assert other.verdicts[0]["reason"] == "suppressed_stop"
     audit(stage, run_id)
+
+
+def test_that_somebody_has_no_number_is_no_reason_when_the_gate_forbids_the_email(
+    stage,
+):
+    """Else a marketer would go and look for numbers; the plan says the same."""
+    people(stage, 2)
+    with stage.database.writing() as session:
+        session.execute(delete(ContactPoint).where(ContactPoint.channel == "sms"))
+    block(stage, ["u0@example.com", "u1@example.com"])
+    plan = make_plan(stage.desk, launch=Launch(campaign=notice(**FIRST)), now=stage.clock.now)
+    assert [(one["reason"], one["people"]) for one in plan.excluded] == [("suppressed_stop", 2)]
+    run_id = go(stage, notice(**FIRST))
+    assert outcomes(stage, run_id) == {("skipped", "", "suppressed_stop"): 2}
+    [one, _] = rows(stage, CampaignPerson)
+    assert [v["reason"] for v in one.verdicts] == ["no_contact_point", "suppressed_stop"]
 
 
 def test_the_second_channel_is_used_when_the_provider_refuses_the_first(stage):

@@ -17,7 +17,7 @@ from signalpost.domain.text import fill
 from signalpost.domain.vocabulary import Channel, Decision
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.deciding import left_out, load
-from signalpost.services.campaigns.judging import home
+from signalpost.services.campaigns.judging import home, why_not
 from signalpost.services.campaigns.people import Job, Recipient
 from signalpost.services.journeys import gate
 
@@ -47,7 +47,8 @@ class Judged:
     due: datetime
     standing: Standing = field(default_factory=Standing)
     going: list[Going] = field(default_factory=list)
-    reason: str | None = None  #: why nothing goes: the first objection of the gate
+    failure: str | None = None  #: why their words cannot be made
+    reason: str | None = None  #: why nothing goes (``judging.why_not``)
 
     @property
     def gets(self) -> bool:
@@ -100,6 +101,7 @@ class Judge:
         """Put each chain of the campaign to the gate."""
         base = self.job.released(self.home(person))
         person.due = max(person.due, base, self.now)
+        objections: list[str] = []
         for chain in self.job.campaign.via:
             channels = self.job.campaign.order(chain, person.who.attributes)
             outcome = self.follow(person, spec, base, channels)
@@ -107,17 +109,18 @@ class Judge:
                 person.going.append(outcome)
                 sent = person.standing.recent.setdefault(outcome.channel, [])
                 sent.append(Sent("planned", outcome.at))
-            elif person.reason is None:
-                person.reason = outcome
+            else:
+                objections += outcome
+        person.reason = person.failure or why_not(objections)
 
     def follow(
         self, person: Judged, spec: MessageSpec, base: datetime, channels: Sequence[Channel]
-    ) -> Going | str:
+    ) -> Going | list[str]:
         """Find the first channel that the gate allows, waiting for the morning where it says so.
 
-        Gives the reason of the first channel when none is allowed.
+        Gives each channel's objection when none is allowed.
         """
-        at, reason = person.due, "no_channel"
+        at, reasons = person.due, list[str]()
         for _ in range(_MORNINGS):
             reasons = []
             for channel in channels:
@@ -133,9 +136,8 @@ class Judge:
                     at = verdict.until
                     break
             else:
-                return reasons[0] if reasons else reason
-            reason = reasons[0]
-        return reason
+                break
+        return reasons
 
     def words(
         self,
@@ -144,7 +146,7 @@ class Judge:
         channel: Channel,
         at: datetime,
         expires_at: datetime | None,
-    ) -> Going | str:
+    ) -> Going | list[str]:
         """Find the wording; render it where a fact of this person's own could be missing.
 
         Where everybody's facts are the same, the first texts of each wording stand for all of it.
@@ -165,7 +167,8 @@ class Judge:
                 facts=who.facts,
             )
         except (MissingFact, RenderFailed) as error:
-            return error.reason
+            person.failure = error.reason
+            return [error.reason]
         text = fill(variant.parts, slots)["text"] if channel is Channel.SMS else None
         return Going(channel, at, expires_at, variant, text)
 

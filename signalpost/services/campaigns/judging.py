@@ -1,5 +1,6 @@
 """The terms on which a campaign is judged: the same in the plan and in the send."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,6 +28,18 @@ def expiry(campaign: Campaign, spec: MessageSpec, due: datetime) -> datetime | N
     if campaign.promotion is not None:
         ends.append(campaign.promotion.ends_at)
     return min(ends, default=None)
+
+
+def why_not(objections: Sequence[str]) -> str:
+    """Give the reason that somebody gets nothing, of those by channel in the order they were tried.
+
+    The first, but that a way was never there says less than why another was closed to them.
+    """
+    told = [reason for reason in objections if reason not in _NO_WAY]
+    return next(iter(told or objections), "no_channel")
+
+
+_NO_WAY = ("no_contact_point", "not_written_for_channel")
 
 
 def home(standing: Standing, own: str | None, default: str) -> ZoneInfo:

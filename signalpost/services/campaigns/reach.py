@@ -65,7 +65,7 @@ class Tally:
                 self.reach(person)
 
     def leave_out(self, person: Judged) -> None:
-        """Count somebody who gets nothing, under the first objection."""
+        """Count somebody who gets nothing, under the reason."""
         reason = person.reason or "no_channel"
         self.reasons[reason] += 1
         if len(self.examples[reason]) < EXAMPLES:

@@ -11,6 +11,7 @@ from signalpost.record import campaign_people, in_flight, messages
 from signalpost.record.base import to_json
 from signalpost.record.campaign_people import Later
 from signalpost.services import protocol
+from signalpost.services.campaigns.judging import why_not
 from signalpost.services.campaigns.people import Batch, Job, Recipient, ShardClaim
 
 
@@ -121,4 +122,4 @@ def _outcome(person: Recipient) -> tuple[str, str]:
         return "set_aside", given_up[0]["reason"] or "expired"
     if person.is_held_out:
         return "held_out", person.side.ghost or ""
-    return "skipped", person.verdicts[0]["reason"] if person.verdicts else "no_channel"
+    return "skipped", why_not([one["reason"] for one in person.verdicts])
