@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -102,15 +103,17 @@ def seconds(length: timedelta) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Entrants:
-    """Who came into the experiment with these runs: everybody's first time in the campaign.
+    """Who came into the experiment with these runs: everybody whose first decision was one of theirs.
 
-    ``before``: every run of the campaign up to the last of these. ``controls``: arms that get nothing.
-    ``holdouts``: run → the share it held out, ``salt`` by which. ``doubles``: customers who were merged
-    with somebody who came in before them.
+    ``among``: the runs whose decisions are compared for it, these and whatever of the campaign, or of
+    all marketing, may have decided before them. Runs may be launched ahead, overlap and stand still, so
+    the moment of each decision says which was first, and no later run ever changes it. ``controls``:
+    arms that get nothing. ``holdouts``: run → the share it held out, ``salt`` by which. ``doubles``:
+    customers who were merged with somebody who came in before them.
     """
 
     runs: tuple[str, ...]
-    before: tuple[str, ...]
+    among: tuple[str, ...]
     controls: tuple[str, ...]
     holdouts: Mapping[str, float]
     salt: str
@@ -118,18 +121,18 @@ class Entrants:
 
 
 def runs_of(session: Session, *, campaign: str) -> list[RowMapping]:
-    """Give every run of a campaign that meant anybody, in order, with the definition it ran by."""
+    """Give every run of a campaign that has begun, in that order, with the definition it ran by."""
     query = (
         select(_r, _v.c.definition)
         .join(_v, _v.c.version == _r.c.version)
         .where(_r.c.campaign == campaign, _r.c.people.is_not(None))
-        .order_by(_r.c.id)
+        .order_by(_r.c.started_at, _r.c.id)
     )
     return list(session.execute(query).mappings())
 
 
 def marketing_runs(session: Session) -> tuple[str, ...]:
-    """Name every run of a marketing campaign that meant anybody, in order."""
+    """Name every run of a marketing campaign that has begun."""
     query = (
         select(_r.c.id, _v.c.definition)
         .join(_v, _v.c.version == _r.c.version)
@@ -171,9 +174,8 @@ def _once_each(runs: Collection[str]) -> Any:
         ),
         else_=len(_SAYS_MOST),
     )
-    place = func.row_number().over(
-        partition_by=_c.c.root_id, order_by=(rank, _p.c.campaign_run_id.desc(), _p.c.customer_id)
-    )
+    latest = _p.c.decided_at.desc(), _p.c.campaign_run_id.desc(), _p.c.customer_id
+    place = func.row_number().over(partition_by=_c.c.root_id, order_by=(rank, *latest))
     return (
         select(_p.c.outcome, _p.c.reason, place.label("place"))
         .join(_c, _c.c.id == _p.c.customer_id)
@@ -252,17 +254,24 @@ def _passed(people: Any) -> Any:
     return or_(people.c.outcome.in_(("sent", "held_out", "set_aside")), people.c.tries > 0)
 
 
-def _assigned_at() -> Any:
+def _assigned_at(people: Any) -> Any:
     """When somebody's side was acted on: of who needed several rounds, the first message's moment."""
     first = (
         select(func.min(_m.c.created_at))
         .where(
-            _m.c.customer_id == _p.c.customer_id,
-            scanned(_m.c.campaign_run_id) == _p.c.campaign_run_id,
+            _m.c.customer_id == people.c.customer_id,
+            scanned(_m.c.campaign_run_id) == people.c.campaign_run_id,
         )
+        .correlate(people)
         .scalar_subquery()
     )
-    return case((_p.c.tries > 0, func.coalesce(first, _p.c.decided_at)), else_=_p.c.decided_at)
+    decided = people.c.decided_at
+    return case((people.c.tries > 0, func.coalesce(first, decided)), else_=decided)
+
+
+def _place(people: Any) -> Any:
+    """What puts decisions in order: of two at one moment, the run's id says which was first."""
+    return tuple_(_assigned_at(people), people.c.campaign_run_id)
 
 
 def _side(who: Entrants, *, postgres: bool) -> Any:
@@ -300,14 +309,14 @@ def entrants(session: Session, who: Entrants, *, by_person: bool = True) -> Any:
     postgres = session.get_bind().dialect.name == "postgresql"
     earlier = _p.alias("earlier")
     tests = [run.in_(who.runs), _passed(_p)]
-    if len(who.before) > 1:
+    if len(who.among) > 1:
         tests.append(
             ~exists(
                 select(_ONE).where(
                     earlier.c.customer_id == _p.c.customer_id,
-                    scanned(earlier.c.campaign_run_id).in_(who.before),
-                    earlier.c.campaign_run_id < _p.c.campaign_run_id,
+                    scanned(earlier.c.campaign_run_id).in_(who.among),
                     _passed(earlier),
+                    _place(earlier) < _place(_p),
                 )
             )
         )
@@ -318,7 +327,7 @@ def entrants(session: Session, who: Entrants, *, by_person: bool = True) -> Any:
             _p.c.campaign_run_id.label("run"),
             _p.c.customer_id.label("customer"),
             _side(who, postgres=postgres).label("side"),
-            _assigned_at().label("at"),
+            _assigned_at(_p).label("at"),
         )
         .where(*tests)
         .subquery("entered")
@@ -352,7 +361,7 @@ def doubles(session: Session, *, runs: Collection[str]) -> tuple[str, ...]:
         select(_c.c.root_id, _p.c.customer_id)
         .join(_p, _p.c.customer_id == _c.c.id)
         .where(_c.c.root_id.in_(merged), scanned(_p.c.campaign_run_id).in_(runs), _passed(_p))
-        .order_by(_p.c.campaign_run_id, _assigned_at(), _p.c.customer_id)
+        .order_by(_assigned_at(_p), _p.c.campaign_run_id, _p.c.customer_id)
     )
     first: dict[str, str] = {}
     found = set()

@@ -230,6 +230,55 @@ def test_over_all_runs_a_person_counts_from_their_first_decision(book):
     assert "Sent to 2 of 3 people, over 2 runs together; each counts once." in whole.markdown()
 
 
+def test_a_run_that_was_launched_ahead_takes_nobody_from_the_one_that_went_first(book):
+    """What counts is when somebody was decided on: a later run changes no figure of an earlier one."""
+    ahead = book.run(at=NOON + 50 * DAY)  # launched first, for in seven weeks
+    at_once = book.run()
+    two = [book.decided(at_once, "sent"), book.decided(at_once, "held_out", "campaign")]
+    merged = book.decided(at_once, "sent")
+    for who in (*two, merged):
+        book.order(who, at=NOON + HOUR)
+    before = sides(book.results(at_once, days=40))
+    assert before == {
+        "treated": (2, 2, 2, {"USD": 2000}),
+        "held out": (1, 1, 1, {"USD": 1000}),
+    }
+    book.decided(ahead, "sent", who=two[0], at=NOON + 50 * DAY)
+    book.decided(ahead, "held_out", "campaign", who=two[1], at=NOON + 50 * DAY)
+    book.merge(merged, into=book.decided(ahead, "sent", at=NOON + 50 * DAY))
+    new = book.decided(ahead, "sent", at=NOON + 50 * DAY)
+    book.order(new, at=NOON + 51 * DAY)
+    assert sides(book.results(at_once, days=60)) == before
+    assert book.results(at_once, days=60).experiment.earlier == 0
+    assert sides(book.results(ahead, days=60)) == {
+        "treated": (1, 1, 1, {"USD": 1000}),
+        "held out": (0, 0, 0, {}),
+    }
+    whole = book.whole(days=60)
+    assert sides(whole) == {
+        "treated": (3, 3, 3, {"USD": 3000}),
+        "held out": (1, 1, 1, {"USD": 1000}),
+    }
+    assert whole.run_ids == [at_once, ahead]
+
+
+def test_over_all_runs_the_latest_reason_is_that_of_the_run_that_went_last(book):
+    ahead = book.run(at=NOON + DAY)
+    who = book.decided(book.run(), "skipped", "no_consent")
+    book.decided(ahead, "skipped", "consent_denied", who=who, at=NOON + DAY)
+    assert [one.reason for one in book.whole(days=20).outcomes] == ["consent_denied"]
+
+
+def test_of_somebody_who_needed_several_rounds_the_first_message_is_the_first_decision(book):
+    """They were put off by a provider, and decided on again after a run that began later."""
+    first, second = book.run(), book.run(at=NOON + DAY)
+    who = book.decided(first, "sent", at=NOON + 2 * DAY, mail=False, tries=1)
+    book.message(first, who, at=NOON)
+    book.decided(second, "sent", who=who, at=NOON + DAY)
+    assert sides(book.results(first))["treated"][0] == 1
+    assert sides(book.results(second))["treated"][0] == 0
+
+
 def test_over_all_runs_a_person_counts_by_the_outcome_that_says_most(book):
     first, second = book.run(), book.run(at=NOON + DAY)
     for before, after in (
@@ -300,3 +349,17 @@ def test_the_houses_holdout_is_measured_over_all_campaigns_from_the_first_one_on
     assert found.report.sample_ratio.expected == {
         "house holdout": pytest.approx(0.15), "everybody else": pytest.approx(2.85),
     }  # fmt: skip
+
+
+def test_of_two_campaigns_at_once_the_house_counts_from_the_one_that_decided_first(book):
+    """The one that began first may come to somebody last: at their own morning, or after a pause."""
+    slow, quick = book.run("spring"), book.run("summer", at=NOON + HOUR)
+    who = book.decided(quick, "sent", at=NOON + 2 * HOUR)
+    book.decided(slow, "sent", who=who, at=NOON + DAY)
+    book.order(who, "1.00", at=NOON + 3 * HOUR)
+    with book.database.reading() as session:
+        found = house_holdout(session, share=0.05, now=NOON + 40 * DAY)
+    assert [(s.name, s.people, s.buyers) for s in found.sides] == [
+        ("everybody else", 1, 1),
+        ("house holdout", 0, 0),
+    ]

@@ -23,9 +23,10 @@ class World:
 
     def __init__(self, book, seed):
         self.book, chance = book, random.Random(seed)
-        self.runs = [
-            book.run("spring"), book.run("spring", at=NOON + DAY), book.run("summer", at=NOON + 2 * DAY)
-        ]  # fmt: skip
+        began = {}
+        for day in chance.sample(range(3), 3):  # some are launched ahead of what begins before them
+            began[day] = book.run(("spring", "spring", "summer")[day], at=NOON + day * DAY)
+        self.runs = [began[day] for day in range(3)]
         self.campaign = dict(zip(self.runs, ("spring", "spring", "summer"), strict=True))
         self.people = [book.customer() for _ in range(10)]
         self.decided, self.messages, self.orders = [], [], []
@@ -66,7 +67,7 @@ class World:
     def entered(self, campaign):
         """Root → run, side and moment of their first passing; over all runs of the campaign."""
         found = {}
-        for run, who, outcome, reason, at in sorted(self.decided, key=lambda d: (d[0], d[4], d[1])):
+        for run, who, outcome, reason, at in sorted(self.decided, key=lambda d: (d[4], d[0], d[1])):
             if self.campaign[run] == campaign and outcome != "skipped":
                 found.setdefault(self.root[who], (run, SIDE.get(reason, "treated"), at))
         return found

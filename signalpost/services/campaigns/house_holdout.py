@@ -41,7 +41,7 @@ def house_holdout(
     """
     runs = record.marketing_runs(session)
     who = Entrants(
-        runs=runs, before=runs, controls=(), holdouts={}, salt="",
+        runs=runs, among=runs, controls=(), holdouts={}, salt="",
         doubles=record.doubles(session, runs=runs),
     )  # fmt: skip
     entered = record.entered(session, who=who, until=now - within)

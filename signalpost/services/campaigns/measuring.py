@@ -43,6 +43,11 @@ class Ran:
         return self.row["id"]
 
     @property
+    def began(self) -> datetime:
+        """When its people were frozen."""
+        return self.row["started_at"] or self.row["created_at"]
+
+    @property
     def is_over(self) -> bool:
         """Whether nobody comes in any more."""
         return self.row["status"] in ("done", "cancelled")
@@ -51,7 +56,8 @@ class Ran:
 class Trial:
     """An experiment as the record has it at ``now``.
 
-    ``before``: every run of the campaign up to the last that is reported on.
+    ``ran``: the runs that are reported on, in the order in which they began. ``among``: those of the
+    campaign that may have decided on somebody before these did, and these.
     """
 
     def __init__(
@@ -59,26 +65,26 @@ class Trial:
         session: Session,
         *,
         ran: Sequence[Ran],
-        before: Sequence[Ran],
+        among: Sequence[Ran],
         whole_campaign: bool,
         now: datetime,
     ) -> None:
         self.session, self.ran, self.now = session, ran, now
-        self.before, self.whole_campaign = before, whole_campaign
+        self.whole_campaign = whole_campaign
         self.campaign = ran[-1].campaign
         measure = self.campaign.measure
         self.success = Success(
             event=measure.event, within=measure.within, revenue=measure.revenue, now=now
         )
         self.ripe_until = now - measure.within
-        ids = tuple(one.id for one in before)
+        every = tuple(one.id for one in among)
         self.who = Entrants(
             runs=tuple(one.id for one in ran),
-            before=ids,
+            among=every,
             controls=tuple(sorted({name for one in ran for name in _controls(one.campaign)})),
             holdouts={one.id: one.campaign.holdout for one in ran},
             salt=f"{self.campaign.name}:holdout",
-            doubles=record.doubles(session, runs=ids),
+            doubles=record.doubles(session, runs=every),
         )
         self.entered = record.entered(session, who=self.who, until=self.ripe_until)
 

@@ -123,9 +123,10 @@ class _Reader:
             )
         self.ids = [one.id for one in self.ran]
         self.whole_campaign = campaign_run_id is None
-        before = [one for one in every if one.id <= self.ids[-1]]
+        ended = max(one.row["ended_at"] or now for one in self.ran)
+        among = [one for one in every if one.began <= ended]  # what began later decided later
         self.trial = Trial(
-            session, ran=self.ran, before=before, whole_campaign=self.whole_campaign, now=now
+            session, ran=self.ran, among=among, whole_campaign=self.whole_campaign, now=now
         )
 
     def read(self) -> Results:
@@ -178,7 +179,7 @@ class _Reader:
     @property
     def since(self) -> datetime:
         """When the first run began."""
-        return min(one.row["started_at"] or one.row["created_at"] for one in self.ran)
+        return min(one.began for one in self.ran)
 
     @property
     def until(self) -> datetime:
