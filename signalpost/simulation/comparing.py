@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -128,6 +128,10 @@ def _order(one: Sending) -> tuple[Any, ...]:
     return one.at, one[:4]
 
 
+def _said(one: Sending) -> tuple[datetime, str]:
+    return one.at, one.words
+
+
 def _by_key(sendings: Iterable[Sending]) -> dict[tuple[str, ...], list[Sending]]:
     found: dict[tuple[str, ...], list[Sending]] = defaultdict(list)
     for one in sendings:
@@ -138,12 +142,21 @@ def _by_key(sendings: Iterable[Sending]) -> dict[tuple[str, ...], list[Sending]]
 def _pair(
     old: list[Sending], new: list[Sending]
 ) -> tuple[list[tuple[Sending, Sending]], list[Sending], list[Sending]]:
-    """Pair those of one moment first, the rest in order; gives pairs, and who is left alone."""
-    at = {one.at: one for one in new}
-    pairs = [(one, at.pop(one.at)) for one in old if one.at in at]
-    paired = {one.at for one, _ in pairs}
-    rest = [one for one in old if one.at not in paired]
-    others = [one for one in new if one.at not in paired]
+    """Pair those of one moment first, the rest in order; gives pairs, and who is left alone.
+
+    Each is in one pair at most: somebody who is sent the same twice at one moment is sent it twice.
+    """
+    at: dict[datetime, list[Sending]] = defaultdict(list)
+    for one in sorted(new, key=_said):
+        at[one.at].append(one)
+    pairs: list[tuple[Sending, Sending]] = []
+    rest: list[Sending] = []
+    for one in sorted(old, key=_said):
+        if at[one.at]:
+            pairs.append((one, at[one.at].pop(0)))
+        else:
+            rest.append(one)
+    others = [one for some in at.values() for one in some]
     count = min(len(rest), len(others))
     pairs += list(zip(rest[:count], others[:count], strict=True))
     return pairs, rest[count:], others[count:]
