@@ -61,7 +61,8 @@ def played(
     """Play a period of the desk's record with this cast. The record itself is only read.
 
     People are played in parts, each by a process of its own, where nobody's part depends on another's:
-    in so many ``processes``; when left out, as many as there are cores if the people are many.
+    in so many ``processes``; when left out, as many as there are cores if the people are many. Where a
+    part refuses a launch, everybody is played again in one piece.
     """
     with desk.database.reading() as session:
         period = recorded.read(session, cast=cast, since=since, until=until)
@@ -82,7 +83,11 @@ def _played(
     if processes is None:
         processes = (os.cpu_count() or 1) if people >= MANY else 1
     if processes > 1 and period.can_be_parted and hasattr(os, "fork"):
-        return _in_parts(desk, period, rules, told, min(processes, _MOST_PARTS))
+        found = _in_parts(desk, period, rules, told, min(processes, _MOST_PARTS))
+        if not found.refused:
+            return found
+        # A part may just have nobody in an audience, and says how many people it is of. Whether the
+        # launch is refused, and in which words, is known from everybody together.
     with _alone(desk, period, rules, told, None) as found:
         return found
 
@@ -136,13 +141,13 @@ def _part(answer: Connection, desk: Desk, period: Period, policy: SignalPolicy, 
 
 
 def _joined(parts: Sequence[Played]) -> Played:
-    """Put parts together; a launch is refused when it is in every part: one may just have nobody."""
-    whole = Outcome()
+    """Put parts together; ``refused``: what any of them refused, each in the words of that part."""
+    whole, refused = Outcome(), []
     for one in parts:
         whole.sendings += one.outcome.sendings
         whole.decided += one.outcome.decided
+        refused += one.refused
     whole.sendings.sort(key=lambda one: (one.at, one[:4]))
-    refused = list(parts[0].refused) if all(one.refused for one in parts) else []
     return Played(outcome=whole, refused=refused)
 
 

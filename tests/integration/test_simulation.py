@@ -12,6 +12,7 @@ from signalpost.domain.vocabulary import Channel, DeliveryStatus, FaultClass
 from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import customers
 from signalpost.record.base import metadata, new_id
+from signalpost.record.customers import ContactPoint
 from signalpost.services.campaigns import following
 from signalpost.services.intake import identity
 from signalpost.services.links import BadLinkError, Links
@@ -337,6 +338,43 @@ def test_a_refusal_that_the_other_simulation_has_too_is_no_difference(town, tmp_
     assert "was not before" in first.markdown()
     first.write(tmp_path / "main.json")
     assert simulated(town, NIGHTLY, against=str(tmp_path / "main.json")).exceeds({}) == []
+
+
+def test_in_parts_a_launch_is_refused_when_and_as_it_is_for_everybody_together(town):
+    """On the first evening nobody is in the audience, then one person, who is all in one part."""
+    evening = campaign("evening", message="purchase_offer", channels={"every": ["in_app"]},
+                       audience={"did": "order.placed", "within": "12h"},
+                       schedule={"cron": "0 18 * * *", "zone": "UTC"})  # fmt: skip
+    [first] = occurrences(evening.schedule, after=SINCE, count=1)
+    town.to("04 18:00")
+    run = following.occur(town.desk, campaign=evening, at=first, now=town.clock())
+    for day, part in (("05", 0), ("06", 1)):
+        town.to(f"{day} 12:00")
+        town.signal("order.placed", user_id=somebody(town, part=part), order_id=f"P-{day}")
+    town.to("07 00:00")
+    cast = Cast(campaigns={"evening": evening}, launched={"evening"})
+    whole, parted = (
+        played(town.desk, cast=cast, since=SINCE, until=moment("07 00:00"), processes=processes)
+        for processes in (1, 2)
+    )
+    same(parted.outcome, whole.outcome)
+    assert len(whole.outcome.sendings) == 2
+    assert parted.refused == whole.refused
+    [refused] = parted.refused
+    assert refused.occurrence == run.occurrence
+    assert refused.why in run.reason, "in the words of the record"
+
+
+def somebody(town, *, part):
+    """Name somebody who said yes and is played in this part of two."""
+    with town.database.reading() as session:
+        found = session.execute(
+            select(ContactPoint.address, ContactPoint.customer_id).where(
+                ContactPoint.channel == "email"
+            )
+        )
+        theirs = {address.partition("@")[0]: int(id_[-1], 16) % 2 for address, id_ in found}
+    return next(f"u{n}" for n in range(30) if n % 3 and theirs[f"u{n}"] == part)
 
 
 def test_a_check_passes_within_its_limits_and_fails_above_them(town):
