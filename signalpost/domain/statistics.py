@@ -100,16 +100,6 @@ class RevenueDifference:
     p_value: float
 
 
-def wilson(*, conversions: int, people: int, z: float) -> Interval:
-    """Give the score interval of one rate (Wilson 1927); from 0 to 1 when there is nobody.
-
-    Raises:
-        BadInputError: no group of people has such counts.
-    """
-    arm = Arm(name="wilson", people=people, conversions=conversions)
-    return Interval(*_wilson(arm, z))
-
-
 def rate_difference(*, control: Arm, treated: Arm, alpha: float = 0.05) -> RateDifference:
     """Compare two conversion rates, with intervals that miss the truth with ``alpha``.
 
@@ -233,6 +223,7 @@ def _need_people(*arms: Arm) -> None:
 
 
 def _wilson(arm: Arm, z: float) -> tuple[float, float]:
+    """Give the score interval of one rate (Wilson 1927); from 0 to 1 when there is nobody."""
     if arm.people == 0:
         return 0.0, 1.0
     n, rate = arm.people, arm.conversions / arm.people

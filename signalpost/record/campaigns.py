@@ -189,16 +189,6 @@ def definition(session: Session, *, version: str) -> dict[str, Any] | None:
     return session.execute(select(_v.c.definition).where(_v.c.version == version)).scalar()
 
 
-def last_version(
-    session: Session, *, campaign: str, before: str | None = None
-) -> RowMapping | None:
-    """Give the newest version of a campaign that a run was launched from, other than ``before``."""
-    query = select(_v).where(_v.c.campaign == campaign).order_by(_v.c.first_seen_at.desc()).limit(1)
-    if before is not None:
-        query = query.where(_v.c.version != before)
-    return session.execute(query).mappings().first()
-
-
 def lock_campaign(session: Session, *, campaign: str) -> None:
     """Have whoever starts a run of this campaign wait until the transaction ends."""
     versions = select(_v.c.version).where(_v.c.campaign == campaign).order_by(_v.c.version)

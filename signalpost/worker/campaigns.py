@@ -71,10 +71,6 @@ class Campaigns:
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def forgive(self) -> None:
-        """Try at once again what failed just now."""
-        self._not_before.clear()
-
     async def open(self) -> None:
         """See that whatever waits for a person or for its start has a flow run to do it in."""
         if self._view.reachable:

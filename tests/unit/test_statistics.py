@@ -15,7 +15,6 @@ from signalpost.domain.statistics import (
     Interval,
     rate_difference,
     revenue_difference,
-    wilson,
 )
 from signalpost.errors import BadInputError
 
@@ -104,12 +103,20 @@ def test_the_binomial_tail_is_twice_scipys_smaller_tail(trials, share, place):
 # Rates
 
 
-@pytest.mark.parametrize(("conversions", "people"), RATES)
+@pytest.mark.parametrize("treated", RATES)
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.001])
-def test_the_interval_of_one_rate_is_scipys_wilson_interval(conversions, people, alpha):
-    ours = wilson(conversions=conversions, people=people, z=distributions.normal_bound(alpha))
-    theirs = stats.binomtest(conversions, people).proportion_ci(1 - alpha, method="wilson")
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9, abs=1e-15)
+def test_the_interval_of_a_difference_is_made_of_scipys_wilson_intervals(treated, alpha):
+    control = (41, 1000)
+    p1, p2 = treated[0] / treated[1], control[0] / control[1]
+    one, two = (
+        stats.binomtest(*side).proportion_ci(1 - alpha, method="wilson")
+        for side in (treated, control)
+    )
+    low = p1 - p2 - np.hypot(p1 - one.low, two.high - p2)
+    high = p1 - p2 + np.hypot(one.high - p1, p2 - two.low)
+    seen = rate_difference(control=arm(*control), treated=arm(*treated), alpha=alpha)
+    interval = seen.absolute_interval
+    assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(
