@@ -38,6 +38,7 @@ from sqlmodel import Session
 from signalpost.domain.event_facts import DIGITS
 from signalpost.domain.vocabulary import MessageStatus
 from signalpost.record.base import table_of
+from signalpost.record.bulk import among, given
 from signalpost.record.campaign_results import Entrants, entrants, later, scanned, seconds
 from signalpost.record.campaigns import CampaignRun, CampaignVersion
 from signalpost.record.customers import Customer
@@ -249,6 +250,24 @@ def before_and_after(
         .group_by(in_.c.side, period, bought.c.currency)
     )
     return list(session.execute(query).mappings())
+
+
+def did(
+    session: Session, *, ids: Collection[str], event: str, since: datetime, until: datetime
+) -> int:
+    """Count those of these people who did something in a time, themselves or as somebody merged."""
+    query = (
+        select(func.count(_c.c.root_id.distinct()))
+        .join(_e, _e.c.customer_id == _c.c.id)
+        .where(
+            among(_c.c.root_id),
+            scanned(_e.c.name) == event,  # by the person: what everybody did lately may be millions
+            _e.c.status.in_(_COUNTED),
+            _e.c.occurred_at > since,
+            _e.c.occurred_at <= until,
+        )
+    )
+    return session.execute(query, given(ids)).scalar_one()
 
 
 # -- to whom an order is owed ----------------------------------------------------------------------

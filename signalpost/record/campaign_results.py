@@ -83,12 +83,12 @@ def _as_it_is(element: Any, compiler: Any, **options: Any) -> str:
     return compiler.process(next(iter(element.clauses)), **options)
 
 
-def scanned(run: Any) -> Any:
-    """Keep SQLite from looking up a run's rows by the run: it knows not that they are a million.
+def scanned(column: Any) -> Any:
+    """Keep SQLite from looking up rows by their run, or event: it knows not that they are a million.
 
     They are found by the person, who has a few. PostgreSQL has statistics and needs no help.
     """
-    return _Scanned(run)
+    return _Scanned(column)
 
 
 def later(at: Any, seconds: Any) -> Any:

@@ -8,6 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from signalpost.domain.designs import detectable_lift
+from signalpost.record.base import new_id
+from signalpost.record.events import Event
 from signalpost.services.campaigns.plan import Plan
 from tests.integration.plan_harness import NOW, OFFER, Shop, open_stage
 
@@ -82,6 +85,48 @@ def test_a_control_and_a_holdout_are_counted_apart_and_get_nothing(one_shop):
     assert sum(plan.arms.values()) == plan.reached == plan.channels["email"]
     assert plan.reached + sum(plan.held_out.values()) == 200
     assert set(plan.messages) == {"purchase_offer", "early_bird"}
+
+
+def test_a_plan_says_which_lift_its_sides_could_tell_from_chance(shop):
+    """By how many of these people did lately what is measured: a holdout too small is seen before."""
+    known = [{"id": f"00000000-0000-7000-8000-{n:012d}"} for n in range(300)]
+    ids = shop.customers(known)
+    buy(shop, ids[:60], at=NOW - timedelta(days=1))
+    buy(shop, ids[:30], at=NOW - timedelta(days=2))  # twice, and one person all the same
+    buy(shop, ids[100:], at=NOW - timedelta(days=8))  # longer ago than the campaign waits
+    half = shop.plan(shop.campaign(holdout="50%"))
+    control, treated = half.held_out["campaign"], half.reached
+    lift = detectable_lift(base_rate=0.2, control=control, treated=treated)
+    assert half.tells == (
+        f"At best, this run can tell a lift of {lift:.0%} or more from chance: {treated} people beside "
+        f"{control}, and 20.0% of them did order.placed in the last 7 days."
+    )
+    assert half.tells in half.markdown()
+    arms = [
+        {"name": name, "share": share} for name, share in (("a", "40%"), ("b", "30%"), ("c", "30%"))
+    ]
+    three = shop.plan(shop.campaign(experiment={"arms": arms}))
+    fewest = min(three.arms["b"], three.arms["c"])
+    assert f"{fewest} people beside {three.arms['a']}," in three.tells
+    few = shop.plan(shop.campaign(holdout="50%"), sample_of=20)
+    assert few.tells == "", "too few of them to know how many buy"
+    assert "can tell no lift at all" in shop.plan(shop.campaign(holdout="1%")).tells
+    assert shop.plan(shop.campaign()).tells == "", "nobody to compare with"
+    measure = {"event": "order.picked_up", "within": "7d"}
+    other = shop.campaign(holdout="50%", experiment={"measure": measure})
+    assert shop.plan(other).tells == "", "nobody on the record did it"
+
+
+def buy(shop, who, *, at):
+    with shop.stage.database.writing() as session:
+        rows = [
+            Event(
+                message_id=new_id(), body_hash="", name="order.placed", customer_id=one,
+                source="shop", status="accepted", facts={}, occurred_at=at, received_at=at,
+            )
+            for one in who
+        ]  # fmt: skip
+        session.add_all(rows)
 
 
 def test_a_test_on_a_few_people_plans_for_those_few(shop):

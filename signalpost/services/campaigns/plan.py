@@ -22,7 +22,7 @@ from signalpost.domain.local_time import zone
 from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans, campaign_series
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks, plan_words, saying, series
+from signalpost.services.campaigns import changes, checks, outlook, plan_words, saying, series
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
@@ -79,6 +79,7 @@ class _Planner:
         self.campaign = replace(launch.campaign, audience=told)
         self.prices, self.leave_out = desk.sms_prices or None, leave_out
         self.tally = Tally(desk.default_zone, self.prices)
+        self.outlook = outlook.Outlook(self.campaign, now)
         self.people = 0
         self.unread: list[str] = []
 
@@ -215,6 +216,7 @@ class _Planner:
         self.tally.add(people)
         if collisions.looked_at < JUDGED:
             collisions.look(self.session, people)
+            self.outlook.look(self.session, people)
 
     # -- writing it down -----------------------------------------------------------------------
 
@@ -259,6 +261,7 @@ class _Planner:
             reached=self.whole(tally.reached),
             held_out=self.wholes(tally.ghosts),
             arms=self.wholes(tally.arms),
+            tells=self.outlook.says(tally, self.whole),
             channels=self.wholes(tally.channels),
             locales=self.wholes(tally.locales),
             zones=self.wholes(tally.zones),
@@ -379,8 +382,7 @@ class _Planner:
 
     def unknown(self) -> list[str]:
         """Name what the campaign asks for and nobody on the record has."""
-        stage = self.campaign.stage(self.launch.stage)
-        finds = stage is None or stage.opens
+        finds = not series.follows(self.campaign, self.launch.stage)
         return list(unknown_names(self.session, self.campaign, finds=finds))
 
     def changes(self) -> list[str]:

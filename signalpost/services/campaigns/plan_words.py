@@ -18,9 +18,9 @@ _BAR = 24  #: signs of the longest bar of the curve
 def write(plan: Figures) -> str:
     """Write the whole plan as markdown."""
     parts = [
-        _head(plan), _refusals(plan), _sums(plan), _warnings(plan), _says(plan), _excluded(plan),
-        _reach(plan), _when(plan), _texts(plan), _collisions(plan), _consistency(plan), _changes(plan),
-        _audience(plan), f"Plan `{plan.digest}`, made {_say(plan.made_at)}.",
+        _head(plan), _refusals(plan), _sums(plan), cell(plan.tells), _warnings(plan), _says(plan),
+        _excluded(plan), _reach(plan), _when(plan), _texts(plan), _collisions(plan), _consistency(plan),
+        _changes(plan), _audience(plan), f"Plan `{plan.digest}`, made {_say(plan.made_at)}.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

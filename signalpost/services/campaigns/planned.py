@@ -43,6 +43,7 @@ class Figures:
     judged: int = 0
     reached: int = 0
     held_out: dict[str, int] = field(default_factory=dict)  #: global | campaign | control
+    tells: str = ""  #: which lift this run could tell from chance; empty: nobody knows
     arms: dict[str, int] = field(default_factory=dict)
     channels: dict[str, int] = field(default_factory=dict)  #: messages
     locales: dict[str, int] = field(default_factory=dict)  #: people, by what they would read
