@@ -6,6 +6,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+#: Where a clock time comes first on earth, and where last; in these names the sign is turned round.
+FIRST_ZONE, LAST_ZONE = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
+
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo | None:

@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from sqlmodel import Session
 
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import from_definition, occurrences
-from signalpost.content.campaigns.recurrence import EASTMOST
 from signalpost.domain.audience import Did, clauses
 from signalpost.domain.campaign import Campaign, Personal
 from signalpost.domain.delivery import Handover
@@ -154,7 +153,7 @@ def _scheduled(campaign: Campaign, since: datetime, until: datetime) -> list[Pla
     while _has_schedule(campaign):
         some = occurrences(schedule, after=after, count=50)
         for one in some:
-            at = one.at or one.local.replace(tzinfo=UTC) - EASTMOST
+            at = one.begins_at
             if at >= until:
                 return found
             local_at = one.local if schedule.is_local else None

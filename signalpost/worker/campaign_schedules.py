@@ -8,9 +8,7 @@ from zoneinfo import ZoneInfo
 
 from signalpost.content.campaigns import check_cron, check_rrule, occurrences
 from signalpost.domain.campaign import Schedule, release_moment
-
-#: Where a day begins first on earth; a campaign on customers' own clocks begins by this one.
-FIRST_ZONE = "Etc/GMT-14"  # UTC+14: in these names the sign is turned round
+from signalpost.domain.local_time import FIRST_ZONE
 
 _UNTIL = re.compile(r";UNTIL=(\d{8})[0-9TZ]*", re.IGNORECASE)
 
@@ -19,8 +17,8 @@ _APART = timedelta(hours=2)
 
 
 def zone_of(schedule: Schedule) -> ZoneInfo:
-    """Give the zone by whose clock the runs of a schedule begin."""
-    return ZoneInfo(FIRST_ZONE if schedule.is_local else schedule.zone)
+    """Give the zone by whose clock the runs of a schedule begin: of customers' own, the first."""
+    return FIRST_ZONE if schedule.is_local else ZoneInfo(schedule.zone)
 
 
 def prefect_schedule(schedule: Schedule) -> dict[str, Any] | None:
@@ -53,7 +51,7 @@ def schedule_from(words: Mapping[str, Any], own: Schedule) -> Schedule | None:
             return None
     except ValueError:
         return None
-    local = own.is_local and zone == FIRST_ZONE
+    local = own.is_local and zone == FIRST_ZONE.key
     return Schedule(**words, zone="customer" if local else zone, until=until)
 
 

@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.content.campaigns.page import Place
 from signalpost.content.campaigns.recurrence import (
-    EASTMOST,
-    WESTMOST,
     Occurrence,
+    at_wall,
     comes_at,
     occurrences,
 )
@@ -47,7 +46,7 @@ def _promotion(campaign: Campaign, now: datetime) -> Iterator[Found]:
         yield place, "promotion-ended", f"the promotion ended on {_told(ends)}", remedy
         return
     coming = occurrences(campaign.schedule, after=now, count=1)
-    if coming and (coming[0].at or coming[0].local.replace(tzinfo=UTC) - EASTMOST) >= ends:
+    if coming and coming[0].begins_at >= ends:
         says = f"the promotion ends on {_told(ends)}, before the campaign runs next"
         yield place, "promotion-ended", says, remedy
 
@@ -55,18 +54,17 @@ def _promotion(campaign: Campaign, now: datetime) -> Iterator[Found]:
 def _once(campaign: Campaign, at: datetime, now: datetime) -> Iterator[Found]:
     late = grace(campaign)
     place, schedule = ("schedule", "at"), campaign.schedule
+    coming = at_wall(schedule, at)
     remedy = "give it a time to come, or remove schedule to launch by hand"
     if schedule.is_local:
-        east = at.replace(tzinfo=UTC) - EASTMOST
-        if at.replace(tzinfo=UTC) - WESTMOST + late <= now:
+        if coming.comes_last_at + late <= now:
             yield place, "past", f"{_wall(at)} is past everywhere", remedy
-        elif east + late <= now:
+        elif coming.begins_at + late <= now:
             yield place, "past", f"{_wall(at)} is past already in the zones furthest east", remedy
         yield from _moved_somewhere(place, at)
         return
     tz = ZoneInfo(schedule.zone)
-    moment = at_local(at.date(), at.time(), tz)
-    if moment + late <= now:
+    if coming.begins_at + late <= now:
         yield place, "past", f"{_wall(at)} in {tz.key} is past", remedy
         return
     told = _moved(at, tz)

@@ -17,10 +17,9 @@ from cronsim import CronSim, CronSimError
 from dateutil.rrule import rrule, rrulestr
 
 from signalpost.content.campaigns.values import text, wrong
-from signalpost.domain.campaign import Schedule
-from signalpost.domain.local_time import at_local
+from signalpost.domain.campaign import Schedule, release_moment
+from signalpost.domain.local_time import FIRST_ZONE, LAST_ZONE, at_local
 
-EASTMOST, WESTMOST = timedelta(hours=14), timedelta(hours=-12)  #: of UTC, anywhere on earth
 _AHEAD = timedelta(days=30 * 366)  #: 29 February on a Monday comes within 28 years
 _ANCHOR = datetime(2000, 1, 1)  # noqa: DTZ001  a wall-clock time
 _RRULE = re.compile(r"(?:DTSTART:(\d{8}T\d{6})\s+)?(?:RRULE:)?([A-Z0-9=;,+\-]+)")
@@ -43,12 +42,12 @@ class Occurrence:
     @property
     def begins_at(self) -> datetime:
         """When somebody is due for the first time: on customers' own clocks, in the first zone."""
-        return self.at or self.local.replace(tzinfo=UTC) - EASTMOST
+        return self.at or release_moment(self.local, FIRST_ZONE)
 
     @property
     def comes_last_at(self) -> datetime:
         """When the last on earth reach it."""
-        return self.at or self.local.replace(tzinfo=UTC) - WESTMOST
+        return self.at or release_moment(self.local, LAST_ZONE)
 
 
 def check_cron(value: Any) -> str:
@@ -146,7 +145,7 @@ def comes_at(schedule: Schedule, wall: datetime) -> bool:
 
 def _coming(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
     tz = None if schedule.is_local else ZoneInfo(schedule.zone)
-    wall = (after.astimezone(tz) if tz else after + EASTMOST).replace(tzinfo=None)
+    wall = after.astimezone(tz or FIRST_ZONE).replace(tzinfo=None)
     for local in _walls(schedule, wall - timedelta(days=1)):
         if schedule.until is not None and local.date() > schedule.until:
             return

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
 from signalpost.domain.campaign import Campaign, release_moment
+from signalpost.domain.local_time import FIRST_ZONE
 from signalpost.errors import ConflictError
 from signalpost.record import audit, campaigns
 from signalpost.record.base import new_id
@@ -16,9 +16,6 @@ from signalpost.services.desk import Desk
 
 HOUSE = "signalpost"  #: who acts when nobody does
 SCHEDULE = "schedule"  #: who launches what comes by itself
-
-#: The first place on earth to reach a wall-clock time: UTC+14.
-_FIRST_ZONE = ZoneInfo("Etc/GMT-14")
 
 
 def keep(
@@ -71,7 +68,7 @@ def keep(
 
 def _first_moment(launch: Launch, now: datetime) -> datetime:
     if launch.local_at is not None:
-        return release_moment(launch.local_at, _FIRST_ZONE)
+        return release_moment(launch.local_at, FIRST_ZONE)
     return launch.scheduled_at or now
 
 

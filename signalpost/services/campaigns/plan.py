@@ -18,7 +18,7 @@ from sqlmodel import Session
 from signalpost.domain.audience import filled
 from signalpost.domain.audience_words import in_words
 from signalpost.domain.campaign import release_moment
-from signalpost.domain.local_time import zone
+from signalpost.domain.local_time import FIRST_ZONE, zone
 from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans, campaign_series
 from signalpost.record.campaign_people import Due
@@ -36,7 +36,6 @@ from signalpost.services.campaigns.unknown import unknown_names
 from signalpost.services.desk import Desk
 
 _UTC = ZoneInfo("UTC")
-_FIRST_ZONE = ZoneInfo("Etc/GMT-14")  #: the first place on earth to reach a wall-clock time
 JUDGED = 20_000  #: people of a larger audience are judged by a sample of so many
 _BATCH = 2_000
 
@@ -140,7 +139,7 @@ class _Planner:
         with audiences.for_many(self.session):
             names = campaign_people.zones_of(self.session, members=members)
         by_zone = {name: release_moment(local_at, tz) for name in names if (tz := zone(name))}
-        return Due(release_moment(local_at, _FIRST_ZONE), by_zone)
+        return Due(release_moment(local_at, FIRST_ZONE), by_zone)
 
     def moments(self, due: Due) -> list[datetime]:
         """Give when people are really due, in order: who is nowhere known is at home with the house."""
