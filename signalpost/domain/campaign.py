@@ -133,6 +133,10 @@ class Campaign:
     version: str = ""
     file: str = ""
 
+    def needs_approval(self, people: int) -> bool:
+        """Whether a person has to approve a launch to so many."""
+        return self.approval.above is not None and people > self.approval.above
+
     def stage(self, name: str | None) -> Stage | None:
         """Give a stage by its name; None when the campaign has none of that name."""
         return next((one for one in self.stages if one.name == name), None)

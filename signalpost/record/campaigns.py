@@ -38,9 +38,8 @@ class CampaignVersion(Table, table=True):
 class CampaignRun(Table, table=True):
     """One launch of a campaign.
 
-    ``status``: planned (a plan is made), awaiting_approval, approved, running, paused, done,
-    cancelled, refused, missed (``reason`` says why). ``occurrence`` makes a
-    scheduled launch happen once.
+    ``status``: awaiting_approval, approved, running, paused, done, cancelled, refused, missed
+    (``reason`` says why). ``occurrence`` makes a scheduled launch happen once.
     """
 
     __tablename__ = "campaign_runs"
@@ -164,7 +163,7 @@ _r = table_of(CampaignRun)
 _a = table_of(CampaignAct)
 _s = table_of(CampaignShard)
 #: Runs that can still send something.
-LIVE = ("planned", "awaiting_approval", "approved", "running", "paused")
+LIVE = ("awaiting_approval", "approved", "running", "paused")
 
 
 #: Says that a row of ``campaign_shards`` is the one that ``shard`` names.

@@ -56,18 +56,13 @@ def launch(
     return keep(
         desk,
         launch=launch,
-        status=WAITS if _waits(launch.campaign, plan.people) else "approved",
+        status=WAITS if plan.needs_approval else "approved",
         plan={**plan.to_json(), "digest": plan.digest},
         by=by,
         actor=actor,
         run_id=run_id,
         now=now,
     )
-
-
-def _waits(campaign: Campaign, people: int) -> bool:
-    above = campaign.approval.above
-    return above is not None and people > above
 
 
 def approve(

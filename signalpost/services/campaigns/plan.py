@@ -231,8 +231,7 @@ class _Planner:
             "description": campaign.description,
             "owner": campaign.owner,
             "purpose": campaign.purpose.value,
-            "needs_approval": campaign.approval.above is not None
-            and people > campaign.approval.above,
+            "needs_approval": campaign.needs_approval(people),
             "stage": launch.stage,
             "series": launch.series,
             "sample_of": launch.sample_of,
