@@ -142,8 +142,10 @@ def test_a_refused_run_never_starts(stage):
     launching.refuse(
         stage.desk, campaign_run_id=run.id, by="bob", why="not now", now=stage.clock.now
     )
-    with pytest.raises(ConflictError, match="refused"):
+    with pytest.raises(ConflictError, match="refused") as told:
         start(stage, run)
+    assert "campaign approve" not in str(told.value), "it does not wait for that any more"
+    assert "launch it again" in str(told.value)
     assert the_run(stage, run.id).reason == "not now"
 
 

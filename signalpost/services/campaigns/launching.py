@@ -19,7 +19,7 @@ from signalpost.record.base import new_id
 from signalpost.services.campaigns import freezing, series
 from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
-from signalpost.services.campaigns.runs import WAITS, Launch, Run, not_waiting
+from signalpost.services.campaigns.runs import AGAIN, WAITS, Launch, Run, not_waiting
 from signalpost.services.desk import Desk
 from signalpost.telemetry import traces
 
@@ -171,10 +171,7 @@ def _claimed(desk: Desk, campaign_run_id: str, claim_id: str, now: datetime) -> 
         if run.status in ("running", "paused", "done"):
             return {}
         if run.status != "approved":
-            raise ConflictError(
-                f"{run.title} is {_word(run)}; only an approved run is started. "
-                f"Approve it with `signalpost campaign approve {run.id}`."
-            )
+            raise ConflictError(_not_approved(run))
         _alone(session, run)
         if over := series.refused(session, run, _pinned(session, run), now):
             return over
@@ -185,6 +182,13 @@ def _claimed(desk: Desk, campaign_run_id: str, claim_id: str, now: datetime) -> 
 
     run = _change(desk, campaign_run_id, change)
     return None if held else run
+
+
+def _not_approved(run: Run) -> str:
+    remedy = f"It has ended; {AGAIN}."
+    if run.status == WAITS:
+        remedy = f"Approve it with `signalpost campaign approve {run.id}`."
+    return f"{run.title} is {_word(run)}; only an approved run is started. {remedy}"
 
 
 def _alone(session: Session, run: Run) -> None:

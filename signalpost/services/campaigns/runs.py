@@ -17,6 +17,8 @@ from signalpost.services.campaigns.speed import per_second
 #: The id of a run that is only planned: it comes after every run that there is.
 PLANNED = "planned"
 WAITS = "awaiting_approval"  #: the status of a run about which somebody is asked
+#: What to do when a run has ended and should go all the same.
+AGAIN = "launch it again, at once (`--now`) or for another time (`--at`)"
 
 
 @dataclass(frozen=True, kw_only=True)
