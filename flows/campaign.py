@@ -134,11 +134,11 @@ def _wanted(
     wall = _wall(at) if at else None
     if wall is not None and (told := files.not_on_the_clock(schedule, wall)):
         raise UnitFailedError(f"{told}. Choose a time outside that night's hour.")
-    comes = wall is not None and asked["sample_of"] is None and files.comes_at(schedule, wall)
     one = files.at_wall(schedule, wall) if wall else None
+    comes = files.occurrence_at(schedule, wall) if wall and asked["sample_of"] is None else None
     return Launch(
         campaign=campaign,
-        occurrence=one.key if one and comes else f"run-{flow_run.id}",
+        occurrence=comes.key if comes else f"run-{flow_run.id}",
         scheduled_at=one.begins_at if one else None,
         local_at=wall if schedule.is_local else None,
         **asked,

@@ -16,8 +16,8 @@ from signalpost.cli.write import put
 from signalpost.content.campaigns import (
     Occurrence,
     at_wall,
-    comes_at,
     not_on_the_clock,
+    occurrence_at,
     occurrences,
 )
 from signalpost.domain.audience import filled
@@ -78,18 +78,18 @@ class Wanted:
 
     def _at(self, text: str, schedule: Schedule) -> dict[str, Any]:
         """Read a time; one at which the campaign comes anyway is that occurrence, ahead."""
-        moment = _moment(text)
-        if moment.tzinfo is not None:
-            return {"scheduled_at": moment.astimezone(UTC)}
-        if told := not_on_the_clock(schedule, moment):
+        time = _time(text)
+        if not time.tzinfo and (told := not_on_the_clock(schedule, time)):
             raise BadInputError(
                 f"{told}. Choose a time outside that night's hour, or say with an offset which one is "
                 f"meant, such as {text}+00:00."
             )
-        found = _as_scheduled(at_wall(schedule, moment))
-        if self.test_on is not None or not comes_at(schedule, moment):
-            del found["occurrence"]
-        return found
+        comes = occurrence_at(schedule, time) if self.test_on is None else None
+        if comes is not None:
+            return _as_scheduled(comes)
+        if time.tzinfo:
+            return {"scheduled_at": time.astimezone(UTC)}
+        return {**_as_scheduled(at_wall(schedule, time)), "occurrence": None}
 
 
 def _as_scheduled(one: Occurrence) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _as_scheduled(one: Occurrence) -> dict[str, Any]:
     return {"occurrence": one.key, "scheduled_at": one.at, "local_at": local_at}
 
 
-def _moment(text: str) -> datetime:
+def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:

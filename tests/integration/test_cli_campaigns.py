@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from signalpost.clock import set_file
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import load
-from signalpost.services.campaigns import launching, sending
+from signalpost.services.campaigns import following, launching, sending
 from signalpost.testing import Stage
 from tests.cli_harness import Result, signalpost
 
@@ -403,6 +403,32 @@ def test_a_time_that_a_change_of_clocks_skips_or_doubles_is_refused_for_a_launch
         assert says in " ".join(refused.err.split())
     assert run("campaign", "plan", "daily", "--at", f"{at}+00:00").code == 0
     assert run("campaign", "plan", "daily", "--at", at.replace("T01", "T10")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "occurrence"),
+    [
+        ("2026-03-05T10:00", "2026-03-05T10:00"),
+        ("2026-03-05T10:00+00:00", "2026-03-05T10:00"),
+        ("2026-03-30T05:00-04:00", "2026-03-30T10:00"),  # London is an hour ahead of UTC by then
+        ("2026-03-30T10:00+00:00", "by hand"),  # eleven on the wall
+        ("2026-03-05T11:00", "by hand"),
+    ],
+)
+def test_a_time_at_which_the_schedule_comes_is_its_own_in_whichever_zone_it_is_said(
+    run: Any, stage: Stage, campaigns: Path, at: str, occurrence: str
+) -> None:
+    """Else it went to everybody twice: now by hand, and at its time by the schedule."""
+    (campaigns / "daily.yaml").write_text(DAILY)
+    made = json.loads(run("campaign", "launch", "daily", "--at", at, "--by", "omar", "--json").out)
+    assert made["occurrence"].startswith(occurrence)
+    if occurrence == "by hand":
+        return
+    daily = load(campaigns, stage.desk.catalogue)["daily"]
+    due = datetime.fromisoformat(made["scheduled_at"])
+    following.follow(stage.desk, campaign=daily, told=None, now=due - timedelta(seconds=1))
+    [came] = following.follow(stage.desk, campaign=daily, told=None, now=due)
+    assert came.id == made["id"]
 
 
 def test_a_refused_run_is_over_and_keeps_the_reason(run: Any) -> None:

@@ -110,6 +110,38 @@ def test_a_promotion_that_has_ended_or_will_have_is_told(tmp_path):
 # -- occurrences -----------------------------------------------------------------------------------
 
 
+LONDON = {"cron": "30 1 * * *", "zone": "Europe/London"}
+NAMED = [
+    ("2026-03-05T01:30", LONDON, "2026-03-05T01:30"),
+    ("2026-03-05T01:30+00:00", LONDON, "2026-03-05T01:30"),
+    ("2026-03-05T02:30+01:00", LONDON, "2026-03-05T01:30"),
+    ("2026-06-05T01:30+00:00", LONDON, None),  # 02:30 in London's summer
+    ("2026-03-05T01:30:30", LONDON, None),
+    # the hour that summer time skips: 01:30 becomes 02:30 on the wall, and is known as 01:30
+    ("2026-03-29T01:30", LONDON, "2026-03-29T01:30"),
+    ("2026-03-29T02:30", LONDON, "2026-03-29T01:30"),
+    ("2026-03-29T01:30+00:00", LONDON, "2026-03-29T01:30"),
+    # two times that the gap puts on one moment come once, as the first
+    ("2026-03-29T02:30", {**LONDON, "cron": "30 1,2 * * *"}, "2026-03-29T01:30"),
+    # the hour that comes twice: the first of the two
+    ("2026-10-25T01:30", LONDON, "2026-10-25T01:30"),
+    ("2026-10-25T01:30+01:00", LONDON, "2026-10-25T01:30"),
+    ("2026-10-25T01:30+00:00", LONDON, None),
+    # each customer's own clock: no moment is everybody's
+    ("2026-03-05T01:30", {**LONDON, "zone": "customer"}, "2026-03-05T01:30"),
+    ("2026-03-04T11:30+00:00", {**LONDON, "zone": "customer"}, None),
+    ("2026-03-05T01:30", {}, None),  # launched by hand
+]
+
+
+@pytest.mark.parametrize(("time", "schedule", "key"), NAMED)
+def test_a_time_that_somebody_names_is_the_occurrence_that_the_schedule_launches_then(
+    time, schedule, key
+):
+    found = files.occurrence_at(Schedule(**schedule), datetime.fromisoformat(time))
+    assert (found.key if found else None) == key
+
+
 def keys(schedule, after=NOW, count=3):
     return [one.key for one in files.occurrences(schedule, after=after, count=count)]
 

@@ -8,8 +8,8 @@ from signalpost.content.campaigns.recurrence import (
     at_wall,
     check_cron,
     check_rrule,
-    comes_at,
     occurred,
+    occurrence_at,
     occurrences,
 )
 from signalpost.content.campaigns.scaffold import scaffold
@@ -24,7 +24,6 @@ __all__ = [
     "check",
     "check_cron",
     "check_rrule",
-    "comes_at",
     "from_definition",
     "given_facts",
     "grace",
@@ -33,6 +32,7 @@ __all__ = [
     "load",
     "not_on_the_clock",
     "occurred",
+    "occurrence_at",
     "occurrences",
     "scaffold",
     "version_of",

@@ -9,7 +9,7 @@ from signalpost.content.campaigns.page import Place
 from signalpost.content.campaigns.recurrence import (
     Occurrence,
     at_wall,
-    comes_at,
+    occurrence_at,
     occurrences,
 )
 from signalpost.domain.campaign import Campaign, Schedule
@@ -104,7 +104,8 @@ def not_on_the_clock(schedule: Schedule, wall: datetime) -> str | None:
     Of a time at which the campaign comes by itself its file is asked, and of customers' own clocks the
     plan tells.
     """
-    if schedule.is_local or comes_at(schedule, wall):
+    comes = occurrence_at(schedule, wall)
+    if schedule.is_local or (comes is not None and comes.local == wall):
         return None
     return _moved(wall, ZoneInfo(schedule.zone))
 

@@ -25,6 +25,7 @@ _ANCHOR = datetime(2000, 1, 1)  # noqa: DTZ001  a wall-clock time
 _RRULE = re.compile(r"(?:DTSTART:(\d{8}T\d{6})\s+)?(?:RRULE:)?([A-Z0-9=;,+\-]+)")
 _LIKE = "write it like FREQ=WEEKLY;BYDAY=MO;BYHOUR=10;BYMINUTE=0"
 _OFTEN = timedelta(hours=1)
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, order=True)
@@ -137,10 +138,17 @@ def at_wall(schedule: Schedule, wall: datetime) -> Occurrence:
     return Occurrence(wall, at_local(wall.date(), wall.time(), tz) if tz else None)
 
 
-def comes_at(schedule: Schedule, wall: datetime) -> bool:
-    """Whether a schedule comes by itself at a wall-clock time."""
-    before = at_wall(schedule, wall).begins_at - timedelta(hours=1)
-    return any(one.local == wall for one in occurrences(schedule, after=before, count=2))
+def occurrence_at(schedule: Schedule, time: datetime) -> Occurrence | None:
+    """Give the occurrence that somebody means who names a time; None: the schedule does not come then.
+
+    The time is one on the wall or, with an offset, a moment. Whichever it is, the moments are compared:
+    a change of clocks may have moved the occurrence on the wall. On customers' own clocks no moment is
+    everybody's, so there it means none.
+    """
+    begins = time if time.tzinfo else at_wall(schedule, time).begins_at
+    if schedule.is_local and time.tzinfo:
+        return None
+    return next(occurred(schedule, since=begins - _INSTANT, until=begins), None)
 
 
 def _coming(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
