@@ -21,7 +21,7 @@ class CampaignSchedule(Table, table=True):
         False  #: somebody changed it in Prefect's pages, so its file does not count
     )
     paused: bool = False  #: in Prefect, when it was last seen there
-    followed_until: datetime = moment()  #: each time up to here has its run, of whatever status
+    followed_until: datetime = moment()  #: what comes again has its runs up to here
 
 
 _s = table_of(CampaignSchedule)
@@ -40,7 +40,7 @@ def keep(session: Session, *, campaign: str, followed_until: datetime, **values:
 
 
 def followed(session: Session, *, campaign: str, until: datetime) -> None:
-    """Say that each time of a campaign's schedule up to this moment has its run."""
+    """Say that what comes again by a campaign's schedule has its runs up to this moment."""
     earlier = _s.c.followed_until < until
     query = update(_s).where(_s.c.campaign == campaign, earlier)
     session.execute(query.values(followed_until=until))

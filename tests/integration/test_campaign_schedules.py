@@ -1,6 +1,7 @@
 """Schedules fire by themselves: once, at their time, whoever looks and however often."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from signalpost.record.campaigns import CampaignAct, CampaignRun
 from signalpost.services.campaigns import following, launching
 from signalpost.services.campaigns.following import Told, follow
 from signalpost.testing import Stage
-from tests.integration.campaign_engine import acts, campaign, notice, people, rows, send
+from tests.integration.campaign_engine import acts, campaign, launched, notice, people, rows, send
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DAILY = {"cron": "0 10 * * *", "zone": "UTC"}
@@ -156,6 +157,70 @@ def test_a_time_of_its_own_is_launched_late_within_the_grace_and_else_missed(sta
     assert [run.status for run in look(stage, just, at=day(2, 10, 20))] == ["approved"]
     assert [run.status for run in look(stage, past)] == ["missed"]
     assert look(stage, past) == look(stage, old) == []
+
+
+class Killed(BaseException):
+    """A process that is gone, at once."""
+
+
+class Words:
+    """What a worker reads its messages from when it is killed while it plans."""
+
+    def __contains__(self, name):
+        raise Killed
+
+
+def test_a_time_of_its_own_is_launched_also_when_who_saw_it_first_was_killed_while_planning(stage):
+    """Seen for the first time five minutes late: the next worker owes it all the same."""
+    people(stage, 1)
+    wanted = campaign(schedule={"at": "2026-03-02 10:00", "zone": "UTC"})
+    dying = replace(stage.desk, catalogue=Words())
+    with pytest.raises(Killed):
+        follow(dying, campaign=wanted, told=None, now=day(2, 10, 5))
+    [run] = look(stage, wanted, at=day(2, 10, 6))
+    assert (run.status, run.occurrence) == ("approved", "2026-03-02T10:00")
+    assert look(stage, wanted, at=day(2, 10, 7)) == []
+
+
+@pytest.mark.parametrize(("over", "status"), [(6, "approved"), (66, "missed")])
+def test_a_time_of_its_own_that_another_run_is_in_the_way_of_is_launched_later_or_missed(
+    stage, over, status
+):
+    """A run by hand was going on when it was seen for the first time."""
+    people(stage, 1)
+    stage.clock.now = day(2, 9, 50)
+    launched(stage, campaign())
+    wanted = campaign(schedule={"at": "2026-03-02 10:00", "zone": "UTC"})
+    for minute in (1, 3, 5):
+        assert look(stage, wanted, at=day(2, 10, minute)) == []
+    stage.clock.now = day(2, 10) + timedelta(minutes=over)
+    if status == "approved":
+        send(stage)
+    [run] = look(stage, wanted)
+    assert (run.status, run.occurrence) == (status, "2026-03-02T10:00")
+
+
+def test_a_time_of_its_own_that_somebody_writes_just_after_it_is_launched(stage):
+    """A worker was there all the time, and followed another schedule until then."""
+    people(stage, 1)
+    look(stage, campaign(schedule=DAILY), at=day(2, 9))
+    look(stage, campaign(schedule=DAILY), at=day(2, 9, 32))
+    corrected = campaign(schedule={"at": "2026-03-02 09:30", "zone": "UTC"})
+    [run] = look(stage, corrected, at=day(2, 9, 33))
+    assert (run.status, run.occurrence) == ("approved", "2026-03-02T09:30")
+
+
+def test_what_comes_again_begins_with_its_next_time_also_when_who_saw_it_first_was_killed(stage):
+    """Added in Prefect's pages to a time of its own, while no worker was there."""
+    people(stage, 1)
+    wanted = campaign(schedule={"at": "2026-03-02 10:00", "zone": "UTC"})
+    look(stage, wanted, at=day(2, 8))
+    both = Told(changed=(wanted.schedule, Schedule(cron="0 9 * * *", zone="UTC")))
+    dying = replace(stage.desk, catalogue=Words())
+    with pytest.raises(Killed):
+        follow(dying, campaign=wanted, told=both, now=day(2, 10, 5))
+    look(stage, wanted, at=day(2, 10, 6), told=both)
+    assert kept(stage) == [("2026-03-02T10:00", "approved")], "nine o'clock is tomorrow's"
 
 
 def test_a_paused_campaign_is_not_launched_and_the_missed_time_says_so(stage):

@@ -45,7 +45,7 @@ class Told:
 class _Standing:
     schedules: Sequence[Schedule]
     paused: bool
-    since: datetime | None  #: None: there was no such schedule before, as far as anybody knows
+    since: datetime  #: what comes again counts from here
     noted: datetime | None  #: how far the record says that it was followed
 
 
@@ -55,7 +55,7 @@ def follow(desk: Desk, *, campaign: Campaign, told: Told | None, now: datetime) 
     ``told`` None: Prefect has not been seen yet, and what it said last counts.
     """
     stands = _stands(desk, campaign, told, now)
-    due = _due(campaign, stands, now)
+    due = _due(desk, campaign, stands, now)
     runs, until = [], now
     for number, one in enumerate(due):
         hindered = "it was paused in Prefect" if stands.paused else None
@@ -138,14 +138,17 @@ def _stands(desk: Desk, campaign: Campaign, told: Told | None, now: datetime) ->
         "paused": told.paused,
     }
     if row is None and not schedules:
-        return _Standing((), paused=told.paused, since=None, noted=None)
-    if row is None or any(row[name] != value for name, value in now_said.items()):
-        with desk.database.writing() as session:
-            campaign_schedules.keep(session, campaign=campaign.name, followed_until=now, **now_said)
+        return _Standing((), paused=told.paused, since=now, noted=None)
     noted = row["followed_until"] if row is not None else None
     same = row is not None and row["says"] == now_said["says"]
     fresh = noted is not None and now - noted <= _FRESH
-    since = noted if same or fresh else None
+    since = noted if noted is not None and (same or fresh) else now
+    if row is None or any(row[name] != value for name, value in now_said.items()):
+        with desk.database.writing() as session:
+            name = campaign.name
+            campaign_schedules.keep(session, campaign=name, followed_until=since, **now_said)
+            if row is not None:
+                campaign_schedules.followed(session, campaign=name, until=since)
     return _Standing(schedules, paused=told.paused, since=since, noted=noted)
 
 
@@ -178,19 +181,25 @@ def _read(said: Mapping[str, str]) -> Schedule:
 # -- what is due -----------------------------------------------------------------------------------
 
 
-def _due(campaign: Campaign, stands: _Standing, now: datetime) -> list[Occurrence]:
+def _due(desk: Desk, campaign: Campaign, stands: _Standing, now: datetime) -> list[Occurrence]:
     """Give the times that came since, each once, the earliest first.
 
-    What is scheduled for one day only is looked for although its schedule is new: whoever wrote it
-    wants it. What comes again begins with its next time.
+    What is scheduled for one day only is owed until it has its run, however new its schedule is and
+    whoever saw it before: somebody wrote it and wants it. What comes again begins with its next time.
     """
     back = now - max(LOOK_BACK, grace(campaign))
     found: dict[str, Occurrence] = {}
     for schedule in stands.schedules:
-        since = stands.since or (back if schedule.at is not None else now)
-        for one in occurred(schedule, since=max(since, back), until=now):
-            found.setdefault(one.key, one)
+        once = schedule.at is not None
+        for one in occurred(schedule, since=back if once else max(stands.since, back), until=now):
+            if not once or _run_of(desk, campaign, one) is None:
+                found.setdefault(one.key, one)
     return sorted(found.values(), key=lambda one: one.begins_at)
+
+
+def _run_of(desk: Desk, campaign: Campaign, at: Occurrence) -> RowMapping | None:
+    with desk.database.reading() as session:
+        return campaigns.run_of(session, campaign=campaign.name, occurrence=at.key)
 
 
 def _in_the_way(session: Session, campaign: Campaign, now: datetime) -> str | None:
