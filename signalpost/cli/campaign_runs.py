@@ -40,30 +40,39 @@ def _who(by: str | None) -> str:
 
 
 def launch(settings: Settings, wanted: Wanted, *, by: str | None, json: bool) -> None:
-    """Make a run, and say what it waits for."""
-    from signalpost.services.campaigns import launching
+    """Make a run, and say what it waits for; or who made it already."""
+    from signalpost.services.campaigns import again, launching
 
     with door.built(settings) as product:
-        desk = product.desk
+        desk, database = product.desk, product.database
         wish = wanted.launch(desk)
+        with database.reading() as session:
+            known = again.run_of(session, launch=wish)
+            first = again.launched_by(session, run=known) if known else None
         run = launching.launch(desk, launch=wish, by=_who(by), now=desk.clock(), actor=door.actor())
     if json:
         say.as_json(run_json(run) | {"digest": run.plan.get("digest")})
-    elif run.status == "awaiting_approval":
-        say.out.print(
-            f"[bold]{escape(run.title)}[/bold] is launched and waits for approval: "
-            f"{_people(run)}.\n"
-            f"[dim]Somebody reads the plan and approves:[/dim] signalpost campaign approve {run.id}",
-            soft_wrap=True,
-        )
     else:
-        say.out.print(
-            f"[bold]{escape(run.title)}[/bold] is {run.status.replace('_', ' ')}: {_people(run)}, "
-            f"from {run.scheduled_at:%-d %b %Y, %H:%M} UTC.\n"
-            f"[dim]A worker of lane marketing sends it:[/dim] signalpost campaign status {run.id} "
-            "--watch",
-            soft_wrap=True,
+        say.out.print(_launched(run, first), soft_wrap=True)
+
+
+def _launched(run: Run, first: str | None) -> str:
+    """Say how a run stands that is launched. ``first``: who did so before."""
+    title = f"[bold]{escape(run.title)}[/bold]"
+    already = f"was launched already, by {escape(first)}, and " if first else ""
+    if run.status == "awaiting_approval":
+        return (
+            f"{title} {already or 'is launched and '}waits for approval: {_people(run)}.\n"
+            f"[dim]Somebody reads the plan and approves:[/dim] signalpost campaign approve {run.id}"
         )
+    status = f"signalpost campaign status {run.id}"
+    next_ = f"[dim]A worker of lane marketing sends it:[/dim] {status} --watch"
+    if run.status not in LIVE:
+        next_ = f"[dim]What came of it:[/dim] {status}"
+    return (
+        f"{title} {already}is {run.status}: {_people(run)}, "
+        f"from {run.scheduled_at:%-d %b %Y, %H:%M} UTC.\n{next_}"
+    )
 
 
 def _people(run: Run) -> str:

@@ -83,6 +83,30 @@ def test_many_workers_that_look_at_once_come_to_one_run(stage):
     assert [row.act for row in rows(stage, CampaignAct)] == ["launched"]
 
 
+def test_workers_that_have_read_two_versions_of_the_file_come_to_one_run_and_do_not_stumble(stage):
+    """It was saved at the very moment: whichever worker was first, the others find its run."""
+    people(stage, 2)
+    versions = [campaign(schedule=DAILY), campaign(schedule=DAILY, holdout="50%")]
+    look(stage, versions[0], at=day(2, 9))
+    stage.clock.now = day(2)
+    gate, said = threading.Barrier(8), []
+
+    def worker(wanted):
+        gate.wait()
+        try:
+            said.append(follow(stage.desk, campaign=wanted, told=Told(), now=day(2)))
+        except Exception as error:
+            said.append(error)
+
+    threads = [threading.Thread(target=worker, args=(versions[n % 2],)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not [one for one in said if isinstance(one, Exception)]
+    assert kept(stage) == [("2026-03-02T10:00", "approved")]
+
+
 def test_a_worker_that_dies_after_the_launch_launches_nothing_again(stage):
     """The run was kept, the note of how far the schedule was followed was not."""
     people(stage, 1)

@@ -10,6 +10,7 @@ from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.runs import Launch
 from signalpost.testing import Stage
 from tests.integration.campaign_engine import (
+    OFFER,
     acts,
     audit,
     campaign,
@@ -68,6 +69,73 @@ def test_an_occurrence_that_is_launched_twice_is_one_run(stage):
     assert len(stage.sent) == 2
     assert launch(stage, campaign(), occurrence="2026-03-02T09:00").status == "done"
     audit(stage, first.id)
+
+
+AT = "2026-03-02T09:00"
+
+
+def test_an_occurrence_whose_run_has_ended_unsent_is_not_launched_again_and_says_what_to_do(stage):
+    """Cancelled because the code was wrong, corrected, launched again: nothing would have gone."""
+    people(stage, 2)
+    run = launch(stage, campaign(), occurrence=AT)
+    launching.cancel(
+        stage.desk, campaign_run_id=run.id, by="bob", why="wrong code", now=stage.clock.now
+    )
+    for wanted in (campaign(), campaign(promotion={**OFFER, "code": "LARK20"})):
+        with pytest.raises(ConflictError) as told:
+            launch(stage, wanted, occurrence=AT)
+        assert str(told.value) == (
+            f"spring of {AT} has a run already, launched by ann, cancelled (wrong code): {run.id}. "
+            "That time is not launched a second time; launch it again, at once (`--now`) or for "
+            "another time (`--at`)."
+        )
+    assert live(stage) == {"cancelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "says"),
+    [
+        ({"holdout": "50%"}, {}, "The file has changed since: it was of version "),
+        ({}, {"facts": {"store": "Leith"}}, "It was given other facts"),
+    ],
+)
+def test_a_live_run_of_another_version_or_with_other_facts_is_not_passed_off_as_this_launch(
+    stage, changed, more, says
+):
+    people(stage, 2, store="Leith")
+    people(stage, 1, first=7, store="Riverside")
+    audience = {"attribute": "store", "is": {"given": "store"}}
+    given = {"facts": {"store": "Riverside"}, "occurrence": AT}
+    run = launch(stage, campaign(audience=audience), **given)
+    with pytest.raises(ConflictError) as told:
+        launch(stage, campaign(audience=audience, **changed), **{**given, **more})
+    assert says in str(told.value)
+    assert "launched by ann, approved" in str(told.value)
+    assert f"signalpost campaign cancel {run.id}" in str(told.value)
+    assert launch(stage, campaign(audience=audience), **given).id == run.id
+
+
+def test_the_flow_run_that_launched_it_finds_its_run_again_also_when_the_file_has_changed(stage):
+    """Prefect retries a flow run that died just after the launch."""
+    people(stage, 1)
+
+    def ask(wanted, flow_run):
+        wish = Launch(campaign=wanted, occurrence=AT)
+        now = stage.clock.now
+        return launching.launch(stage.desk, launch=wish, by="prefect", now=now, run_id=flow_run)
+
+    run = ask(campaign(), "f1")
+    assert ask(campaign(holdout="50%"), "f1").id == run.id
+    with pytest.raises(ConflictError, match="has changed since"):
+        ask(campaign(holdout="50%"), "f2")
+
+
+def test_of_two_versions_of_an_occurrence_that_are_launched_at_once_one_is_and_one_is_told(stage):
+    people(stage, 2)
+    versions = [campaign(), campaign(holdout="50%")]
+    said = at_once(*[lambda one=one: launch(stage, one, occurrence=AT) for one in versions])
+    assert sorted(type(one).__name__ for one in said) == ["ConflictError", "Run"]
+    assert live(stage) == {"approved": 1}
 
 
 def test_an_occurrence_that_two_launch_at_once_is_one_run_and_is_frozen_once(stage):

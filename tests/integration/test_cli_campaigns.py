@@ -230,6 +230,25 @@ def test_the_same_occurrence_is_launched_once(run: Any) -> None:
     assert second["id"] == first["id"]
 
 
+def test_an_occurrence_that_is_launched_again_says_by_whom_it_was_and_how_it_stands(
+    run: Any, campaigns: Path
+) -> None:
+    words = ["campaign", "launch", "nightly", "--by"]
+    assert "nightly is approved: 4 people, from 3 Mar 2026" in run(*words, "omar").out
+    again = run(*words, "maria")
+    assert again.code == 0, again
+    assert "nightly was launched already, by omar, and is approved: 4 people" in again.out
+    (campaigns / "nightly.yaml").write_text(NIGHTLY.replace("holdout: 0%", "holdout: 50%"))
+    changed = run(*words, "maria")
+    assert (changed.code, changed.out) == (1, "")
+    assert "The file has changed since" in " ".join(changed.err.split())
+    assert run("campaign", "cancel", "nightly", "--by", "omar", "--yes").code == 0
+    ended = run(*words, "maria")
+    assert (ended.code, ended.out) == (1, "")
+    assert "launched by omar, cancelled" in " ".join(ended.err.split())
+    assert run(*words, "maria", "--now").code == 0, "the remedy"
+
+
 def test_a_schedule_that_is_over_is_not_launched_by_mistake(run: Any, stage: Stage) -> None:
     stage.clock.now = stage.clock.now.replace(month=4)
     refused = run("campaign", "launch", "nightly", "--by", "omar")

@@ -14,9 +14,9 @@ from sqlmodel import Session
 
 from signalpost.content.campaigns import Occurrence, grace, occurred
 from signalpost.domain.campaign import Campaign, Schedule
-from signalpost.errors import BadInputError, ConfigurationError, NotFoundError
+from signalpost.errors import BadInputError, ConfigurationError, ConflictError, NotFoundError
 from signalpost.record import campaign_schedules, campaigns
-from signalpost.services.campaigns import launching
+from signalpost.services.campaigns import again, launching
 from signalpost.services.campaigns.keeping import SCHEDULE, keep
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.desk import Desk
@@ -83,9 +83,9 @@ def occur(
 ) -> Run | None:
     """Launch one time of a schedule, or keep it as ``missed`` or ``refused``, with why.
 
-    None: another run of the campaign is in the way; it is worth asking again as long as this one is not
-    too late. Done again it gives the run that there is. ``hindered``: why it may not be launched.
-    ``run_id``: of the Prefect flow run that asks for it.
+    None: another run of the campaign is in the way, or somebody launches this one at the same moment;
+    it is worth asking again as long as this one is not too late. Done again it gives the run that there
+    is. ``hindered``: why it may not be launched. ``run_id``: of the Prefect flow run that asks for it.
     """
     launch = Launch(
         campaign=campaign,
@@ -94,16 +94,18 @@ def occur(
         local_at=at.local if at.at is None else None,
     )
     with desk.database.reading() as session:
-        known = campaigns.run_of(session, campaign=campaign.name, occurrence=at.key)
+        known = again.run_of(session, launch=launch)
         first = _in_the_way(session, campaign, now)
     if known is not None:
-        return Run.of(known)
+        return known
     if why := hindered or _too_late(campaign, at, first, now):
         return _over(desk, launch, "missed", why, now, run_id)
     if first is not None:
         return None
     try:
         return launching.launch(desk, launch=launch, by=SCHEDULE, now=now, run_id=run_id)
+    except ConflictError:  # somebody was first, this very moment and with another version
+        return None
     except (BadInputError, ConfigurationError, NotFoundError) as error:
         return _over(desk, launch, "refused", str(error), now, run_id)
 

@@ -16,7 +16,7 @@ from signalpost.domain.campaign import Campaign
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record import campaign_people, campaigns, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services.campaigns import freezing, series
+from signalpost.services.campaigns import again, freezing, series
 from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import AGAIN, WAITS, Launch, Run, not_waiting
@@ -35,25 +35,24 @@ def launch(
 ) -> Run:
     """Keep a launch with its plan; who may launch unapproved is on its way at once.
 
-    The same occurrence launched again gives the run that it has. ``run_id``: the Prefect flow run's.
-    ``by`` is who they say they are, here and below; ``actor`` how we know them, for the audit log.
+    The same launch of an occurrence, done again, gives the run that it has. ``run_id``: the Prefect
+    flow run's. ``by`` is who they say they are, here and below; ``actor`` how we know them, for the
+    audit log.
 
     Raises:
         BadInputError: the plan says why it cannot go: nobody, an offer that is over, a fact missing.
+        ConflictError: the occurrence has the run of another launch, or one that ended unsent.
     """
-    if launch.occurrence is not None:
-        with desk.database.reading() as session:
-            known = campaigns.run_of(
-                session, campaign=launch.campaign.name, occurrence=launch.occurrence
-            )
+    with desk.database.reading() as session:
+        known = again.run_of(session, launch=launch)
         if known is not None:
-            return Run.of(known)
+            return again.same(session, run=known, launch=launch, run_id=run_id)
     plan = make_plan(desk, launch=launch, now=now)
     if plan.refusals:
         raise BadInputError(
             f"{launch.campaign.name} cannot be launched. " + " ".join(plan.refusals)
         )
-    return keep(
+    run = keep(
         desk,
         launch=launch,
         status=WAITS if plan.needs_approval else "approved",
@@ -63,6 +62,10 @@ def launch(
         run_id=run_id,
         now=now,
     )
+    if launch.occurrence is None:
+        return run
+    with desk.database.reading() as session:  # somebody else may have been first meanwhile
+        return again.same(session, run=run, launch=launch, run_id=run_id)
 
 
 def approve(
