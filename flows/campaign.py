@@ -6,7 +6,7 @@ their morning are taken up by the marketing worker, in another flow run of the s
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,9 @@ from flows.batch import NO_RESULTS
 from flows.campaign_approval import Answer, ask
 from signalpost import bootstrap
 from signalpost.content import campaigns as files
-from signalpost.domain.campaign import Campaign
+from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.errors import BadInputError
-from signalpost.services.campaigns import launching, sending
+from signalpost.services.campaigns import following, launching, sending
 from signalpost.services.campaigns import runs as record
 from signalpost.services.campaigns.runs import Launch, Run
 from signalpost.services.campaigns.sending import ShardClaim, ShardReport
@@ -29,7 +29,7 @@ from signalpost.services.campaigns.standing import counted, in_words
 from signalpost.worker import runs
 from signalpost.worker.campaign_deployments import SHARD_FLOW
 from signalpost.worker.campaign_runs import campaign_run_of, run_tags
-from signalpost.worker.campaign_schedules import is_over, wall_of
+from signalpost.worker.campaign_schedules import begun_at, is_over
 from signalpost.worker.elsewhere import pool_of
 from signalpost.worker.runs import Halt
 from tasks.campaign_artifacts import show_outcomes, show_plan
@@ -99,10 +99,10 @@ async def _launch(name: str, at: str | None, asked: Mapping[str, Any]) -> Run | 
     await _call(f"{name} · launch")  # before anything can fail: else it keeps Prefect's random name
     campaign = _read(name)
     if flow_run.auto_scheduled and at is None and flow_run.expected_start_time:
-        wall = wall_of(campaign.schedule, flow_run.expected_start_time)
-        if is_over(campaign.schedule, wall):
+        one = begun_at(_counted(campaign), campaign.schedule, flow_run.expected_start_time)
+        if is_over(campaign.schedule, one.local):
             return "The schedule is over."
-        run = await occur(campaign, files.at_wall(campaign.schedule, wall), name)
+        run = await occur(campaign, one, name)
         if run is None:
             return "Another run of it goes on; the marketing worker launches this one after it."
     else:
@@ -134,15 +134,21 @@ def _wanted(
     wall = _wall(at) if at else None
     if wall is not None and (told := files.not_on_the_clock(schedule, wall)):
         raise UnitFailedError(f"{told}. Choose a time outside that night's hour.")
-    one = files.at_wall(schedule, wall) if wall else None
-    comes = files.occurrence_at(schedule, wall) if wall and asked["sample_of"] is None else None
+    comes = None
+    if wall is not None and asked["sample_of"] is None:
+        comes = files.occurrence_at(_counted(campaign), wall)
+    one = comes or (files.at_wall(schedule, wall) if wall else None)
     return Launch(
         campaign=campaign,
         occurrence=comes.key if comes else f"run-{flow_run.id}",
         scheduled_at=one.begins_at if one else None,
-        local_at=wall if schedule.is_local else None,
+        local_at=one.local if one and one.at is None else None,
         **asked,
     )
+
+
+def _counted(campaign: Campaign) -> Sequence[Schedule]:
+    return following.counted(bootstrap.current().desk, campaign=campaign)
 
 
 def _wall(at: str) -> datetime:

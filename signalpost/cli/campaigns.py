@@ -21,7 +21,7 @@ from signalpost.content.campaigns import (
     occurrences,
 )
 from signalpost.domain.audience import filled
-from signalpost.domain.campaign import Schedule
+from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.errors import BadInputError, ConflictError
 from signalpost.record import audiences
 from signalpost.services.campaigns.runs import Launch
@@ -44,12 +44,14 @@ class Wanted:
     test_on: int | None = None
 
     def launch(self, desk: Desk) -> Launch:
-        """Read it; without a time, the campaign's own schedule says when.
+        """Read it; without a time, the campaign's schedule says when, as it counts now.
 
         Raises:
             NotFoundError: there is no such campaign, or its file is wrong.
             BadInputError: a fact is no key=value, or the time is none.
         """
+        from signalpost.services.campaigns import following
+
         campaign = desk.campaigns[self.name]
         return Launch(
             campaign=campaign,
@@ -57,26 +59,27 @@ class Wanted:
             series=self.series,
             facts=put({}, self.facts),
             sample_of=self.test_on,
-            **self._when(campaign.schedule, desk.clock()),
+            **self._when(campaign, following.counted(desk, campaign=campaign), desk.clock()),
         )
 
-    def _when(self, schedule: Schedule, now: datetime) -> dict[str, Any]:
+    def _when(
+        self, campaign: Campaign, counted: Sequence[Schedule], now: datetime
+    ) -> dict[str, Any]:
         if self.at is not None and self.at_once:
             raise BadInputError("Give --at or --now, and not both.")
         if self.at is not None:
-            return self._at(self.at, schedule)
-        by_hand = not (schedule.at or schedule.cron or schedule.rrule)
-        if self.at_once or by_hand or self.test_on is not None:
+            return self._at(self.at, campaign.schedule, counted)
+        if self.at_once or not counted or self.test_on is not None:
             return {}
-        coming = occurrences(schedule, after=now, count=1)
+        coming = [one for each in counted for one in occurrences(each, after=now, count=1)]
         if not coming:
             raise BadInputError(
-                f"The schedule of {self.name} ({when(schedule)}) does not come again. Say when with "
-                "--at, or --now to send it at once."
+                f"The schedule of {self.name} ({', '.join(map(when, counted))}) does not come again. "
+                "Say when with --at, or --now to send it at once."
             )
-        return _as_scheduled(coming[0])
+        return _as_scheduled(min(coming, key=lambda one: one.begins_at))
 
-    def _at(self, text: str, schedule: Schedule) -> dict[str, Any]:
+    def _at(self, text: str, schedule: Schedule, counted: Sequence[Schedule]) -> dict[str, Any]:
         """Read a time; one at which the campaign comes anyway is that occurrence, ahead."""
         time = _time(text)
         if not time.tzinfo and (told := not_on_the_clock(schedule, time)):
@@ -84,7 +87,7 @@ class Wanted:
                 f"{told}. Choose a time outside that night's hour, or say with an offset which one is "
                 f"meant, such as {text}+00:00."
             )
-        comes = occurrence_at(schedule, time) if self.test_on is None else None
+        comes = occurrence_at(counted, time) if self.test_on is None else None
         if comes is not None:
             return _as_scheduled(comes)
         if time.tzinfo:

@@ -1,13 +1,13 @@
 """The schedules of campaigns in Prefect, and back: which occurrence a flow run is."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.content.campaigns import check_cron, check_rrule, occurrences
-from signalpost.domain.campaign import Schedule, release_moment
+from signalpost.content.campaigns import Occurrence, at_wall, check_cron, check_rrule, occurrences
+from signalpost.domain.campaign import Schedule
 from signalpost.domain.local_time import FIRST_ZONE
 
 _UNTIL = re.compile(r";UNTIL=(\d{8})[0-9TZ]*", re.IGNORECASE)
@@ -67,22 +67,24 @@ def _until(rrule: str, until: date | None) -> str:
     return f"{rule.rstrip(';')};UNTIL={until:%Y%m%d}T235959"
 
 
-def moment_of(schedule: Schedule, wall: datetime) -> datetime:
-    """Give the moment at which a wall-clock time comes, for customers' own clocks the first anywhere."""
-    return release_moment(wall, zone_of(schedule))
+def begun_at(counted: Iterable[Schedule], own: Schedule, moment: datetime) -> Occurrence:
+    """Give the occurrence that Prefect began at ``moment``.
 
-
-def wall_of(schedule: Schedule, moment: datetime) -> datetime:
-    """Give the wall-clock time of the occurrence that Prefect began at ``moment``.
-
-    It is the schedule's own where one is near: in the hour that summer time skips the two differ.
-    Otherwise somebody changed the schedule in Prefect, and the clock on the wall is asked.
+    It is one of the schedules that count where one is near: in the hour that summer time skips the two
+    differ. Otherwise somebody changed them in Prefect just now, and the clock on the wall of the file's
+    ``own`` is asked.
     """
-    wall = moment.astimezone(zone_of(schedule)).replace(tzinfo=None)
-    coming = occurrences(schedule, after=moment - timedelta(hours=28), count=60)
-    near = [one.local for one in coming if moment_of(schedule, one.local) == moment]
-    near += [one.local for one in coming if abs(one.local - wall) <= _APART]
-    return near[0] if near else wall
+    near: list[Occurrence] = []
+    for schedule in counted:
+        wall = _wall(schedule, moment)
+        coming = occurrences(schedule, after=moment - timedelta(hours=28), count=60)
+        near += [one for one in coming if abs(one.local - wall) <= _APART]
+    exact = [one for one in near if one.begins_at == moment]
+    return next(iter(exact + near), None) or at_wall(own, _wall(own, moment))
+
+
+def _wall(schedule: Schedule, moment: datetime) -> datetime:
+    return moment.astimezone(zone_of(schedule)).replace(tzinfo=None)
 
 
 def is_over(schedule: Schedule, wall: datetime) -> bool:

@@ -88,6 +88,56 @@ def test_where_prefects_scheduler_fires_too_it_is_one_run(campaigns, clock, firs
     assert len(campaigns.stage.sent) == 2
 
 
+def test_where_prefects_scheduler_fires_too_for_a_schedule_changed_in_its_pages_it_is_one_run(
+    campaigns, clock
+):
+    """Moved to another zone there: the worker and the flow run mean the same time on the wall."""
+    from prefect.client.schemas.schedules import CronSchedule
+
+    (campaigns.folder / "daily.yaml").unlink()
+    campaigns.file("moved", more=DAILY)  # what is changed in Prefect stays for the next test
+    comes = NINE + timedelta(hours=6)  # nine in the morning in New York
+
+    async def then(worker: Any, client: Any) -> Any:
+        nine = CronSchedule(cron="0 9 * * *", timezone="America/New_York")
+        await schedule(client, worker, "moved", schedule=nine)
+        await tick(worker, campaigns)
+        clock.now = comes
+        await tick(worker, campaigns)
+        asked = await fires(client, worker, "moved", at=comes)
+        await take_up(worker)
+        await tick(worker, campaigns)
+        return await client.read_flow_run(asked.id)
+
+    flow_run = campaigns.work(then)
+    assert statuses(campaigns) == [("2030-03-04T09:00", "done")]
+    assert flow_run.state.message == "2 sent. Done."
+    assert len(campaigns.stage.sent) == 2
+
+
+def test_who_gives_the_run_button_a_time_of_a_schedule_changed_in_prefect_launches_that_one_ahead(
+    campaigns, clock
+):
+    """Not the file's own time, which does not come any more."""
+    from prefect.client.schemas.schedules import CronSchedule
+
+    (campaigns.folder / "daily.yaml").unlink()
+    campaigns.file("ahead", more=DAILY)  # what is changed in Prefect stays for the next test
+
+    async def then(worker: Any, client: Any) -> None:
+        eleven = CronSchedule(cron="0 11 * * *", timezone="Europe/Paris")
+        await schedule(client, worker, "ahead", schedule=eleven)
+        await tick(worker, campaigns)
+        await press_run(worker, client, "ahead", at="2030-03-04T11:00")
+        clock.now = NINE + timedelta(hours=2)
+        await tick(worker, campaigns)
+        await tick(worker, campaigns)
+
+    campaigns.work(then)
+    assert statuses(campaigns) == [("2030-03-04T11:00", "done")]
+    assert len(campaigns.stage.sent) == 2
+
+
 def test_a_flow_run_of_prefects_scheduler_that_comes_hours_late_sends_nothing(campaigns, clock):
     """The same grace holds for it; the record says that the time was missed."""
 

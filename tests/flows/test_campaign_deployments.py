@@ -9,7 +9,7 @@ import pytest
 
 from signalpost.domain.campaign import Schedule
 from signalpost.errors import ConfigurationError
-from signalpost.worker.campaign_schedules import is_over, moment_of, prefect_schedule, wall_of
+from signalpost.worker.campaign_schedules import begun_at, is_over, prefect_schedule
 from tests.flows.campaign_house import told
 
 
@@ -54,7 +54,7 @@ def test_prefect_begins_a_run_when_the_file_says(schedule, begins):
     """On customers' own clocks with the first zone on earth, UTC+14."""
     [first] = upcoming(schedule, NOW)
     assert first.strftime("%Y-%m-%dT%H:%M") == begins
-    assert moment_of(schedule, wall_of(schedule, first)) == first
+    assert begun_at([schedule], schedule, first).begins_at == first
 
 
 def test_a_one_off_comes_once():
@@ -77,7 +77,7 @@ def test_an_hour_that_summer_time_skips_is_the_same_occurrence_for_prefect_and_f
     daily = Schedule(cron="30 2 * * *", zone="Europe/Paris")
     for minutes in (0, 30):
         began = datetime(2030, 3, 31, 1, minutes, tzinfo=UTC)
-        assert wall_of(daily, began) == wall(2030, 3, 31, 2, 30)
+        assert begun_at([daily], daily, began).local == wall(2030, 3, 31, 2, 30)
 
 
 def test_a_campaign_must_not_have_the_name_of_a_journey():

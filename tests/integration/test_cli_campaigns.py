@@ -14,6 +14,7 @@ import pytest
 from signalpost.clock import set_file
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import load
+from signalpost.domain.campaign import Schedule
 from signalpost.services.campaigns import following, launching, sending
 from signalpost.testing import Stage
 from tests.cli_harness import Result, signalpost
@@ -448,6 +449,34 @@ def test_a_time_at_which_the_schedule_comes_is_its_own_in_whichever_zone_it_is_s
     following.follow(stage.desk, campaign=daily, told=None, now=due - timedelta(seconds=1))
     [came] = following.follow(stage.desk, campaign=daily, told=None, now=due)
     assert came.id == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("words", "occurrence"),
+    [
+        ([], "2026-03-02T11:00"),  # the next time
+        (["--at", "2026-03-05T11:00"], "2026-03-05T11:00"),
+        (["--at", "2026-03-05T16:00+00:00"], "2026-03-05T11:00"),
+        (["--at", "2026-03-05T10:00"], "by hand"),  # the file's own time, which does not come
+    ],
+)
+def test_a_schedule_that_was_changed_in_prefect_says_when_it_is_launched(
+    run: Any, stage: Stage, campaigns: Path, words: list[str], occurrence: str
+) -> None:
+    """Else both went to everybody: what was launched, and what comes."""
+    (campaigns / "daily.yaml").write_text(DAILY)
+    daily = load(campaigns, stage.desk.catalogue)["daily"]
+    eleven = Schedule(cron="0 11 * * *", zone="America/New_York")
+    told = following.Told(changed=(eleven,))
+    following.follow(stage.desk, campaign=daily, told=told, now=stage.clock())
+    made = json.loads(run("campaign", "launch", "daily", "--by", "omar", "--json", *words).out)
+    assert made["occurrence"].startswith(occurrence)
+    if occurrence != "by hand":
+        due = datetime.fromisoformat(made["scheduled_at"])
+        assert due.hour == 16
+        following.follow(stage.desk, campaign=daily, told=told, now=due - timedelta(seconds=1))
+        [*_, came] = following.follow(stage.desk, campaign=daily, told=told, now=due)
+        assert came.id == made["id"]
 
 
 def test_a_refused_run_is_over_and_keeps_the_reason(run: Any) -> None:

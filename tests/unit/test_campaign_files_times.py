@@ -138,7 +138,7 @@ NAMED = [
 def test_a_time_that_somebody_names_is_the_occurrence_that_the_schedule_launches_then(
     time, schedule, key
 ):
-    found = files.occurrence_at(Schedule(**schedule), datetime.fromisoformat(time))
+    found = files.occurrence_at([Schedule(**schedule)], datetime.fromisoformat(time))
     assert (found.key if found else None) == key
 
 

@@ -104,7 +104,7 @@ def not_on_the_clock(schedule: Schedule, wall: datetime) -> str | None:
     Of a time at which the campaign comes by itself its file is asked, and of customers' own clocks the
     plan tells.
     """
-    comes = occurrence_at(schedule, wall)
+    comes = occurrence_at([schedule], wall)
     if schedule.is_local or (comes is not None and comes.local == wall):
         return None
     return _moved(wall, ZoneInfo(schedule.zone))

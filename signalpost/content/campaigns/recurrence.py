@@ -6,7 +6,7 @@ scheduled for one day ever runs twice on it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise
@@ -138,17 +138,19 @@ def at_wall(schedule: Schedule, wall: datetime) -> Occurrence:
     return Occurrence(wall, at_local(wall.date(), wall.time(), tz) if tz else None)
 
 
-def occurrence_at(schedule: Schedule, time: datetime) -> Occurrence | None:
-    """Give the occurrence that somebody means who names a time; None: the schedule does not come then.
+def occurrence_at(schedules: Iterable[Schedule], time: datetime) -> Occurrence | None:
+    """Give the occurrence that somebody means who names a time; None: no schedule comes then.
 
     The time is one on the wall or, with an offset, a moment. Whichever it is, the moments are compared:
     a change of clocks may have moved the occurrence on the wall. On customers' own clocks no moment is
     everybody's, so there it means none.
     """
-    begins = time if time.tzinfo else at_wall(schedule, time).begins_at
-    if schedule.is_local and time.tzinfo:
-        return None
-    return next(occurred(schedule, since=begins - _INSTANT, until=begins), None)
+    for schedule in schedules:
+        begins = time if time.tzinfo else at_wall(schedule, time).begins_at
+        if not (schedule.is_local and time.tzinfo):
+            for one in occurred(schedule, since=begins - _INSTANT, until=begins):
+                return one
+    return None
 
 
 def _coming(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:

@@ -72,6 +72,13 @@ def follow(desk: Desk, *, campaign: Campaign, told: Told | None, now: datetime) 
     return runs
 
 
+def counted(desk: Desk, *, campaign: Campaign) -> Sequence[Schedule]:
+    """Give the schedules by which a campaign comes: its file's, or what Prefect's pages said last."""
+    with desk.database.reading() as session:
+        row = campaign_schedules.schedule_of(session, campaign=campaign.name)
+    return _counted(campaign, _told_last(row))
+
+
 def occur(
     desk: Desk,
     *,
@@ -133,7 +140,7 @@ def _stands(desk: Desk, campaign: Campaign, told: Told | None, now: datetime) ->
     with desk.database.reading() as session:
         row = campaign_schedules.schedule_of(session, campaign=campaign.name)
     told = told or _told_last(row)
-    schedules = _scheduled(campaign) if told.changed is None else told.changed
+    schedules = _counted(campaign, told)
     now_said = {
         "says": [_said(one) for one in schedules],
         "from_prefect": told.changed is not None,
@@ -161,7 +168,9 @@ def _told_last(row: RowMapping | None) -> Told:
     return Told(paused=row["paused"], changed=changed)
 
 
-def _scheduled(campaign: Campaign) -> tuple[Schedule, ...]:
+def _counted(campaign: Campaign, told: Told) -> tuple[Schedule, ...]:
+    if told.changed is not None:
+        return told.changed
     own = campaign.schedule
     return (own,) if own.at or own.cron or own.rrule else ()
 
