@@ -13,6 +13,7 @@ from sqlmodel import Session
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.reason_words import channel_name, held_out, reason_for_many
 from signalpost.errors import NotFoundError
+from signalpost.services.campaigns.plan_words import collision
 from signalpost.services.reading import commands
 from signalpost.services.reading.runs import rate
 from signalpost.web import edge, page_words
@@ -32,6 +33,7 @@ _environment = Environment(
 _environment.filters["channel"] = channel_name
 _environment.filters["held_out"] = held_out
 _environment.filters["for_many"] = reason_for_many
+_environment.filters["collision"] = collision
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
 _environment.filters["rate"] = rate

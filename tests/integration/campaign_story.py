@@ -44,6 +44,17 @@ PLAN = {
         {"hour": "2026-03-02T09:00:00+00:00", "channels": {"email": 3}},
         {"hour": "2026-03-02T17:00:00+00:00", "channels": {"sms": 1}},
     ],
+    "stopped": 3,
+    "collisions": [
+        {
+            "run": "r-2",
+            "campaign": "clash",
+            "status": "running",
+            "scheduled_at": "2026-03-02T09:00:00+00:00",
+            "people": 4,
+            "same_here": 3,
+        }
+    ],
     "warnings": ["2 of its people are known in no zone."],
     "changes": ["This is its first launch."],
     "facts": [{"name": "code", "value": "LARK<15>", "from": "the promotion"}],

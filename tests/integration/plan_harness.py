@@ -101,11 +101,16 @@ class Shop:
             seen = run.plan["digest"]
             launching.approve(desk, campaign_run_id=run.id, by="bo", seen=seen, now=clock())
         launching.start(desk, campaign_run_id=run.id, now=clock())
-        asyncio.run(self._send(run.id))
-        with self.stage.database.reading() as session:
-            return runs.progress(session, campaign_run_id=run.id, now=clock()).counts
+        return self.finish(run.id)
 
-    async def _send(self, run_id: str) -> None:
+    def finish(self, run_id: str) -> Counter[tuple[str, str, str]]:
+        """Let time pass until everybody of the runs that have begun is decided; gives one's outcomes."""
+        asyncio.run(self._send())
+        with self.stage.database.reading() as session:
+            now = self.stage.clock()
+            return runs.progress(session, campaign_run_id=run_id, now=now).counts
+
+    async def _send(self) -> None:
         desk, clock = self.desk, self.stage.clock
         while True:
             while claims := sending.claim_shards(desk, now=clock(), limit=4):

@@ -97,6 +97,8 @@ def test_a_run_shows_its_plan_who_approved_it_how_far_it_is_and_whom_it_is_for(
         "4 of 6 people decided",
         "2 wait</a>; somebody is due at",
         "as maria approved it",
+        "<b>3</b> of them would get nothing after all: other campaigns come first.",
+        '<a href="/campaigns/r-2">clash</a>: 4 people in both; 3 of them will have had the same',
         "<td>LARK&lt;15&gt;</td>",  # what is said: as it stands in the plan, and never as markup
         "Hello Ann, your code: LARK&lt;15&gt;",
         "early_bird · email · en, with samples for product",

@@ -356,7 +356,8 @@ def test_two_campaigns_that_together_exceed_the_cap_are_shown_to_collide(shop):
     """One message today already, a cap of two a day: whichever of the two is later finds it used up."""
     busy = shop.customers([{"had": [NOW - timedelta(hours=1)]}] * 4)
     free = shop.customers([{}] * 6)
-    other = shop.campaign(name="other", audience={"attribute": "locale", "is": "en-GB"})
+    gb = {"attribute": "locale", "is": "en-GB"}
+    other = shop.campaign(name="other", message="early_bird", facts=None, audience=gb)
     soon = shop.run(other, status="approved", scheduled_at=NOW + timedelta(hours=1))
     campaign = shop.campaign()
     [first] = shop.plan(campaign).collisions
@@ -373,7 +374,7 @@ def test_two_campaigns_that_together_exceed_the_cap_are_shown_to_collide(shop):
 
 def test_a_run_that_has_begun_collides_by_those_it_has_yet_to_decide_on(shop):
     ids = shop.customers([{"had": [NOW - timedelta(hours=1)]}] * 5)
-    other = shop.campaign(name="other")
+    other = shop.campaign(name="other", message="early_bird", facts=None)
     run = shop.run(other, status="running", people=ids[:2])
     done = shop.campaign(name="done")
     shop.run(done, status="done", people=ids)
@@ -383,7 +384,8 @@ def test_a_run_that_has_begun_collides_by_those_it_has_yet_to_decide_on(shop):
 
 def test_a_campaign_with_a_cap_of_its_own_or_no_marketing_does_not_collide(one_shop):
     one_shop.customers([{}] * 3)
-    one_shop.run(one_shop.campaign(name="other"), status="approved")
+    early = one_shop.campaign(name="other", message="early_bird", facts=None)
+    one_shop.run(early, status="approved")
     [found] = one_shop.plan(one_shop.campaign()).collisions
     assert (found["here"], found["there"]) == (0, 0)
     assert "no cap is exceeded" in one_shop.plan(one_shop.campaign()).markdown()

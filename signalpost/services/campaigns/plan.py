@@ -276,7 +276,8 @@ class _Planner:
             last_at=curve.last_at.isoformat() if curve.last_at else None,
             delayed={channel: round(n) for channel, n in curve.delayed.items() if round(n)},
             expired={channel: round(n) for channel, n in curve.expired.items() if round(n)},
-            collisions=self.collisions(rows, collisions),
+            stopped=collisions.whole(collisions.stopped, self.people),
+            collisions=collisions.to_json(self.people),
             **self.judgement(due, rows, curve),
         )
 
@@ -320,24 +321,6 @@ class _Planner:
                 price = prices.get(country, prices.get("default", Decimal(0)))
                 total += price * Decimal(self.scale(number) * texts.each)
         return str(total.quantize(Decimal("0.01")))
-
-    def collisions(self, rows: list[Any], found: Collisions) -> list[dict[str, Any]]:
-        """Name the other runs that mean the same people."""
-        factor = self.people / found.looked_at if found.looked_at else 0
-        return [
-            {
-                "run": row["id"],
-                "campaign": row["campaign"],
-                "status": row["status"],
-                "scheduled_at": row["scheduled_at"].isoformat(),
-                **{
-                    key: round(found.found[row["id"]][key] * factor)
-                    for key in ("people", "here", "there", "held_back")
-                },
-            }
-            for row in rows
-            if row["id"] in found.found
-        ]
 
     def judgement(self, due: Due, rows: list[Any], curve: Forecast) -> dict[str, Any]:
         """Say what is new, what to think about, and what stands in the way."""

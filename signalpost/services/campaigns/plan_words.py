@@ -45,6 +45,9 @@ def _sums(plan: Figures) -> str:
     left_out = sum(one["people"] for one in plan.excluded)
     reached = f"{plan.about(plan.reached)} of {plan.people:,} people"
     lines = [f"**{_upper(reached)} would be written to**, {_start(plan)}."]
+    if plan.stopped:
+        would = f"{_upper(plan.about(plan.stopped))} of them would get nothing after all"
+        lines.append(f"**{would}**: other campaigns come first (below).")
     for kind, people in plan.held_out.items():
         are = "is" if people == 1 else "are"
         lines.append(f"{_upper(plan.about(people))} {are} {held_out(kind)}, to measure by.")
@@ -209,22 +212,29 @@ def _collisions(plan: Figures) -> str:
     if not plan.collisions:
         return ""
     lines = ["### Other campaigns that mean the same people", ""]
-    for one in plan.collisions:
-        effects = []
-        if one["here"]:
-            effects.append(f"{one['here']:,} of them would then be over the cap for this one")
-        if one["there"]:
-            effects.append(f"{one['there']:,} would be over the cap for that one")
-        if one["held_back"]:
-            effects.append(
-                f"this one would wait for {one['held_back']:,} until that incident is over"
-            )
-        effect = "; ".join(effects) or "no cap is exceeded"
-        lines.append(
-            f"- **{cell(one['campaign'])}** ({one['status'].replace('_', ' ')}, "
-            f"{_say(one['scheduled_at'])}): {one['people']:,} people in both; {effect}."
-        )
+    lines += [
+        f"- **{cell(one['campaign'])}** ({one['status'].replace('_', ' ')}, "
+        f"{_say(one['scheduled_at'])}): {collision(one)}."
+        for one in plan.collisions
+    ]
     return "\n".join(lines)
+
+
+_EFFECTS = {
+    "same_here": "{:,} of them will have had the same message",
+    "here": "{:,} of them would then be over the cap for this one",
+    "same_there": "{:,} would have had the same message before that one",
+    "there": "{:,} would be over the cap for that one",
+    "held_back": "this one would wait for {:,} until that incident is over",
+}
+
+
+def collision(one: Mapping[str, Any]) -> str:
+    """Say how many another campaign shares with this one, and what the two do to each other."""
+    people = one["people"]
+    both = f"{people:,} {'person' if people == 1 else 'people'} in both"
+    effects = [says.format(one[key]) for key, says in _EFFECTS.items() if one.get(key)]
+    return "; ".join([both, *(effects or ["no cap is exceeded"])])
 
 
 def _consistency(plan: Figures) -> str:

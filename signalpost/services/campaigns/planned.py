@@ -59,6 +59,7 @@ class Figures:
     last_at: str | None = None
     delayed: dict[str, int] = field(default_factory=dict)  #: have to wait for a morning by the pace
     expired: dict[str, int] = field(default_factory=dict)  #: too late before their turn comes
+    stopped: int = 0  #: of those reached, who get nothing after all: other campaigns come first
     collisions: list[dict[str, Any]] = field(default_factory=list)
     consistency: list[dict[str, Any]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)

@@ -1,0 +1,99 @@
+"""What a plan says of other campaigns that mean the same people, and what they do to each other."""
+
+from datetime import timedelta
+
+import pytest
+
+from signalpost.services.campaigns import launching
+from signalpost.services.campaigns.runs import Launch, Run
+from tests.integration.plan_harness import NOW, Shop, open_stage
+
+LATER = NOW + timedelta(minutes=30)
+
+
+@pytest.fixture
+def shop(tmp_path, database_url):
+    with open_stage(tmp_path, database_url=database_url, start=NOW) as stage:
+        yield Shop(stage)
+
+
+@pytest.fixture
+def one_shop(tmp_path):
+    """On SQLite only: for what does not depend on the database."""
+    with open_stage(tmp_path, start=NOW) as stage:
+        yield Shop(stage)
+
+
+def launch(shop: Shop, campaign, **options) -> Run:
+    wanted = Launch(campaign=campaign, **options)
+    return launching.launch(shop.desk, launch=wanted, by="ann", now=shop.stage.clock())
+
+
+# -- the same message ------------------------------------------------------------------------------
+
+
+def test_a_message_that_another_campaign_sends_first_is_used_up(shop):
+    """Both say the same within its repeat window: whichever is later reaches nobody."""
+    shop.customers([{}] * 30)
+    other = shop.campaign(name="fireworks")
+    run = shop.run(other, status="awaiting_approval", scheduled_at=LATER)
+    plan = shop.plan(shop.campaign(name="clash"))
+    [first] = plan.collisions
+    assert (first["run"], first["people"]) == (run, 30)
+    assert (first["same_here"], first["same_there"], first["here"], first["there"]) == (0, 30, 0, 0)
+    assert plan.stopped == 0
+    assert "30 would have had the same message before that one" in plan.markdown()
+    plan = shop.plan(shop.campaign(name="clash"), scheduled_at=LATER + timedelta(hours=1))
+    [later] = plan.collisions
+    assert (later["same_here"], later["same_there"]) == (30, 0)
+    assert plan.stopped == 30
+    assert "30 of them will have had the same message" in plan.markdown()
+    assert "30 of them would get nothing after all" in plan.markdown()
+
+
+def test_the_same_message_collides_on_whatever_channel_and_for_each_arm(one_shop):
+    one_shop.customers([{"in_app": True}] * 40)
+    other = one_shop.campaign(name="other", message="early_bird", facts=None, channels=["in_app"])
+    one_shop.run(other, status="approved")
+    arms = [
+        {"name": "offer", "share": "50%"},
+        {"name": "early", "share": "50%", "message": "early_bird"},
+    ]
+    plan = one_shop.plan(one_shop.campaign(experiment={"arms": arms}), scheduled_at=LATER)
+    [found] = plan.collisions
+    assert found["same_here"] == plan.arms["early"] == plan.stopped > 0
+
+
+def test_another_message_or_one_long_ago_is_no_repetition(one_shop):
+    one_shop.customers([{}] * 3)
+    early = one_shop.campaign(name="other", message="early_bird", facts=None)
+    one_shop.run(early, status="approved")
+    plan = one_shop.plan(one_shop.campaign(), scheduled_at=LATER)
+    assert "no cap is exceeded" in plan.markdown()
+    one_shop.run(one_shop.campaign(name="third"), status="approved")
+    far = one_shop.plan(one_shop.campaign(), scheduled_at=NOW + timedelta(days=14))
+    assert [one["same_here"] for one in far.collisions] == [0, 0]
+
+
+def test_who_would_be_over_the_cap_on_two_channels_is_one_person(one_shop):
+    had = [NOW - timedelta(hours=1)]
+    one_shop.customers([{"had": had, "in_app": True}] * 4)
+    every = {"every": ["email", "in_app"]}
+    early = one_shop.campaign(name="other", message="early_bird", facts=None, channels=every)
+    one_shop.run(early, status="approved")
+    tight = one_shop.campaign(channels=every, caps=["1 per 1h"])
+    [found] = one_shop.plan(tight, scheduled_at=LATER).collisions
+    assert (found["people"], found["here"]) == (4, 4)
+
+
+def test_what_the_plan_says_is_stopped_is_what_the_send_leaves_out(shop):
+    shop.customers([{}] * 20)
+    fireworks = launch(shop, shop.campaign(name="fireworks"), scheduled_at=LATER)
+    clash = shop.campaign(name="clash")
+    [said] = shop.plan(clash).collisions
+    counts = shop.send(clash)
+    assert sum(people for key, people in counts.items() if key[0] == "sent") == 20
+    shop.stage.clock.now = LATER
+    launching.start(shop.desk, campaign_run_id=fireworks.id, now=LATER)
+    left_out = shop.finish(fireworks.id)
+    assert left_out["skipped", "", "duplicate"] == said["same_there"] == 20
