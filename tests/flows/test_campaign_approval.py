@@ -1,6 +1,7 @@
 """Approving a campaign: in Prefect's pages, by the command line, or not at all."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -130,6 +131,40 @@ def test_an_approval_by_the_command_line_frees_the_flow_run_that_waits(campaigns
     assert approvals == ["omar"]
 
 
+def test_who_approves_a_plan_that_has_changed_is_shown_the_new_one_and_what_is_new(campaigns):
+    """Another campaign with the same message was launched meanwhile: they answered something else."""
+    from signalpost.services.campaigns import launching
+    from signalpost.services.campaigns.runs import Launch
+
+    campaigns.file("spring", approval="always")
+    campaigns.file("clash", approval="always")
+    campaigns.customers(10)
+    desk = campaigns.stage.desk
+    at = campaigns.stage.clock.now + timedelta(hours=1)
+    answer = {"decision": "approve", "by": "Maria"}
+
+    async def then(worker: Any, client: Any) -> Any:
+        asked = await press_run(worker, client, "spring", at=f"{at:%Y-%m-%dT%H:%M}")
+        wanted = Launch(campaign=desk.campaigns["clash"])
+        launching.launch(desk, launch=wanted, by="omar", now=desk.clock())
+        await client.resume_flow_run(asked.id, run_input=answer)
+        await take_up(worker)
+        again = await client.read_flow_run(asked.id)
+        assert again.state.name == "Suspended"
+        shown = await plan_shown(client, again)
+        await client.resume_flow_run(asked.id, run_input=answer)
+        await take_up(worker)
+        return shown, await client.read_flow_run(asked.id)
+
+    shown, ended = campaigns.work(then)
+    assert "10 of them would get nothing after all" in shown
+    assert "clash: 10 people in both; 10 of them will have had the same message" in shown
+    assert ended.state.message.startswith("Approved. It begins on")
+    run = next(one for one in campaigns.runs() if one.campaign == "spring")
+    assert run.plan["digest"] in shown
+    assert [act for act, _ in campaigns.acts(run.id)] == ["launched", "planned again", "approved"]
+
+
 def test_a_launch_by_the_command_line_can_be_approved_in_the_pages(campaigns):
     """The worker gives it a flow run, once, and that one waits for a person."""
     from signalpost.services.campaigns import launching
@@ -162,8 +197,6 @@ def test_a_launch_by_the_command_line_can_be_approved_in_the_pages(campaigns):
 
 def test_an_approved_run_begins_when_its_time_comes(campaigns):
     """Approved ahead, it says when; at that time the worker begins it without anybody asking."""
-    from datetime import timedelta
-
     campaigns.file("spring", approval="always")
     campaigns.customers(2)
     at = campaigns.stage.clock.now + timedelta(hours=3)

@@ -1,10 +1,13 @@
-"""What a plan says of other campaigns that mean the same people, and what they do to each other."""
+"""What a plan says of other campaigns that mean the same people, and the approval of a changed one."""
 
 from datetime import timedelta
 
 import pytest
 
+from signalpost.errors import ConflictError
+from signalpost.record import campaigns
 from signalpost.services.campaigns import launching
+from signalpost.services.campaigns.plan import Plan
 from signalpost.services.campaigns.runs import Launch, Run
 from tests.integration.plan_harness import NOW, Shop, open_stage
 
@@ -27,6 +30,20 @@ def one_shop(tmp_path):
 def launch(shop: Shop, campaign, **options) -> Run:
     wanted = Launch(campaign=campaign, **options)
     return launching.launch(shop.desk, launch=wanted, by="ann", now=shop.stage.clock())
+
+
+def approve(shop: Shop, run: Run, *, seen: str | None = None) -> Run:
+    return launching.approve(
+        shop.desk, campaign_run_id=run.id, by="bo", seen=seen or run.plan["digest"],
+        now=shop.stage.clock(),
+    )  # fmt: skip
+
+
+def as_it_is(shop: Shop, run: Run) -> Run:
+    with shop.stage.database.reading() as session:
+        row = campaigns.run(session, campaign_run_id=run.id)
+    assert row is not None
+    return Run.of(row)
 
 
 # -- the same message ------------------------------------------------------------------------------
@@ -97,3 +114,67 @@ def test_what_the_plan_says_is_stopped_is_what_the_send_leaves_out(shop):
     launching.start(shop.desk, campaign_run_id=fireworks.id, now=LATER)
     left_out = shop.finish(fireworks.id)
     assert left_out["skipped", "", "duplicate"] == said["same_there"] == 20
+
+
+# -- approving what has changed --------------------------------------------------------------------
+
+
+def test_a_plan_that_was_made_before_another_launch_is_shown_again(shop):
+    shop.customers([{}] * 30)
+    fireworks = launch(shop, shop.campaign(name="fireworks", approval="always"), scheduled_at=LATER)
+    clash = launch(shop, shop.campaign(name="clash", approval="always"))
+    assert approve(shop, clash).status == "approved", "it goes first and loses nobody"
+    with pytest.raises(ConflictError, match=r"clash.*30 of them will have had the same"):
+        approve(shop, fireworks)
+    now = as_it_is(shop, fireworks)
+    assert (now.status, now.plan["stopped"]) == ("awaiting_approval", 30)
+    assert now.plan["digest"] != fireworks.plan["digest"]
+    assert "Since the plan of 2026-03-02 09:00 UTC" in Plan.from_json(now.plan).warnings[0]
+    with pytest.raises(ConflictError, match="look at it again"):
+        approve(shop, fireworks)
+    assert approve(shop, now).status == "approved", "whoever has seen it may let it go"
+
+
+def test_customers_who_come_and_go_ask_for_no_second_look(shop):
+    shop.customers([{}] * 100)
+    run = launch(shop, shop.campaign(approval="always"))
+    shop.customers([{}] * 5 + [{"consent": ()}] * 4)
+    shop.stage.clock.now = NOW + timedelta(hours=5)
+    assert approve(shop, run).status == "approved"
+    assert as_it_is(shop, run).plan == run.plan, "what was approved is what was seen"
+
+
+def test_many_more_people_than_were_seen_ask_for_a_second_look(shop):
+    shop.customers([{}] * 20)
+    run = launch(shop, shop.campaign(approval="always"))
+    shop.customers([{}] * 20)
+    with pytest.raises(ConflictError, match="20 people were in the audience, and now 40"):
+        approve(shop, run)
+
+
+def test_a_run_that_is_late_or_waits_for_another_one_can_still_be_approved(one_shop):
+    """Its start waits for the other's end; who was meant gets it late."""
+    ids = one_shop.customers([{}] * 10)
+    campaign = one_shop.campaign(approval="always")
+    run = launch(one_shop, campaign)
+    going = one_shop.campaign(holdout="10%")
+    one_shop.run(going, status="running", people=ids, outcome="sent")
+    one_shop.stage.clock.now = NOW + timedelta(hours=3)
+    assert approve(one_shop, run).status == "approved"
+
+
+def test_what_nobody_would_get_any_more_is_not_approved_unseen(one_shop):
+    one_shop.customers([{}] * 10)
+    run = launch(one_shop, one_shop.campaign(approval="always", expires="2h"))
+    one_shop.stage.clock.now = NOW + timedelta(hours=3)
+    with pytest.raises(ConflictError, match="10 would be written to, and now 0"):
+        approve(one_shop, run)
+
+
+def test_what_cannot_be_launched_any_more_is_not_approved(one_shop):
+    one_shop.customers([{}] * 10)
+    run = launch(one_shop, one_shop.campaign(approval="always"))
+    one_shop.stage.clock.now = NOW + timedelta(days=30)
+    with pytest.raises(ConflictError, match="SPRING-26 ends at"):
+        approve(one_shop, run)
+    assert as_it_is(one_shop, run).status == "awaiting_approval"

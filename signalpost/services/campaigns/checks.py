@@ -80,8 +80,13 @@ def nobody(narrowing: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def refusals(launch: Launch, due: Sequence[datetime], *, now: datetime) -> Iterator[str]:
-    """Say why this launch must not go, beyond what it names. ``due``: when people are due."""
+def refusals(
+    launch: Launch, due: Sequence[datetime], *, now: datetime, is_kept: bool
+) -> Iterator[str]:
+    """Say why this launch must not go, beyond what it names. ``due``: when people are due.
+
+    ``is_kept``: it is a run already, which begins when it can: its plan says who would still get it.
+    """
     campaign = launch.campaign
     yield from (
         f"The pace of {channel} is {pace:g} a second, so nothing would ever go; give it a pace "
@@ -89,7 +94,7 @@ def refusals(launch: Launch, due: Sequence[datetime], *, now: datetime) -> Itera
         for channel, pace in campaign.pace.items()
         if pace <= 0
     )
-    if due[-1] < now - grace(campaign):
+    if due[-1] < now - grace(campaign) and not is_kept:
         yield f"It was to go at {_say(due[-1])}, which is over; give a time still to come."
     promotion = campaign.promotion
     if promotion is not None and promotion.ends_at <= max(due[0], now):

@@ -16,7 +16,7 @@ from signalpost.domain.campaign import Campaign
 from signalpost.errors import BadInputError, ConflictError, NotFoundError
 from signalpost.record import campaign_people, campaigns, enrolments, messages
 from signalpost.record.base import new_id
-from signalpost.services.campaigns import again, freezing, series
+from signalpost.services.campaigns import again, freezing, renewing, series
 from signalpost.services.campaigns.keeping import HOUSE, keep, note
 from signalpost.services.campaigns.plan import make_plan
 from signalpost.services.campaigns.runs import AGAIN, WAITS, Launch, Run, not_waiting
@@ -79,9 +79,17 @@ def approve(
 ) -> Run:
     """Let a run go. ``seen``: the digest of the plan that the person had in front of them.
 
+    The plan is made again: what they saw may be days old, and another campaign launched since.
+
     Raises:
-        ConflictError: the plan has changed since, or the run does not wait for approval.
+        ConflictError: the plan has changed since, and the new one is kept to be looked at; or the run
+            does not wait for approval.
     """
+    if changed := renewing.renew(desk, campaign_run_id=campaign_run_id, seen=seen, now=now):
+        raise ConflictError(
+            f"The plan has changed since it was seen ({seen}): {'; '.join(changed)}. Look at the new "
+            f"one: `signalpost campaign approve {campaign_run_id}`."
+        )
 
     def change(session: Session, run: Run) -> dict[str, Any]:
         if run.status != WAITS:

@@ -61,7 +61,8 @@ def make_plan(
 
     ``exact``: judge everybody, however many; else a sample of ``judged`` when there are more. With 0,
     nobody is judged: what refuses a launch is known without.
-    ``leave_out``: a run that is no other run, since this plan is its own. What is wrong is said in
+    ``leave_out``: a run that is no other run, since this plan is its own. It begins when it can, so that
+    neither being late nor waiting for another run's end refuses it. What is wrong is said in
     ``Plan.refusals``, never raised.
     """
     with desk.database.reading(bulk=True) as session:
@@ -325,13 +326,13 @@ class _Planner:
     def judgement(self, due: Due, rows: list[Any], curve: Forecast) -> dict[str, Any]:
         """Say what is new, what to think about, and what stands in the way."""
         launch, tally, moments = self.launch, self.tally, self.moments(due)
-        narrowing = self.narrowing()
+        narrowing, is_kept = self.narrowing(), self.leave_out is not None
         checked = checks.consistency(self.desk.catalogue, checks.messages_of(launch))
         refused = [
             *([] if self.people else [checks.nobody(narrowing)]),
-            *checks.refusals(launch, moments, now=self.now),
+            *checks.refusals(launch, moments, now=self.now, is_kept=is_kept),
             *checks.ungiven(self.desk.catalogue, launch),
-            *checks.overlapping(rows, launch, moments[0], now=self.now),
+            *([] if is_kept else checks.overlapping(rows, launch, moments[0], now=self.now)),
             *(
                 f"Message {one.message!r} fails {len(one.problems)} of its checks; "
                 "`signalpost lint` says which."

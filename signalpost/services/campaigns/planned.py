@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from signalpost.services.campaigns.runs import Launch
 
-_STEP = 1.25  #: an audience a quarter larger or smaller is another plan
+STEP = 1.25  #: an audience a quarter larger or smaller is another plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def digest(launch: Launch, messages: Mapping[str, str], people: int) -> str:
     The number of people counts in steps of a quarter, so that a few who come and go between the plan
     and the approval ask for no second look (unless they carry it over the edge of a step).
     """
-    about = round(math.log(people, _STEP)) if people else None
+    about = round(math.log(people, STEP)) if people else None
     said = [
         launch.campaign.name, launch.campaign.version, launch.stage, launch.series,
         launch.scheduled_at, launch.local_at, launch.sample_of, launch.facts, messages, about,
