@@ -32,6 +32,11 @@ def schedule_of(session: Session, *, campaign: str) -> RowMapping | None:
     return session.execute(select(_s).where(_s.c.campaign == campaign)).mappings().first()
 
 
+def every(session: Session) -> dict[str, RowMapping]:
+    """Give how far each campaign's schedule has been followed, by the campaign's name."""
+    return {row["campaign"]: row for row in session.execute(select(_s)).mappings()}
+
+
 def keep(session: Session, *, campaign: str, followed_until: datetime, **values: Any) -> None:
     """Write down a campaign's schedule; a new one is followed from ``followed_until`` on."""
     row = {"campaign": campaign, "followed_until": followed_until, **values}

@@ -1,17 +1,19 @@
 """What a plan says of other campaigns that mean the same people, and the approval of a changed one."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from signalpost.errors import ConflictError
-from signalpost.record import campaigns
+from signalpost.record import campaign_schedules, campaigns
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.plan import Plan
 from signalpost.services.campaigns.runs import Launch, Run
-from tests.integration.plan_harness import NOW, Shop, open_stage
+from tests.integration.plan_harness import NOW, OFFER, Shop, open_stage
 
 LATER = NOW + timedelta(minutes=30)
+LONG = {**OFFER, "ends": "2026-12-31T20:00:00+00:00"}
 
 
 @pytest.fixture
@@ -178,3 +180,80 @@ def test_what_cannot_be_launched_any_more_is_not_approved(one_shop):
     with pytest.raises(ConflictError, match="SPRING-26 ends at"):
         approve(one_shop, run)
     assert as_it_is(one_shop, run).status == "awaiting_approval"
+
+
+# -- what comes by itself --------------------------------------------------------------------------
+
+TUESDAYS = {"rrule": "FREQ=MONTHLY;BYDAY=1TU;BYHOUR=10;BYMINUTE=0", "zone": "customer"}
+TUESDAY = datetime.fromisoformat("2026-04-07T10:00")
+
+
+def filed(shop: Shop, *campaigns) -> None:
+    """Have the product know these files."""
+    known = {one.name: one for one in campaigns}
+    shop.stage.desk = shop.desk = replace(shop.desk, campaigns=known)
+
+
+def schedule(shop: Shop, name: str, **said) -> None:
+    """Write down what the marketing worker keeps of a campaign's schedule."""
+    usual = {"says": [], "from_prefect": False, "paused": False, "followed_until": NOW}
+    with shop.stage.database.writing() as session:
+        campaign_schedules.keep(session, campaign=name, **{**usual, **said})
+
+
+def test_a_campaign_that_comes_by_itself_at_the_same_time_collides_before_it_has_a_run(shop):
+    gold = {"attribute": "tier", "is": "gold"}
+    shop.customers([{"attributes": {"tier": "gold"}}] * 8 + [{}] * 4)
+    monthly = shop.campaign(name="win-back", schedule=TUESDAYS, audience=gold, promotion=LONG)
+    autumn = shop.campaign(name="autumn", promotion=LONG)
+    filed(shop, monthly, autumn)
+    plan = shop.plan(autumn, local_at=TUESDAY)
+    [found] = plan.collisions
+    assert (found["campaign"], found["run"], found["status"]) == ("win-back", None, "scheduled")
+    assert found["scheduled_at"] == "2026-04-06T20:00:00+00:00"
+    assert (found["people"], found["same_here"], plan.stopped) == (8, 8, 8)
+    assert "**win-back** (scheduled, 2026-04-06 20:00 UTC): 8 people in both; 8" in plan.markdown()
+    [found] = shop.plan(autumn, local_at=TUESDAY + timedelta(days=16)).collisions
+    assert found["scheduled_at"] == "2026-05-04T20:00:00+00:00", "the nearest"
+    assert (found["same_here"], found["same_there"]) == (0, 8)
+
+
+def test_what_prefect_pages_say_of_a_schedule_counts(one_shop):
+    """Paused it does not come, and changed it comes at another time."""
+    one_shop.customers([{}] * 3)
+    other = one_shop.campaign(name="other", schedule={"cron": "0 10 3 * *"})
+    filed(one_shop, other)
+    assert len(one_shop.plan(one_shop.campaign()).collisions) == 1
+    schedule(one_shop, "other", paused=True)
+    assert one_shop.plan(one_shop.campaign()).collisions == []
+    schedule(one_shop, "other", from_prefect=True, says=[{"cron": "0 9 4 * *", "zone": "UTC"}])
+    [found] = one_shop.plan(one_shop.campaign()).collisions
+    assert found["scheduled_at"] == "2026-03-04T09:00:00+00:00"
+
+
+def test_a_time_that_was_launched_ahead_is_counted_once_and_a_cancelled_one_not_at_all(one_shop):
+    one_shop.customers([{}] * 3)
+    other = one_shop.campaign(name="other", schedule={"at": "2026-03-03 10:00"})
+    filed(one_shop, other)
+    one_shop.run(other, status="cancelled", occurrence="2026-03-03T10:00")
+    assert one_shop.plan(one_shop.campaign()).collisions == []
+
+
+def test_what_comes_later_than_the_gate_looks_back_or_would_be_refused_is_no_collision(one_shop):
+    one_shop.customers([{}] * 3)
+    far = one_shop.campaign(name="far", schedule={"at": "2026-03-18 10:00"}, promotion=LONG)
+    asked = one_shop.campaign(
+        name="asked", schedule={"cron": "0 10 * * *"}, facts=None, asks=["percent"]
+    )
+    filed(one_shop, far, asked)
+    assert one_shop.plan(one_shop.campaign()).collisions == []
+
+
+def test_of_many_that_come_by_themselves_the_nearest_are_counted_and_the_others_named(one_shop):
+    one_shop.customers([{}] * 3)
+    hours = [{"cron": f"0 {hour} * * *"} for hour in range(10, 17)]
+    daily = [one_shop.campaign(name=f"at-{10 + n}", schedule=one) for n, one in enumerate(hours)]
+    filed(one_shop, *daily)
+    plan = one_shop.plan(one_shop.campaign())
+    assert [one["campaign"] for one in plan.collisions] == [f"at-{n}" for n in range(10, 15)]
+    assert any("was not counted: at-15, at-16." in one for one in plan.warnings)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import Session
 
 from signalpost.content import campaigns as files
+from signalpost.content.campaigns import Occurrence
 from signalpost.domain.audience import filled
 from signalpost.domain.campaign import Campaign, release_moment
 from signalpost.domain.gate import Policy, Proposal, Sent, Standing, frequency_cap, repeat
@@ -20,12 +21,14 @@ from signalpost.services.campaigns.foreseeing import Going, Judged
 from signalpost.services.campaigns.judging import policy_of
 from signalpost.services.desk import Desk
 
+SCHEDULED = "scheduled"  #: the status of what comes by itself, and has no run yet
+
 
 @dataclass(frozen=True)
 class Other:
-    """Another run that can still send something."""
+    """Another run that can still send something, or the next time of a schedule."""
 
-    id: str
+    id: str  #: of the run, else of the time
     campaign: Campaign
     stage: str | None
     status: str
@@ -46,6 +49,19 @@ class Other:
             scheduled_at=row["scheduled_at"],
             local_at=datetime.fromisoformat(local_at) if local_at else None,
             frozen=row["frozen"],
+        )
+
+    @classmethod
+    def coming(cls, campaign: Campaign, at: Occurrence) -> "Other":
+        """Make it from the time of a campaign that comes by itself."""
+        return cls(
+            id=f"{campaign.name} {at.key}",
+            campaign=replace(campaign, audience=filled(campaign.audience, {})),
+            stage=None,
+            status=SCHEDULED,
+            scheduled_at=at.begins_at,
+            local_at=at.local if at.at is None else None,
+            frozen=False,
         )
 
     def due(self, person: Judged, now: datetime) -> datetime:
@@ -185,10 +201,10 @@ class Collisions:
         return repeat(proposal, Standing(repeats={"other": first}), self.policy, then) is not None
 
     def to_json(self, people: int) -> list[dict[str, Any]]:
-        """Name the other runs that mean the same people, of whom there are so many in all."""
+        """Name the others that mean the same people, of whom there are so many in all."""
         return [
             {
-                "run": one.id,
+                "run": one.id if one.status != SCHEDULED else None,
                 "campaign": one.campaign.name,
                 "status": one.status,
                 "scheduled_at": one.scheduled_at.isoformat(),

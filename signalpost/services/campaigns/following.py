@@ -4,10 +4,9 @@ The run of a campaign's occurrence is unique on the record. So several workers, 
 between two steps, and Prefect's own scheduler where it works, all come to the same run.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping
 from sqlmodel import Session
@@ -16,9 +15,10 @@ from signalpost.content.campaigns import Occurrence, grace, occurred
 from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.errors import BadInputError, ConfigurationError, ConflictError, NotFoundError
 from signalpost.record import campaign_schedules, campaigns
-from signalpost.services.campaigns import again, launching
+from signalpost.services.campaigns import again, launching, schedules
 from signalpost.services.campaigns.keeping import SCHEDULE, keep
 from signalpost.services.campaigns.runs import Launch, Run
+from signalpost.services.campaigns.schedules import Told
 from signalpost.services.desk import Desk
 
 #: Times that passed longer ago than this are not written down one by one.
@@ -28,17 +28,6 @@ _NOTED_EVERY = timedelta(minutes=1)
 #: A changed schedule counts from where the old one ended, when that is no longer ago than this.
 _FRESH = timedelta(minutes=5)
 _INSTANT = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What Prefect's pages say of a campaign: whether it is paused, and which schedules count there.
-
-    ``changed``: those that somebody made or changed in the pages; None: the file's own counts.
-    """
-
-    paused: bool = False
-    changed: tuple[Schedule, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ def counted(desk: Desk, *, campaign: Campaign) -> Sequence[Schedule]:
     """Give the schedules by which a campaign comes: its file's, or what Prefect's pages said last."""
     with desk.database.reading() as session:
         row = campaign_schedules.schedule_of(session, campaign=campaign.name)
-    return _counted(campaign, _told_last(row))
+    return schedules.counted(campaign, schedules.told_last(row))
 
 
 def occur(
@@ -139,14 +128,14 @@ def _stands(desk: Desk, campaign: Campaign, told: Told | None, now: datetime) ->
     """Say by which schedules a campaign comes, and since when; written down where that is news."""
     with desk.database.reading() as session:
         row = campaign_schedules.schedule_of(session, campaign=campaign.name)
-    told = told or _told_last(row)
-    schedules = _counted(campaign, told)
+    told = told or schedules.told_last(row)
+    counted = schedules.counted(campaign, told)
     now_said = {
-        "says": [_said(one) for one in schedules],
+        "says": [schedules.said(one) for one in counted],
         "from_prefect": told.changed is not None,
         "paused": told.paused,
     }
-    if row is None and not schedules:
+    if row is None and not counted:
         return _Standing((), paused=told.paused, since=now, noted=None)
     noted = row["followed_until"] if row is not None else None
     same = row is not None and row["says"] == now_said["says"]
@@ -158,35 +147,7 @@ def _stands(desk: Desk, campaign: Campaign, told: Told | None, now: datetime) ->
             campaign_schedules.keep(session, campaign=name, followed_until=since, **now_said)
             if row is not None:
                 campaign_schedules.followed(session, campaign=name, until=since)
-    return _Standing(schedules, paused=told.paused, since=since, noted=noted)
-
-
-def _told_last(row: RowMapping | None) -> Told:
-    if row is None:
-        return Told()
-    changed = tuple(_read(one) for one in row["says"]) if row["from_prefect"] else None
-    return Told(paused=row["paused"], changed=changed)
-
-
-def _counted(campaign: Campaign, told: Told) -> tuple[Schedule, ...]:
-    if told.changed is not None:
-        return told.changed
-    own = campaign.schedule
-    return (own,) if own.at or own.cron or own.rrule else ()
-
-
-def _said(schedule: Schedule) -> dict[str, str]:
-    """Give a schedule as JSON."""
-    return {name: str(value) for name, value in asdict(schedule).items() if value is not None}
-
-
-def _read(said: Mapping[str, str]) -> Schedule:
-    values: dict[str, Any] = dict(said)
-    if "at" in values:
-        values["at"] = datetime.fromisoformat(values["at"])
-    if "until" in values:
-        values["until"] = date.fromisoformat(values["until"])
-    return Schedule(**values)
+    return _Standing(counted, paused=told.paused, since=since, noted=noted)
 
 
 # -- what is due -----------------------------------------------------------------------------------

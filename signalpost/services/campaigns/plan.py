@@ -22,7 +22,15 @@ from signalpost.domain.local_time import FIRST_ZONE, zone
 from signalpost.errors import ConfigurationError
 from signalpost.record import audiences, campaign_people, campaign_plans, campaign_series
 from signalpost.record.campaign_people import Due
-from signalpost.services.campaigns import changes, checks, outlook, plan_words, saying, series
+from signalpost.services.campaigns import (
+    changes,
+    checks,
+    coming,
+    outlook,
+    plan_words,
+    saying,
+    series,
+)
 from signalpost.services.campaigns.collisions import Collisions, Other
 from signalpost.services.campaigns.forecast import Forecast, forecast, waves
 from signalpost.services.campaigns.foreseeing import Judge
@@ -182,7 +190,8 @@ class _Planner:
     ) -> Collisions:
         """Judge everybody, or a sample of a large audience; gives what collides."""
         judge = Judge(self.job(due), due, now=self.now)
-        collisions = Collisions(self.desk, self.campaign, self.others(rows), self.now)
+        others = self.others(rows) + (self.coming(due) if judged != 0 else [])
+        collisions = Collisions(self.desk, self.campaign, others, self.now)
         sample = Sample(f"{self.campaign.name}:plan", judged or 0)
         for ids in campaign_plans.stream(self.session, members, size=_BATCH):
             self.people += len(ids)
@@ -209,6 +218,14 @@ class _Planner:
                     "collides with is not known."
                 )
         return found
+
+    def coming(self, due: Due) -> list[Other]:
+        """Find the times at which other campaigns come by themselves around this launch."""
+        found = coming.around(
+            self.session, self.desk, campaign=self.campaign, moments=self.moments(due), now=self.now
+        )
+        self.unread += found.uncounted
+        return found.others
 
     def judge(self, judge: Judge, ids: list[str], collisions: Collisions) -> None:
         """Judge one batch and add it up."""

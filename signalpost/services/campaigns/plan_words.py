@@ -212,6 +212,8 @@ def _collisions(plan: Figures) -> str:
     if not plan.collisions:
         return ""
     lines = ["### Other campaigns that mean the same people", ""]
+    if any(one["run"] is None for one in plan.collisions):
+        lines = [*lines, "What is only scheduled is counted by whom its rule means now.", ""]
     lines += [
         f"- **{cell(one['campaign'])}** ({one['status'].replace('_', ' ')}, "
         f"{_say(one['scheduled_at'])}): {collision(one)}."
