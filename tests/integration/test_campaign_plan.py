@@ -154,6 +154,40 @@ def test_a_large_audience_is_judged_by_a_sample_and_says_how_sure_it_is(shop):
     assert whole.about(1_800) == "1,800"
 
 
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        (None, "From this run alone it will not be known"),
+        ({"at": "2026-03-05 10:00"}, "Nobody else comes in, so it will never be known"),
+        ({"cron": "0 10 * * *"}, "It takes at least 10 such runs"),
+    ],
+)
+def test_an_experiment_that_cannot_come_to_its_end_is_told_before_it_goes(one_shop, schedule, says):
+    one_shop.customers([{"id": f"00000000-0000-7000-8000-{n:012d}"} for n in range(100)])
+    measured = {"measure": {"horizon": 100}}
+    said = {"holdout": "10%", "experiment": measured, "schedule": schedule}
+    plan = one_shop.plan(one_shop.campaign(**said))
+    [warned] = [one for one in plan.warnings if "horizon" in one]
+    silent = plan.held_out["campaign"]
+    assert f"the smallest side gets {silent} people, and its horizon is 100" in warned
+    assert says.replace("10", str(-(-100 // silent))) in warned
+    fair = one_shop.campaign(**{**said, "experiment": {"measure": {"horizon": silent}}})
+    free = one_shop.campaign(**{**said, "experiment": {"measure": {"sequential": True}}})
+    for other in (fair, free):
+        assert not any("horizon" in one for one in one_shop.plan(other).warnings)
+    assert not any(
+        "horizon" in one for one in one_shop.plan(one_shop.campaign(**said), sample_of=5).warnings
+    )
+
+
+def test_an_experiment_that_teaches_nothing_is_told_to_whoever_approves_it(one_shop):
+    one_shop.customers([{}] * 3)
+    arms = [{"name": "a", "share": "50%"}, {"name": "b", "share": "50%"}]
+    odd = one_shop.campaign(experiment={"arms": arms, "measure": {"alpha": "50%"}})
+    said = [one for one in one_shop.plan(odd).warnings if one.startswith("The experiment")]
+    assert ["both send" in said[0], "alpha" in said[1]] == [True, True]
+
+
 # -- text messages ---------------------------------------------------------------------------------
 
 

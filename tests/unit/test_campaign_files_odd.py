@@ -70,3 +70,41 @@ def test_a_remedy_is_a_sentence_of_its_own(tmp_path):
     shown = signalpost(tmp_path, "lint", campaigns=str(tmp_path)).out
     assert ". Did you mean owner?" in shown
     assert "?." not in shown
+
+
+EXPERIMENT = """\
+experiment:
+  arms:
+    - {{name: a, share: 50%{a}}}
+    - {{name: b, share: 50%{b}}}
+  measure: {{horizon: 100{measure}}}
+"""
+EARLY, CONTROL = ", message: early_bird", ", control: true"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "measure", "rules"),
+    [
+        ("", EARLY, "", []),
+        ("", CONTROL, "", []),
+        ("", "", "", ["same-arms"]),
+        ("", ", message: purchase_offer", "", ["same-arms"]),
+        ("", EARLY, ", alpha: 50%", ["alpha"]),
+        ("", EARLY, ", alpha: 0.1%", ["alpha"]),
+        ("", EARLY, ", alpha: 10%", []),
+        ("", EARLY, ", alpha: 1%", []),
+    ],
+)
+def test_an_experiment_that_teaches_nothing_is_told_of(tmp_path, a, b, measure, rules):
+    assert odd(tmp_path, EXPERIMENT.format(a=a, b=b, measure=measure)) == rules
+
+
+def test_an_experiment_that_teaches_nothing_is_told_of_on_its_own_line(tmp_path):
+    text = FILE + EXPERIMENT.format(a="", b="", measure=", alpha: 50%")
+    (tmp_path / "one.yaml").write_text(text)
+    found = {one.rule: one for one in check(load(tmp_path, CATALOGUE)["one"], CATALOGUE, NOW)}
+    lines = text.splitlines()
+    assert "name: b" in lines[found["same-arms"].line - 1]
+    assert "the arms 'a' and 'b' both send 'purchase_offer'" in found["same-arms"].says
+    assert "alpha" in lines[found["alpha"].line - 1]
+    assert "between 1% and 10%" in found["alpha"].remedy

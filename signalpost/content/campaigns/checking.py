@@ -26,9 +26,10 @@ ATTRIBUTES = frozenset(
     }
 )  # fmt: skip
 WARNINGS = frozenset(
-    {"description", "event-unknown", "skips-months", "time-moves"}
+    {"alpha", "description", "event-unknown", "same-arms", "skips-months", "time-moves"}
 )  #: rules that keep nobody from launching
 UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
+_ALPHAS = (0.01, 0.1)  #: the errors that are usually accepted
 _NO_ATTRIBUTES = {
     **dict.fromkeys(("timezone", "time_zone", "tz"), "attribute: zone"),
     "language": "attribute: locale",
@@ -67,7 +68,7 @@ def against_words(
 ) -> list[Problem]:
     """Return what is wrong with a campaign beside the message folders, whatever the time."""
     found = [*_messages(campaign, catalogue), *_audience(campaign, campaigns), *_rules(campaign)]
-    return _problems(campaign, found)
+    return _problems(campaign, [*found, *vain(campaign)])
 
 
 def given_facts(campaign: Campaign) -> frozenset[str]:
@@ -304,6 +305,28 @@ def _other(campaign: Campaign, name: str, campaigns: Collection[str]) -> Iterato
     if name not in campaigns:
         place = _place(campaign, "in_campaign", name)
         yield place, "audience", f"there is no campaign {name!r}", choose(name, campaigns)
+
+
+# -- experiments -----------------------------------------------------------------------------------
+
+
+def vain(campaign: Campaign) -> Iterator[Found]:
+    """Give what an experiment says by which nothing can be learnt from it."""
+    sent: dict[str, str] = {}
+    for number, arm in enumerate(campaign.arms):
+        if arm.message is None:
+            continue
+        if first := sent.get(arm.message):
+            place = ("experiment", "arms", number, "message")
+            says = f"the arms {first!r} and {arm.name!r} both send {arm.message!r}"
+            remedy = "nothing differs between them: give one another message, or make them one"
+            yield place, "same-arms", says, remedy
+        sent.setdefault(arm.message, arm.name)
+    low, high = _ALPHAS
+    alpha = campaign.measure.alpha
+    if (campaign.arms or campaign.holdout) and not low <= alpha <= high:
+        says = f"an alpha of {100 * alpha:g}% is unusual: so often is chance alone called an effect"
+        yield ("experiment", "measure", "alpha"), "alpha", says, "write 5%, or between 1% and 10%"
 
 
 # -- rules of the house ----------------------------------------------------------------------------

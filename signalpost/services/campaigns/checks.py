@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from signalpost.content import Catalogue, lint_message
-from signalpost.content.campaigns import asked, given_facts, grace, moments
+from signalpost.content.campaigns import asked, checking, given_facts, grace, moments
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.record.campaign_people import Due
 from signalpost.services.campaigns.forecast import Forecast
@@ -205,6 +205,8 @@ def warnings(
     measured = campaign.holdout > 0 or any(one.message is None for one in campaign.arms)
     if campaign.purpose is Purpose.MARKETING and not measured:
         yield "Nobody is held out, so the report cannot say what the campaign brought."
+    for _, _, says, remedy in checking.vain(campaign):
+        yield f"The experiment: {says}; {remedy}."
 
 
 def unknown_places(sources: dict[str, int], launch: Launch) -> Iterator[str]:

@@ -360,6 +360,7 @@ class _Planner:
         warned = [
             *checks.warnings(launch, moments, curve, reached=tally.reached, judged=tally.judged),
             *checks.untimely(launch, now=self.now),
+            *self.outlook.warnings(tally, self.whole, launch),
             *checks.beside(rows, launch),
             *checks.skipped(launch, due),
             *checks.gone_by(launch, due, now=self.now),
