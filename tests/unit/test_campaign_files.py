@@ -94,7 +94,7 @@ def test_win_back_finds_good_customers_by_recency_and_measures_against_a_control
     assert isinstance(did, rules.Did)
     assert did.last_before == timedelta(days=120)
     assert Arm(name="nothing", share=0.1, message=None) in campaign.arms
-    assert campaign.measure.horizon == 2000
+    assert campaign.measure.horizon == 200
 
 
 def test_a_service_notice_is_a_series_of_three_that_holds_marketing_back():
