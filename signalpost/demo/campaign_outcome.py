@@ -9,6 +9,7 @@ from signalpost.demo.marketing import HEAD, MARKETER
 from signalpost.demo.people import CAST, NADIA, Person
 from signalpost.demo.story import END, leaver
 from signalpost.domain.local_time import Window
+from signalpost.domain.vocabulary import Channel
 from signalpost.record.campaigns import CampaignPerson
 from signalpost.record.messages import Message
 from signalpost.services.reading.runs import RunSheet
@@ -102,17 +103,20 @@ def _reasons(e: Evidence, people: Mapping[str, CampaignPerson], who: Person) -> 
 
 
 def _by_day(e: Evidence) -> object:
-    started, people, window = _sheet(e).run.started_at, _decided(e), Window()
-    at = {
-        one.called: (found.decided_at, one.tz)
-        for one in (*CAST, *e.crowd.members)
-        if (found := people.get(e.scene.reading.customer_id(one) or ""))
-        and found.decided_at
-        and found.outcome in ("sent", "held_out")
-    }
-    local = {who: moment.astimezone(tz).time() for who, (moment, tz) in at.items()}
-    night = [who for who, clock in local.items() if not window.opens <= clock < window.closes]
-    waited = [who for who, (moment, _) in at.items() if started and moment > started]
+    """Only what wakes nobody, an item in the app, may come at night."""
+    started, window = _sheet(e).run.started_at, Window()
+    who = {e.scene.reading.customer_id(one): one for one in (*CAST, *e.crowd.members)}
+    at = [
+        (who[one.customer_id], one.created_at)
+        for one in _messages(e)
+        if one.channel != Channel.IN_APP and one.customer_id in who
+    ]
+    night = [
+        person.called
+        for person, moment in at
+        if not window.opens <= moment.astimezone(person.tz).time() < window.closes
+    ]
+    waited = [person for person, moment in at if started and moment > started]
     return (bool(waited) and not night) or f"{len(waited)} waited, at night {night}"
 
 
