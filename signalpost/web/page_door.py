@@ -13,7 +13,7 @@ from sqlmodel import Session
 from signalpost.bootstrap import Signalpost
 from signalpost.domain.reason_words import channel_name, held_out, reason_for_many
 from signalpost.errors import NotFoundError
-from signalpost.services.campaigns.plan_words import collision
+from signalpost.services.campaigns.plan_words import collision, segments
 from signalpost.services.reading import commands
 from signalpost.services.reading.runs import rate
 from signalpost.web import edge, page_words
@@ -37,6 +37,7 @@ _environment.filters["collision"] = collision
 _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
 _environment.filters["rate"] = rate
+_environment.filters["segments"] = segments
 _environment.filters["pretty"] = page_words.pretty
 _environment.filters["curve"] = page_words.curve
 _environment.globals["commands"] = commands

@@ -35,7 +35,7 @@ class Book:
                 session.add(row)
                 session.flush()
 
-    def run(self, campaign="spring", *, at=NOON, status="done", **definition) -> str:
+    def run(self, campaign="spring", *, at=NOON, status="done", plan=None, **definition) -> str:
         """Write a run of a campaign that began at that moment."""
         whole = {**DEFINITION, "name": campaign, **definition}
         version = str(hash(repr(sorted(whole.items(), key=str))))
@@ -54,6 +54,7 @@ class Book:
                 status=status,
                 scheduled_at=at,
                 people=0,
+                plan=plan or {},
                 created_at=at,
                 started_at=at,
                 ended_at=at + timedelta(hours=1) if status == "done" else None,
@@ -87,11 +88,14 @@ class Book:
             self.message(run, who, at=at)
         return who
 
-    def message(self, run, who, *, at=NOON, channel="email", status="delivered") -> str:
+    def message(self, run, who, *, at=NOON, channel="email", status="delivered", **more) -> str:
         one = Message(
-            idempotency_key=new_id(), customer_id=who, campaign_run_id=run, message="offer",
-            version="1", channel=channel, address="somebody", purpose="marketing", topic="offers",
-            locale="en", status=status, created_at=at, updated_at=at,
+            **{
+                "idempotency_key": new_id(), "customer_id": who, "campaign_run_id": run,
+                "message": "offer", "version": "1", "channel": channel, "address": "somebody",
+                "purpose": "marketing", "topic": "offers", "locale": "en", "status": status,
+                "created_at": at, "updated_at": at, **more,
+            }
         )  # fmt: skip
         self.add(one)
         return one.id
@@ -127,10 +131,11 @@ class Book:
             )
         )  # fmt: skip
 
-    def results(self, run, *, days=10.0):
+    def results(self, run, *, days=10.0, prices=None):
         """Read a run's results so many days after noon."""
+        now = NOON + timedelta(days=days)
         with self.database.reading() as session:
-            return results.results(session, campaign_run_id=run, now=NOON + timedelta(days=days))
+            return results.results(session, campaign_run_id=run, now=now, prices=prices)
 
     def whole(self, campaign="spring", *, days=10.0):
         with self.database.reading() as session:

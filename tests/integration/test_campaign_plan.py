@@ -206,7 +206,17 @@ def test_text_messages_are_counted_by_segment_and_priced_by_country(one_shop):
     assert abs(Decimal(plan.cost or 0) - about) <= Decimal("0.02")
     unpriced = one_shop.plan(campaign, now=at)
     assert unpriced.cost is None
-    assert "No price is set" in unpriced.markdown()
+    assert "no price is set, so no cost is shown" in unpriced.markdown()
+
+
+def test_a_plan_says_which_segments_no_price_is_set_for(one_shop):
+    one_shop.customers([{"phone": "+12065550100"}] * 4 + [{"phone": "+442079460100"}])
+    campaign = one_shop.campaign(message="early_bird", facts=None, channels={"first": ["sms"]})
+    at, prices = NOW + timedelta(hours=9), {"GB": Decimal("0.04")}
+    plan = one_shop.plan(campaign, now=at, prices=prices)
+    each = plan.segments // 5
+    assert plan.cost == str(each * prices["GB"])
+    assert f"without {4 * each} segments to countries that have no price" in plan.markdown()
 
 
 # -- when ------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ so that what it promises is what happens when nothing changes in between. A larg
 a sample that is always the same for the same people, and every number says how sure it is.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,7 @@ from signalpost.services.campaigns.planned import Figures, digest
 from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import PLANNED, Launch, Run
 from signalpost.services.campaigns.sampling import Sample
+from signalpost.services.campaigns.texts import Cost, cost
 from signalpost.services.campaigns.unknown import unknown_names
 from signalpost.services.desk import Desk
 
@@ -269,7 +270,7 @@ class _Planner:
         releases = {release: self.scale(n) for release, n in tally.releases.items()}
         pace = {str(channel): rate for channel, rate in self.campaign.pace.items()}
         curve = forecast(releases, pace=pace, window=window)
-        texts = self.texts()
+        texts, costs = self.texts(), self.cost()
         return Plan(
             **self.heading(people=self.people),
             says=saying.words(self.job(due), checks.messages_of(self.launch)),
@@ -288,7 +289,8 @@ class _Planner:
             ],
             texts=texts,
             segments=sum(one["segments"] for one in texts),
-            cost=self.cost(),
+            cost=costs.total,
+            unpriced=costs.unpriced,
             hours=curve.rows(),
             waves=waves(releases),
             last_at=curve.last_at.isoformat() if curve.last_at else None,
@@ -328,17 +330,13 @@ class _Planner:
             for (message, locale), texts in sorted(self.tally.texts.items())
         ]
 
-    def cost(self) -> str | None:
-        """Add up what the text messages cost; None when no price is set."""
-        prices = self.prices
-        if not prices:
-            return None
-        total = Decimal(0)
+    def cost(self) -> Cost:
+        """Say what the text messages cost."""
+        segments: dict[str, float] = defaultdict(float)
         for texts in self.tally.texts.values():
             for country, number in texts.countries.items():
-                price = prices.get(country, prices.get("default", Decimal(0)))
-                total += price * Decimal(self.scale(number) * texts.each)
-        return str(total.quantize(Decimal("0.01")))
+                segments[country] += self.scale(number) * texts.each
+        return cost(segments, self.prices)
 
     def judgement(self, due: Due, rows: list[Any], curve: Forecast) -> dict[str, Any]:
         """Say what is new, what to think about, and what stands in the way."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from signalpost.domain.reason_words import channel_name, held_out, reason
 from signalpost.services.campaigns.planned import Figures
+from signalpost.services.campaigns.texts import cost_in_words
 
 _ROWS = 12  #: of a table; the rest is added up in one row
 _EXAMPLES = 2  #: people named on the page for each reason; the record has more
@@ -204,8 +205,13 @@ def _texts(plan: Figures) -> str:
         for one in plan.texts
     ]  # fmt: skip
     head = ("text", "people", "encoding", "segments each", "segments")
-    cost = f"They cost about {plan.cost}." if plan.cost else "No price is set, so no cost is shown."
-    return f"{_table('Text messages', head, rows)}\n\n{plan.segments:,} segments in all. {cost}"
+    return f"{_table('Text messages', head, rows)}\n\n{segments(plan)}"
+
+
+def segments(plan: Figures) -> str:
+    """Say what the text messages would take and cost."""
+    cost = cost_in_words(plan.cost, plan.unpriced)
+    return f"{plan.segments:,} segment{'' if plan.segments == 1 else 's'} in all; {cost}."
 
 
 def _collisions(plan: Figures) -> str:

@@ -52,7 +52,8 @@ class Figures:
     excluded: list[dict[str, Any]] = field(default_factory=list)  #: reason, people, examples
     texts: list[dict[str, Any]] = field(default_factory=list)  #: sms by wording
     segments: int = 0
-    cost: str | None = None  #: of the sms, in the currency of the prices; None: no price is set
+    cost: str | None = None  #: of the sms, in the currency of the prices; None: none has a price
+    unpriced: int = 0  #: segments to countries without a price: they are not in the cost
     pace: dict[str, float] = field(default_factory=dict)
     hours: list[dict[str, Any]] = field(default_factory=list)  #: hour (UTC), channels
     waves: list[dict[str, Any]] = field(default_factory=list)  #: who becomes due when

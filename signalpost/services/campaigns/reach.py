@@ -1,12 +1,8 @@
 """Adding up who would be reached, by channel, locale and zone, and who would not, and why."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import lru_cache
-
-import phonenumbers
 
 from signalpost.content import sms_segments
 from signalpost.content.locales import normalise
@@ -14,6 +10,7 @@ from signalpost.domain.vocabulary import Channel
 from signalpost.services.campaigns.forecast import Release
 from signalpost.services.campaigns.foreseeing import Going, Judged
 from signalpost.services.campaigns.judging import home
+from signalpost.services.campaigns.texts import Prices, country
 
 EXAMPLES = 5  #: people named for each reason
 
@@ -38,7 +35,7 @@ class Texts:
 class Tally:
     """Counts people as they are judged; its size does not grow with theirs."""
 
-    def __init__(self, default_zone: str, prices: Mapping[str, Decimal] | None) -> None:
+    def __init__(self, default_zone: str, prices: Prices | None) -> None:
         self.default_zone, self.prices = default_zone, prices
         self.judged = self.reached = 0
         self.ghosts: Counter[str] = Counter()
@@ -111,13 +108,3 @@ class Tally:
         texts.segments += segments
         texts.longest = max(texts.longest, segments)
         texts.encodings[encoding] += 1
-
-
-@lru_cache(maxsize=10_000)
-def country(number: str) -> str:
-    """Give the country of a phone number (ISO 3166-1, two letters), or ``default``."""
-    try:
-        parsed = phonenumbers.parse(number)
-    except phonenumbers.NumberParseException:
-        return "default"
-    return phonenumbers.region_code_for_number(parsed) or "default"

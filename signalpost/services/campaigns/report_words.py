@@ -10,6 +10,7 @@ from signalpost.domain.verdicts import Comparison, Says
 from signalpost.record.campaign_results import CONTROL, HOUSE
 from signalpost.services.campaigns.plan_words import cell
 from signalpost.services.campaigns.reported import ByChannel, Experiment, Figures, Money, Period
+from signalpost.services.campaigns.texts import cost_in_words
 
 _OUTCOMES = {
     "sent": "sent", "skipped": "not sent", "held_out": "held out", "set_aside": "set aside",
@@ -289,7 +290,7 @@ def texts(found: Figures) -> str:
     messages = f"{took.messages:,} text message{'' if took.messages == 1 else 's'}"
     if took.segments is None:
         return f"{messages}; their segments were not counted beforehand."
-    cost = f"at about {took.cost}" if took.cost else "no price is set, so no cost is shown"
+    cost = cost_in_words(took.cost, took.unpriced)
     segments = f"{took.segments:,} segment{'' if took.segments == 1 else 's'}"
     return f"{messages}, about {segments}; {cost}."
 

@@ -10,6 +10,11 @@ from signalpost.domain.vocabulary import MessageStatus
 
 #: Money by currency, in minor units. Different currencies are never added up.
 Money = Mapping[str, int]
+#: Of messages that no provider took.
+NEVER_HANDED_OVER = (
+    MessageStatus.QUEUED, MessageStatus.SENDING, MessageStatus.REJECTED, MessageStatus.FAILED,
+    MessageStatus.EXPIRED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +56,18 @@ class ByChannel:
     @property
     def handed_over(self) -> int:
         """How many messages a provider took, or may have taken."""
-        never = (
-            MessageStatus.QUEUED, MessageStatus.SENDING, MessageStatus.REJECTED,
-            MessageStatus.FAILED, MessageStatus.EXPIRED,
-        )  # fmt: skip
-        return sum(number for status, number in self.statuses.items() if status not in never)
+        counts = self.statuses.items()
+        return sum(number for status, number in counts if status not in NEVER_HANDED_OVER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """The text messages: segments as the plan counted them, and what they cost at the price given."""
+    """The text messages that went: segments as the plan counted them by wording, and their cost."""
 
     messages: int
     segments: int | None  #: None: the plan did not count them
-    cost: str | None
+    cost: str | None  #: by the country of each number; None: none of them has a price
+    unpriced: int = 0  #: segments to countries without a price: they are not in the cost
 
 
 @dataclass(frozen=True, kw_only=True)

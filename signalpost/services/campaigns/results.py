@@ -6,9 +6,8 @@ docs/measuring.md tells the rules.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import cached_property
 
 from sqlalchemy import RowMapping
@@ -20,12 +19,11 @@ from signalpost.domain.vocabulary import Channel
 from signalpost.errors import NotFoundError
 from signalpost.record import campaign_orders, campaigns
 from signalpost.record import campaign_results as record
-from signalpost.services.campaigns import report_words, runs
+from signalpost.services.campaigns import report_words, runs, texts
 from signalpost.services.campaigns.measuring import Ran, Trial, keep
 from signalpost.services.campaigns.reported import ByChannel, Figures, Outcome, Owed, Texts
+from signalpost.services.campaigns.texts import Prices
 from signalpost.services.desk import Desk
-
-Prices = Mapping[str, Decimal]
 
 
 class Results(Figures):
@@ -46,8 +44,8 @@ def results(
     """Say what one run brought about.
 
     In the experiment of a recurring campaign's run only those count who came into it with this run:
-    the others were treated, or kept from it, before. ``prices``: of a segment of a text message
-    (``default``); None: no cost is given.
+    the others were treated, or kept from it, before. ``prices``: of a segment of a text message,
+    by country; None: no cost is given.
 
     Raises:
         NotFoundError: there is no such run, or it has not begun.
@@ -217,18 +215,12 @@ class _Reader:
         }
 
     def texts(self, channels: Sequence[ByChannel]) -> Texts | None:
-        """Say what the text messages took, by the segments that the plans counted for each."""
+        """Say what the text messages took and cost."""
         sent = sum(one.handed_over for one in channels if one.channel == Channel.SMS)
         if not sent:
             return None
-        planned = [one for ran in self.ran for one in ran.row["plan"].get("texts", ())]
-        people = sum(one["people"] for one in planned)
-        if not people:
-            return Texts(messages=sent, segments=None, cost=None)
-        segments = round(sent * sum(one["segments"] for one in planned) / people)
-        price = (self.prices or {}).get("default")
-        cost = None if price is None else str((price * segments).quantize(Decimal("0.01")))
-        return Texts(messages=sent, segments=segments, cost=cost)
+        plans = [ran.row["plan"] for ran in self.ran]
+        return texts.took(self.session, runs=self.ids, plans=plans, sent=sent, prices=self.prices)
 
 
 def _campaign(versions: dict[str, Campaign], row: RowMapping) -> Campaign:
