@@ -142,20 +142,25 @@ def new(settings: Settings, name: str, *, message: str) -> None:
 
 
 def list_campaigns(settings: Settings, *, json: bool) -> None:
-    """Print every campaign file with its latest run."""
+    """Print every campaign file with its latest run, and what is wrong with those left out."""
+    from signalpost.content.campaigns import Folder
+
     with door.built(settings) as product, product.database.reading() as session:
-        found = campaign_files.filed(
-            session, campaigns=product.desk.campaigns, now=product.desk.clock()
-        )
+        campaigns = Folder(settings.campaigns, product.catalogue).read()
+        found = campaign_files.filed(session, campaigns=campaigns, now=product.desk.clock())
+    wrong = [str(one) for one in campaigns.problems]
     if json:
-        say.as_json({"campaigns": [one.to_json() for one in found]})
-    elif not found:
+        say.as_json({"campaigns": [one.to_json() for one in found], "problems": wrong})
+        return
+    for problem in wrong:
+        say.err.print(escape(problem), soft_wrap=True)
+    if not found and not wrong:
         say.out.print(
             f"There is no campaign in {settings.campaigns} yet. "
             "[dim]signalpost campaign new NAME --message M writes one.[/dim]",
             soft_wrap=True,
         )
-    else:
+    elif found:
         say.out.print(_table(found))
 
 

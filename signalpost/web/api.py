@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
 
 from signalpost.bootstrap import Signalpost
+from signalpost.content.campaigns import Folder
 from signalpost.domain.access import Area, Grant
 from signalpost.domain.identity import KINDS
 from signalpost.errors import BadInputError, NotFoundError
@@ -88,7 +90,8 @@ class _Door(ApiDoor):
     def __init__(self, signalpost: Signalpost) -> None:
         super().__init__(signalpost)
         self._programs = signalpost.programs
-        self._campaigns, self._clock = signalpost.desk.campaigns, signalpost.desk.clock
+        self._clock = signalpost.desk.clock
+        self._folder = Folder(signalpost.settings.campaigns, signalpost.catalogue)
 
     async def customer(self, customer_id: Id) -> dict[str, Any]:
         """Who a customer is, how they may be reached, what they allow and what runs."""
@@ -120,10 +123,11 @@ class _Door(ApiDoor):
         About a campaign also ``audience``: which clause holds for the customer, and which does not.
         """
         found = await self.read(lambda s: why(s, customer_id=customer_id, about=about, limit=limit))
+        campaigns = await run_in_threadpool(self._folder.read)
         place = await self.read(
             lambda s: standing(
                 s,
-                campaigns=self._campaigns,
+                campaigns=campaigns,
                 about=about,
                 customer_id=customer_id,
                 now=self._clock(),

@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
 from signalpost.bootstrap import Signalpost
+from signalpost.content.campaigns import Folder
 from signalpost.domain.access import Area
 from signalpost.services.campaigns import report_words, results
 from signalpost.services.reading import campaign_files, runs
@@ -51,17 +53,17 @@ class _Pages(PageDoor):
 
     def __init__(self, signalpost: Signalpost) -> None:
         super().__init__(signalpost)
-        self._campaigns = signalpost.desk.campaigns
+        self._folder = Folder(signalpost.settings.campaigns, signalpost.catalogue)
         self._prices = signalpost.desk.sms_prices or None
 
     async def campaigns(self, request: Request) -> Response:
         """Show the newest runs with how far they are, and the files."""
         now = self.now()
         found = await self.read(lambda s: runs.listed(s, now=now))
-        files = await self.read(
-            lambda s: campaign_files.filed(s, campaigns=self._campaigns, now=now)
-        )
-        return self.show(request, "campaigns.html", found=found, files=files, here="campaigns")
+        campaigns = await run_in_threadpool(self._folder.read)
+        files = await self.read(lambda s: campaign_files.filed(s, campaigns=campaigns, now=now))
+        values = {"found": found, "files": files, "problems": campaigns.problems}
+        return self.show(request, "campaigns.html", here="campaigns", **values)
 
     async def run(self, request: Request, run_id: Id) -> Response:
         """Show one run: the plan as approved, how far it is, outcomes by reason, who did what."""
@@ -112,20 +114,21 @@ class _Json(ApiDoor):
 
     def __init__(self, signalpost: Signalpost) -> None:
         super().__init__(signalpost)
-        self._campaigns, self._clock = signalpost.desk.campaigns, signalpost.desk.clock
+        self._clock = signalpost.desk.clock
+        self._folder = Folder(signalpost.settings.campaigns, signalpost.catalogue)
         self._prices = signalpost.desk.sms_prices or None
 
     async def campaigns(self, campaign: Name | None = None, limit: Limit = 50) -> dict[str, Any]:
-        """The campaigns as their files are, and their newest runs with how far they are."""
+        """The campaigns as their files are, what is wrong with others, and the newest runs."""
         now = self._clock()
         found = await self.read(
             lambda s: runs.listed(s, campaign=campaign, limit=min(limit, 200), now=now)
         )
-        files = await self.read(
-            lambda s: campaign_files.filed(s, campaigns=self._campaigns, now=now)
-        )
+        campaigns = await run_in_threadpool(self._folder.read)
+        files = await self.read(lambda s: campaign_files.filed(s, campaigns=campaigns, now=now))
         return {
             "campaigns": [one.to_json() for one in files if campaign in (None, one.campaign.name)],
+            "problems": [str(one) for one in campaigns.problems],
             "runs": [one.to_json() for one in found],
         }
 

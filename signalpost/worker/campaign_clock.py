@@ -12,9 +12,7 @@ import structlog
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 
-from signalpost.content import Catalogue
-from signalpost.content import campaigns as files
-from signalpost.content.campaigns import Campaigns
+from signalpost.content.campaigns import Folder
 from signalpost.domain.campaign import Campaign, Schedule
 from signalpost.services.campaigns.following import Told, follow, forget
 from signalpost.services.desk import Desk
@@ -35,7 +33,7 @@ class CampaignClock:
     def __init__(self, desk: Desk, *, view: PrefectView, folder: Path) -> None:
         self._desk = desk
         self._view = view
-        self._files = _Files(folder, desk.catalogue)
+        self._folder = Folder(folder, desk.catalogue)
         self._strange: set[str] = set()
 
     async def look(self) -> None:
@@ -43,7 +41,7 @@ class CampaignClock:
         await asyncio.to_thread(self._follow, self._view.campaigns)
 
     def _follow(self, there: Mapping[str, DeploymentResponse]) -> None:
-        found = self._files.read()
+        found = self._folder.read()
         for name, campaign in found.items():
             try:
                 runs = follow(
@@ -57,7 +55,7 @@ class CampaignClock:
                 continue
             for run in runs:
                 log.info("campaigns.came", campaign=name, at=run.occurrence, status=run.status)
-        forget(self._desk, except_for=[*found, *files_in(self._files.folder)])
+        forget(self._desk, except_for=[*found, *files_in(self._folder.path)])
 
     def _told(self, campaign: Campaign, there: DeploymentResponse) -> Told:
         """Read what Prefect says of a campaign, which may be of an older version of its file."""
@@ -81,23 +79,3 @@ class CampaignClock:
                 remedy="in Prefect, give it as cron, or as an RRULE with a time of day",
             )
         return found
-
-
-class _Files:
-    """Campaign files, read again when one of them has changed."""
-
-    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
-        self.folder = folder
-        self._catalogue = catalogue
-        self._found: Campaigns | None = None
-        self._seen: object = None
-
-    def read(self) -> Campaigns:
-        now = [(one, one.stat().st_mtime_ns, one.stat().st_size) for one in self._paths()]
-        if self._found is None or now != self._seen:
-            self._found = files.load(self.folder, self._catalogue, broken="collect")
-            self._seen = now
-        return self._found
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("*.y*ml"))

@@ -1,5 +1,6 @@
 """The web application over Jane's story, for the tests of the pages."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,11 +26,13 @@ class Site:
 
 
 def templates(folder: Path) -> Path:
-    """A templates folder without messages."""
+    """A templates folder with one message that a campaign can send."""
     made = folder / "templates"
     made.mkdir()
     brand = {"name": "Brand", "postal_address": "1 Road", "website": "https://brand.example"}
     (made / "brand.toml").write_text("".join(f'{k} = "{v}"\n' for k, v in brand.items()))
+    for name in ("_layout", "purchase_offer"):
+        shutil.copytree(Path("templates") / name, made / name)
     return made
 
 
@@ -42,6 +45,7 @@ def open_site(folder: Path) -> Iterator[Site]:
         database_url=f"sqlite:///{folder / 'record.db'}",
         api_key=KEY,
         templates=templates(folder),
+        campaigns=folder / "campaigns",
         hosts="testserver",
     )
     product = bootstrap.build(settings, journeys=())

@@ -1,5 +1,6 @@
 """The pages and the JSON of campaigns: what a run's operator sees; nothing there changes anything."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,14 @@ from tests.integration import campaign_story
 from tests.integration.campaign_story import Runs
 from tests.integration.pages_harness import KEY, Site, open_site
 
+LATE_SPRING = """\
+name: late-spring
+description: Late in spring.
+message: purchase_offer
+audience: {everyone: true}
+channels: [email]
+promotion: {id: LATE-26, code: LARK15, ends: 2027-05-31 23:59, zone: UTC, facts: {percent: 15}}
+"""
 HTML = {"accept": "text/html,application/xhtml+xml"}
 BEARER = {"authorization": f"Bearer {KEY}"}
 
@@ -87,6 +96,36 @@ def test_the_list_shows_every_run_with_how_far_it_is(reader: TestClient, runs: R
     assert "66 %" in page
     assert "awaiting approval" in page
     assert "service-notice · all-clear · INC-7" in page
+
+
+def test_the_list_shows_the_files_as_they_are_and_what_is_wrong_with_the_others(
+    told: tuple[Site, Runs], reader: TestClient, program: TestClient
+) -> None:
+    folder = told[0].product.settings.campaigns
+    folder.mkdir()
+    try:
+        (folder / "late-spring.yaml").write_text(LATE_SPRING)
+        assert '<td class="strong">late-spring</td>' in reader.get("/campaigns").text
+        (folder / "odd.yaml").write_text("name: odd\nmesage: <b>\n")
+        page = reader.get("/campaigns").text
+        assert '<td class="strong">late-spring</td>' in page
+        assert "odd.yaml:2" in page
+        assert "Did you mean message" in page
+        listed = program.get("/v1/campaigns").json()
+        assert [one["campaign"] for one in listed["campaigns"]] == ["late-spring"]
+        assert any("odd.yaml:2" in one for one in listed["problems"])
+        why = program.get(
+            f"/v1/customers/{told[0].story.jane}/why", params={"about": "late-spring"}
+        ).json()
+        assert why["audience"]["campaign"] == "late-spring"
+        (folder / "odd.yaml").unlink()
+        (folder / "late-spring.yaml").write_text(LATE_SPRING.replace("Late", "Very late"))
+        page = reader.get("/campaigns").text
+        assert "odd.yaml" not in page
+        assert "Very late" in page
+    finally:
+        shutil.rmtree(folder)
+    assert "late-spring" not in reader.get("/campaigns").text
 
 
 def test_a_run_shows_its_plan_who_approved_it_how_far_it_is_and_whom_it_is_for(

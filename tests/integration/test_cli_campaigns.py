@@ -154,7 +154,9 @@ def test_a_new_campaign_of_an_unknown_message_is_refused(run: Any, campaigns: Pa
     assert not (campaigns / "summer.yaml").exists()
 
 
-def test_every_campaign_is_listed_with_when_it_runs_and_its_latest_run(run: Any) -> None:
+def test_every_campaign_is_listed_with_when_it_runs_and_its_latest_run(
+    run: Any, campaigns: Path
+) -> None:
     made = launched(run)
     listed = json.loads(run("campaign", "list", "--json").out)["campaigns"]
     assert [(one["campaign"], one["schedule"]) for one in listed] == [
@@ -164,6 +166,11 @@ def test_every_campaign_is_listed_with_when_it_runs_and_its_latest_run(run: Any)
     assert [one["next"] for one in listed] == ["2026-03-04T10:00", None]
     assert listed[1]["latest_run"] == {"id": made["id"], "status": "awaiting_approval"}
     assert "by hand" in run("campaign", "list").out
+    (campaigns / "odd.yaml").write_text("name: odd\nmesage: purchase_offer\n")
+    shown = run("campaign", "list")
+    assert ("spring" in shown.out, "odd.yaml:2" in shown.err) == (True, True)
+    problems = json.loads(run("campaign", "list", "--json").out)["problems"]
+    assert any("odd.yaml:2" in one for one in problems)
 
 
 def test_lint_names_file_line_and_remedy_of_a_campaign_that_is_wrong(

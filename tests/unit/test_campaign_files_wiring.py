@@ -6,7 +6,7 @@ import pytest
 
 from signalpost import bootstrap, settings
 from signalpost.content import Catalogue
-from signalpost.content.campaigns import Campaigns
+from signalpost.content.campaigns import Campaigns, Folder
 from signalpost.errors import NotFoundError
 
 ROOT = Path(__file__).parents[2]
@@ -40,3 +40,20 @@ def test_a_slip_in_one_file_stops_neither_the_product_nor_the_other_campaigns(tm
     assert list(campaigns) == ["win-back"]
     with pytest.raises(NotFoundError, match=r"odd.yaml:2: .*Did you mean message"):
         campaigns["odd"]
+
+
+def test_a_folder_is_read_again_when_a_file_of_it_changed_came_or_went(tmp_path):
+    text = (ROOT / "deployments" / "campaigns" / "win-back.yaml").read_text("utf-8")
+    folder = Folder(tmp_path / "campaigns", CATALOGUE)
+    assert dict(folder.read()) == {}
+    folder.path.mkdir()
+    (folder.path / "win-back.yaml").write_text(text, "utf-8")
+    found = folder.read()
+    assert list(found) == ["win-back"]
+    assert folder.read() is found, "nothing changed, so that nothing was read"
+    (folder.path / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    assert list(folder.read()) == ["win-back"]
+    [problem] = folder.read().problems
+    assert "gone.yaml:1: [file] the file cannot be read" in str(problem)
+    (folder.path / "win-back.yaml").unlink()
+    assert dict(folder.read()) == {}

@@ -1,7 +1,7 @@
 """Campaign files: read, explained by file and line, and made into the campaigns of the domain."""
 
 from signalpost.content.campaigns.checking import asked, check, given_facts, is_warning
-from signalpost.content.campaigns.loader import Campaigns, NoSuchCampaign, lint, load
+from signalpost.content.campaigns.loader import Campaigns, Folder, NoSuchCampaign, lint, load
 from signalpost.content.campaigns.moments import grace, not_on_the_clock
 from signalpost.content.campaigns.recurrence import (
     Occurrence,
@@ -17,6 +17,7 @@ from signalpost.content.campaigns.schema import from_definition, version_of
 
 __all__ = [
     "Campaigns",
+    "Folder",
     "NoSuchCampaign",
     "Occurrence",
     "asked",

@@ -78,6 +78,23 @@ class Campaigns(Mapping[str, Campaign]):
         )
 
 
+class Folder:
+    """A folder of campaign files, read again when one of them has changed, came or went."""
+
+    def __init__(self, path: Path, catalogue: Catalogue) -> None:
+        self.path = path
+        self._catalogue = catalogue
+        self._found: Campaigns | None = None
+        self._seen: object = None
+
+    def read(self) -> Campaigns:
+        """Return the campaigns as their files are now; ``problems`` says what is wrong with others."""
+        now = [_stamp(path) for path in _files(self.path)]
+        if self._found is None or now != self._seen:
+            self._found, self._seen = load(self.path, self._catalogue, broken="collect"), now
+        return self._found
+
+
 def load(
     folder: Path, catalogue: Catalogue, *, broken: Literal["raise", "collect"] = "raise"
 ) -> Campaigns:
@@ -128,6 +145,14 @@ def _files(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in endings and not path.name.startswith((".", "_"))
     )
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # gone just now, or a link to nowhere: reading it says so
+        return path, 0, 0
+    return path, found.st_mtime_ns, found.st_size
 
 
 def _page(path: Path, folder: Path) -> Page:
