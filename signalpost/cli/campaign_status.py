@@ -190,7 +190,7 @@ def holdout(settings: Settings, *, days: int, json: bool) -> None:
     Raises:
         ConfigurationError: nobody is held out by this house.
     """
-    from signalpost.services.campaigns import house_holdout, report_words
+    from signalpost.services.campaigns import house_holdout, report_markdown
 
     share = settings.holdout
     if not share:
@@ -205,4 +205,4 @@ def holdout(settings: Settings, *, days: int, json: bool) -> None:
     if json:
         say.as_json(asdict(found))
     else:
-        say.out.print(Markdown(report_words.house(found)))
+        say.out.print(Markdown(report_markdown.house(found)))

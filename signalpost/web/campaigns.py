@@ -97,11 +97,11 @@ class _Pages(PageDoor):
         found = await self.read(
             lambda s: results.results(s, campaign_run_id=run_id, now=now, prices=self._prices)
         )
-        words = {
+        values = {
+            "found": found,
             "says": report_words.verdicts(found.experiment),
-            "texts": report_words.texts(found),
+            "parts": report_words.parts(found),
         }
-        values = {"found": found, **words}
         return self.show(request, "_results.html", here="campaigns", **values)
 
     async def _run(self, run_id: str) -> runs.RunSheet:

@@ -38,9 +38,11 @@ _environment.filters["words"] = page_words.words
 _environment.filters["sentence"] = page_words.sentence
 _environment.filters["rate"] = rate
 _environment.filters["segments"] = segments
+_environment.filters["ticked"] = page_words.ticked
 _environment.filters["pretty"] = page_words.pretty
 _environment.filters["curve"] = page_words.curve
 _environment.globals["commands"] = commands
+_environment.globals["zip"] = zip
 _environment.globals["pages"] = PAGES
 templates = Jinja2Templates(env=_environment)
 

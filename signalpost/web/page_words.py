@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
+from markupsafe import Markup
 
 from signalpost.services.reading.sheet import Sheet
 from signalpost.services.reading.timeline import Entry
@@ -98,6 +99,14 @@ def curve(hours: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return [
         (f"{first + step * n:%-d %b %Y, %H:%M} UTC", messages) for n, messages in enumerate(bars)
     ]
+
+
+def ticked(text: str) -> Markup:
+    """A sentence as HTML, with what stands between two ` as code."""
+    pieces = enumerate(text.split("`"))
+    return Markup().join(
+        Markup("<code>{}</code>").format(one) if n % 2 else one for n, one in pieces
+    )
 
 
 def pretty(value: Any) -> str:

@@ -5,7 +5,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import uvicorn
@@ -16,6 +18,7 @@ from signalpost.web.session import ticket
 from tests.integration import campaign_story
 from tests.integration.campaign_story import LAUNCHED, Runs
 from tests.integration.pages_harness import Site, open_site
+from tests.integration.results_harness import Book
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -64,6 +67,12 @@ def page(browser: Browser, house: House) -> Iterator[Page]:
     assert complaints == []
 
 
+def artifacts() -> Path:
+    folder = Path(".test-artifacts")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def test_an_operator_goes_from_the_list_to_a_run_to_a_customer_and_reads_why(
     page: Page, house: House
 ) -> None:
@@ -106,9 +115,35 @@ def test_the_pages_of_campaigns_fit_a_phone(browser: Browser, house: House) -> N
     context.close()
 
 
+@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_a_run_brought_about_fits_every_screen(
+    browser: Browser, house: House, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    product = house.site.product
+    run = Book(product.database).measured(at=product.desk.clock() - timedelta(days=30))
+    context = browser.new_context(
+        base_url=house.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+    )
+    page = context.new_page()
+    page.goto(f"/login?next=/campaigns#{ticket(product.settings)}")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/campaigns")
+    page.goto(f"/campaigns/{run}")
+    found = page.locator("#results")
+    expect(found.get_by_text("People in treated converted more often")).to_be_visible()
+    expect(found.get_by_role("row", name="Rate 100.00% 0.00%")).to_be_visible()
+    expect(found.get_by_text("sample ratio, p = 1")).to_be_visible()
+    expect(found.get_by_text("treated", exact=True).last).to_be_hidden()
+    found.get_by_text("The 7 days before and after").click()
+    expect(found.get_by_role("row", name="treated after 20 20 20 50.00 USD")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=artifacts() / f"results-{scheme}-{width}.png", full_page=True)
+    context.close()
+
+
 def test_the_screenshots_of_campaigns_can_be_looked_at(page: Page, house: House) -> None:
-    folder = Path(".test-artifacts")
-    folder.mkdir(exist_ok=True)
+    folder = artifacts()
     page.screenshot(path=folder / "campaigns.png", full_page=True)
     page.goto(f"/campaigns/{house.runs.running}")
     expect(page.locator("#results").get_by_text("Not yet known")).to_be_visible()

@@ -131,6 +131,16 @@ class Book:
             )
         )  # fmt: skip
 
+    def measured(self, *, at=NOON) -> str:
+        """Write a run in which all of 20 who were treated bought, and none of 20 who were held out."""
+        measure = {"event": "order.placed", "within": "7d", "revenue": "total", "horizon": 20}
+        run = self.run("measured", at=at, holdout="50%", experiment={"measure": measure})
+        for _ in range(20):
+            treated = self.decided(run, "sent", at=at)
+            self.order(treated, "2.50", at=at + timedelta(hours=1))
+            self.decided(run, "held_out", "campaign", at=at)
+        return run
+
     def results(self, run, *, days=10.0, prices=None):
         """Read a run's results so many days after noon."""
         now = NOON + timedelta(days=days)

@@ -1,7 +1,9 @@
 """The pages and the JSON of campaigns: what a run's operator sees; nothing there changes anything."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,9 +12,11 @@ from sqlmodel import select
 from signalpost.domain.access import Scope
 from signalpost.record.campaigns import CampaignAct, CampaignRun
 from signalpost.services.access import keys
+from signalpost.services.campaigns import report_words, results
 from tests.integration import campaign_story
 from tests.integration.campaign_story import Runs
 from tests.integration.pages_harness import KEY, Site, open_site
+from tests.integration.results_harness import Book
 
 LATE_SPRING = """\
 name: late-spring
@@ -226,6 +230,32 @@ def test_a_run_shows_what_it_brought_about_and_that_it_is_not_known_yet(
     assert found["people"] == 6
     waiting = reader.get(f"/campaigns/{runs.waiting}/results")
     assert waiting.status_code == 404
+
+
+def test_a_run_shows_what_the_report_shows(reader: TestClient, told: tuple[Site, Runs]) -> None:
+    product = told[0].product
+    run = Book(product.database).measured(at=product.desk.clock() - timedelta(days=30))
+    page = re.sub(
+        r"\s+", " ", re.sub(r"<[^>]*>", " ", reader.get(f"/campaigns/{run}/results").text)
+    )
+    for shown in (
+        "People in treated converted more often: 100.00% in treated, 0.00% in held out",
+        "Measured by order.placed within 7 days after each decision",
+        "Rate 100.00% 0.00% Events 20 0 Revenue 50.00 USD –",
+        "Against held out treated Points +100.00 95% interval +77.21 to +100.00",
+        "Lift, and its interval – P-value",  # of a rate of 0 there is no lift
+        "People fell on the sides as planned (sample ratio, p = 1).",
+        "Channel email Handed over 20 Delivered 20 Bounced 0",
+        "all 20 20 50.00 USD",
+        "treated after 20 20 20 50.00 USD",
+    ):
+        assert shown in page, shown
+    with product.database.reading() as session:
+        found = results.results(session, campaign_run_id=run, now=product.desk.clock())
+    told = [one for part in report_words.parts(found) for one in part.says]
+    for sentence in (one for one in told if isinstance(one, str)):
+        assert sentence.replace("`", "") in page
+        assert sentence in found.markdown()
 
 
 def test_a_run_that_is_not_there_is_a_page_that_says_so(reader: TestClient) -> None:

@@ -64,6 +64,8 @@ def test_before_the_horizon_it_is_not_yet_known_and_then_it_is(book):
     late = book.results(run, days=8)
     assert says(late) == {"treated": "higher"}
     assert "73.17% in treated, 12.20% in held out" in late.markdown()
+    lift = late.experiment.report.comparisons[0].rates.relative_interval
+    assert f"+500.0% ({100 * lift.low:+.1f} to {100 * lift.high:+.1f})" in late.markdown()
     assert (late.experiment.sides[0].ripe, late.experiment.sides[0].counted) == (41, 41)
 
 

@@ -1,14 +1,18 @@
-"""A report in words: what is known first, in plain sentences, then the tables it rests on."""
+"""A report in words: what is known first, in plain sentences, then the tables it rests on.
+
+The terminal and Prefect's pages show them as markdown (``report_markdown``), a run's page as HTML.
+"""
 
 import csv as comma_separated
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from signalpost.domain.event_facts import DIGITS
 from signalpost.domain.reason_words import channel_name, reason_for_many, shared_reason
+from signalpost.domain.statistics import RateDifference
 from signalpost.domain.verdicts import Comparison, Says
 from signalpost.record.campaign_results import CONTROL, HOUSE
-from signalpost.services.campaigns.plan_words import cell
 from signalpost.services.campaigns.reported import ByChannel, Experiment, Figures, Money, Period
 from signalpost.services.campaigns.texts import cost_in_words
 
@@ -19,31 +23,27 @@ _OUTCOMES = {
 _REASONS = 3  #: named in the opening sentences; the table has all
 
 
-def write(found: Figures, *, base_url: str = "") -> str:
-    """Write the whole report as markdown; with ``base_url``, it links to the runs' pages."""
-    parts = [
-        f"# What {cell(found.title)} brought about",
-        *(f"**{cell(one)}**" for one in verdicts(found.experiment)),
-        " ".join(sums(found)),
-        _experiment(found.experiment),
-        _channels(found),
-        _owed(found),
-        texts(found),
-        _outcomes(found),
-        _periods(found),
-        _foot(found, base_url),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+@dataclass(frozen=True)
+class Table:
+    """A table: the first column names each row."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
 
 
-def house(found: Experiment) -> str:
-    """Write what all campaigns together bring about as markdown."""
-    parts = [
-        "# What all marketing campaigns together bring about",
-        *(f"**{cell(one)}**" for one in verdicts(found)),
-        _experiment(found),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+@dataclass(frozen=True)
+class Part:
+    """A part of a report under its own title. In sentences, `` ` `` stands around names and commands."""
+
+    title: str
+    says: Sequence[str | Table]
+    is_detail: bool = False  #: for who wants to look closer; a page folds it
+
+
+def parts(found: Figures) -> list[Part]:
+    """Give what it brought about, part by part; what there is nothing to say of is left out."""
+    given = (cause(found.experiment), _channels(found), _owed(found), _periods(found))
+    return [part for part in given if part.says]
 
 
 def verdicts(found: Experiment) -> list[str]:
@@ -93,7 +93,7 @@ def sums(found: Figures) -> Iterator[str]:
         )
         rest = sum(one.people for one in skipped[_REASONS:])
         more = f"; {rest:,} for other reasons" if rest else ""
-        yield f"Not sent to {found.count('skipped'):,} ({cell(said)}{more})."
+        yield f"Not sent to {found.count('skipped'):,} ({said}{more})."
     for outcome, one, many, says in (
         ("held_out", "was", "were", "held out on purpose, to measure by."),
         ("set_aside", "was", "were", "set aside: something went wrong with their message."),
@@ -104,7 +104,8 @@ def sums(found: Figures) -> Iterator[str]:
             yield f"{number:,} {one if number == 1 else many} {says}"
 
 
-def _outcomes(found: Figures) -> str:
+def everybody(found: Figures) -> Part:
+    """Say what became of each person of the audience, and why."""
     rows = [
         (
             _OUTCOMES.get(one.outcome, one.outcome),
@@ -113,40 +114,43 @@ def _outcomes(found: Figures) -> str:
         )
         for one in found.outcomes
     ]
-    return _table("Everybody in the audience", ("outcome", "why", "people"), rows)
+    return Part("Everybody in the audience", _table(("outcome", "why", "people"), rows))
 
 
 # -- the experiment --------------------------------------------------------------------------------
 
 
-def _experiment(found: Experiment) -> str:
+def cause(found: Experiment) -> Part:
+    """Say what it changed: the sides beside each other, the differences, and how sure they are."""
+    title = "What it changed (cause)"
     if not any(side.people for side in found.sides):
-        return ""
-    lines = [
-        "## What it changed (cause)",
+        return Part(title, ())
+    says: list[str | Table] = [
         (
-            f"Measured by `{cell(found.event)}` within {found.within} after each decision; "
+            f"Measured by `{found.event}` within {found.within} after each decision; "
             f"{found.design}. Everybody who passed the gate counts on the side where chance put them, "
             "whatever became of their message."
         ),
-        _sides(found),
+        *_sides(found),
+        *_differences(found),
+        *_ratio(found),
     ]
-    if found.report is not None:
-        lines += [_differences(found), _ratio(found)]
     if found.earlier:
-        lines.append(
+        says.append(
             f"{found.earlier:,} more passed the gate in this run and had come in with an earlier one: "
             "they count there, on the side where they fell then."
         )
+    if found.control == CONTROL:
+        says.append(f"{CONTROL.capitalize()}: got nothing, on purpose.")
     if found.control != HOUSE and any(side.name == HOUSE for side in found.sides):
-        lines.append(
+        says.append(
             f"The {HOUSE} gets no campaign at all: it is measured over all of them, and stands here "
             "without being compared."
         )
-    return "\n\n".join(line for line in lines if line)
+    return Part(title, says)
 
 
-def _sides(found: Experiment) -> str:
+def _sides(found: Experiment) -> list[Table]:
     rows = [
         (
             side.name,
@@ -160,10 +164,10 @@ def _sides(found: Experiment) -> str:
         for side in found.sides
     ]
     head = ("side", "people", "of these, time over", "converted", "rate", "events", "revenue")
-    return _table("", head, rows)
+    return _table(head, rows)
 
 
-def _differences(found: Experiment) -> str:
+def _differences(found: Experiment) -> list[Table]:
     report = found.report
     rows = []
     for one in report.comparisons if report else ():
@@ -175,28 +179,35 @@ def _differences(found: Experiment) -> str:
                 one.arm,
                 f"{100 * rates.absolute:+.2f}",
                 _span(rates.absolute_interval.low, rates.absolute_interval.high, 100),
-                f"{rates.relative:+.1%}" if rates.relative is not None else "–",
+                _lift(rates),
                 f"{rates.p_value:.3g}",
                 _per_person(found, revenue.absolute) if revenue else "–",
                 _revenue_span(found, one),
             )
         )
-    if not rows or report is None:
-        return ""
+    if report is None:
+        return []
     sure = f"{100 * report.confidence:.4g}%"
     head = (
-        f"against {found.control}", "points", f"{sure} interval", "lift", "p",
+        f"against {found.control}", "points", f"{sure} interval", "lift, and its interval", "p-value",
         "revenue a person", "interval",
     )  # fmt: skip
-    return _table("", head, rows)
+    return _table(head, rows)
+
+
+def _lift(rates: RateDifference) -> str:
+    if rates.relative is None:
+        return "–"
+    interval = rates.relative_interval
+    return f"{rates.relative:+.1%} ({_span(interval.low, interval.high, 100, digits=1)})"
 
 
 def _distrusted(one: Comparison) -> bool:
     return not one.verdict.trust
 
 
-def _span(low: float | None, high: float | None, factor: float) -> str:
-    ends = ("…" if end is None else f"{factor * end:+.2f}" for end in (low, high))
+def _span(low: float | None, high: float | None, factor: float, *, digits: int = 2) -> str:
+    ends = ("…" if end is None else f"{factor * end:+.{digits}f}" for end in (low, high))
     return " to ".join(ends)
 
 
@@ -211,17 +222,17 @@ def _revenue_span(found: Experiment, one: Comparison) -> str:
     return _span(interval.low, interval.high, 1 / _units(found.currency))
 
 
-def _ratio(found: Experiment) -> str:
+def _ratio(found: Experiment) -> list[str]:
     ratio = found.report.sample_ratio if found.report else None
     if ratio is None or ratio.alarm:
-        return ""  # the answer says so, at the top
-    return f"People fell on the sides as planned (sample ratio, p = {ratio.p_value:.3g})."
+        return []  # the answer says so, at the top
+    return [f"People fell on the sides as planned (sample ratio, p = {ratio.p_value:.3g})."]
 
 
 # -- messages and orders ---------------------------------------------------------------------------
 
 
-def _channels(found: Figures) -> str:
+def _channels(found: Figures) -> Part:
     rows = [
         (
             channel_name(one.channel),
@@ -239,11 +250,9 @@ def _channels(found: Figures) -> str:
         "channel", "handed over", "delivered", "bounced", "refused", "unknown", "other", "opened",
         "clicked", "replied", "unsubscribed", "complained",
     )  # fmt: skip
-    table = _table("Messages", head, rows)
-    if not table:
-        return ""
     note = "Opened and clicked: by people, and after + by machines (mail scanners, prefetching)."
-    return f"{table}\n\n{note}"
+    says = [*_table(head, rows), note] if rows else []
+    return Part("Messages", [*says, *([told] if (told := texts(found)) else [])])
 
 
 def _statuses(one: ByChannel) -> Iterator[str]:
@@ -263,14 +272,15 @@ def _both(one: ByChannel, *kinds: str) -> str:
     return f"{people:,} + {machines:,}" if machines else f"{people:,}"
 
 
-def _owed(found: Figures) -> str:
+def _owed(found: Figures) -> Part:
     rows = [
         (channel_name(one.channel), f"{one.owed.buyers:,}", f"{one.owed.orders:,}",
          money(one.owed.revenue))
         for one in found.channels
     ]  # fmt: skip
+    title = "Orders owed to it (bookkeeping)"
     if not rows:
-        return ""
+        return Part(title, ())
     whole = found.owed
     rows.append(("all", f"{whole.buyers:,}", f"{whole.orders:,}", money(whole.revenue)))
     head = ("channel", "people", "orders", "revenue")
@@ -279,7 +289,7 @@ def _owed(found: Figures) -> str:
         f"campaigns, if it came within {found.experiment.within}. That is bookkeeping, not cause: "
         "part of these people would have bought anyway, and only the comparison above says how many."
     )
-    return f"{_table('Orders owed to it (bookkeeping)', head, rows)}\n\n{note}"
+    return Part(title, [*_table(head, rows), note])
 
 
 def texts(found: Figures) -> str:
@@ -295,7 +305,7 @@ def texts(found: Figures) -> str:
     return f"{messages}, about {segments}; {cost}."
 
 
-def _periods(found: Figures) -> str:
+def _periods(found: Figures) -> Part:
     rows = [
         (
             one.group,
@@ -309,7 +319,7 @@ def _periods(found: Figures) -> str:
     ]
     head = ("group", "period", "people", "bought", "orders", "revenue")
     title = f"The {found.experiment.within} before and after"
-    return _table(title, head, rows)
+    return Part(title, _table(head, rows), is_detail=True)
 
 
 def csv(found: Figures) -> str:
@@ -326,13 +336,6 @@ def _line(one: Period) -> Iterable[object]:
     revenue = _amount(one.currency, one.revenue) if one.currency else ""
     group = f"'{one.group}" if one.group[:1] in "=+-@" else one.group  # no formula for a sheet
     return group, one.period, one.people, one.buyers, one.orders, revenue, one.currency
-
-
-def _foot(found: Figures, base_url: str) -> str:
-    links = [f"[{run[:8]}…]({base_url}/campaigns/{run})" for run in found.run_ids[-5:]]
-    runs = f"Everybody's decision: {', '.join(links)}. " if base_url else ""
-    held_out = f"{CONTROL}: got nothing on purpose. " if found.experiment.control == CONTROL else ""
-    return f"{runs}{held_out}As of {found.made_at:%Y-%m-%d %H:%M} UTC."
 
 
 def money(found: Money) -> str:
@@ -352,10 +355,6 @@ def _amount(currency: str, units: int) -> str:
     return _grouped(currency, units).replace(",", "")
 
 
-def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    if not rows:
-        return ""
-    lines = [f"## {title}", ""] if title else []
-    lines += [f"| {' | '.join(cell(one) for one in head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(cell(one) for one in row)} |" for row in rows]
-    return "\n".join(lines)
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Table]:
+    """Make a table; none of no rows."""
+    return [Table(head, rows)] if rows else []

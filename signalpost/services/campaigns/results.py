@@ -19,7 +19,7 @@ from signalpost.domain.vocabulary import Channel
 from signalpost.errors import NotFoundError
 from signalpost.record import campaign_orders, campaigns
 from signalpost.record import campaign_results as record
-from signalpost.services.campaigns import report_words, runs, texts
+from signalpost.services.campaigns import report_markdown, report_words, runs, texts
 from signalpost.services.campaigns.measuring import Ran, Trial, keep
 from signalpost.services.campaigns.reported import ByChannel, Figures, Outcome, Owed, Texts
 from signalpost.services.campaigns.texts import Prices
@@ -31,7 +31,7 @@ class Results(Figures):
 
     def markdown(self, *, base_url: str = "") -> str:
         """Write the report: what is known in plain words, then the tables."""
-        return report_words.write(self, base_url=base_url)
+        return report_markdown.write(self, base_url=base_url)
 
     def csv(self) -> str:
         """Give orders and revenue before and after, as comma-separated values: a row for each group."""
