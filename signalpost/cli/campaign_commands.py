@@ -263,7 +263,10 @@ def cancel(
     by: By = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """End a run for good, after asking; whoever is left gets nothing, and the record says so."""
+    """End a run for good, after asking: whoever is left gets nothing.
+
+    Its in-app items leave the inboxes, also of those whose email says that the offer waits in the app.
+    """
     from signalpost.cli.campaign_runs import act
 
     act(settings_.load(), which, "cancel", by=by, why=reason, ask=not yes)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from signalpost.cli import door, say
 from signalpost.cli.campaigns import Wanted
 from signalpost.errors import BadInputError
+from signalpost.record import inbox
 from signalpost.record.campaigns import LIVE
 from signalpost.services.campaigns import runs
 from signalpost.services.campaigns.runs import Run
@@ -129,15 +130,27 @@ def act(
 
     do = getattr(launching, what)
     with door.built(settings) as product:
+        now, items = product.desk.clock(), 0
         with product.database.reading() as session:
             meant = runs.waiting if what == "refuse" else runs.find
             run = meant(session, which=which)
+            if what == "cancel":
+                items = inbox.shown_of_run(session, campaign_run_id=run.id, now=now)
         if ask and run.status in LIVE:
-            left = f"{_people(run)} in it; whoever is left gets nothing, for good"
-            typer.confirm(f"Cancel {run.title} ({run.id})? {left}.", abort=True)
+            typer.confirm(_cancelling(run, items), abort=True)
         reasons = {"why": why.strip()} if why is not None else {}
         now = product.desk.clock()
         who = {"by": _who(by), "actor": door.actor()}
         run = do(product.desk, campaign_run_id=run.id, now=now, **who, **reasons)
-    line = f"[bold]{escape(run.title)}[/bold] {_DONE[what]}. [dim]{run.id}[/dim]"
+    gone = ", and its items have left the inboxes" if items else ""
+    line = f"[bold]{escape(run.title)}[/bold] {_DONE[what]}{gone}. [dim]{run.id}[/dim]"
     say.out.print(line, soft_wrap=True)
+
+
+def _cancelling(run: Run, items: int) -> str:
+    """Ask whether a run is to be cancelled, with what that takes from whom."""
+    asked = f"Cancel {run.title} ({run.id})? {_people(run)} in it; whoever is left gets nothing"
+    if not items:
+        return f"{asked}, for good."
+    leave = "1 item leaves the inbox" if items == 1 else f"{items:,} items leave the inboxes"
+    return f"{asked}, and {leave} of those who were sent to, for good."

@@ -86,6 +86,17 @@ def unread(session: Session, *, roots: Collection[str], now: datetime) -> dict[s
     return {root: count for root, count in rows}  # noqa: C416 - Row is not a tuple pair
 
 
+def shown_of_run(session: Session, *, campaign_run_id: str, now: datetime) -> int:
+    """Count the items of a campaign's run that somebody still sees."""
+    query = (
+        select(func.count())
+        .select_from(_i)
+        .join(_m, _m.c.id == _i.c.message_id)
+        .where(_m.c.campaign_run_id == campaign_run_id, _shown(now))
+    )
+    return session.execute(query).scalar_one()
+
+
 def mark(session: Session, *, message_id: str, moments: Collection[str], now: datetime) -> None:
     """Write ``now`` where nothing is written yet."""
     for name in moments:

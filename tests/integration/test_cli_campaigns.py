@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from signalpost.clock import set_file
 from signalpost.content import Catalogue
 from signalpost.content.campaigns import load
 from signalpost.domain.campaign import Schedule
+from signalpost.record.base import new_id
+from signalpost.record.campaigns import CampaignPerson
+from signalpost.record.messages import InAppItem, Message
 from signalpost.services.campaigns import following, launching, sending
 from signalpost.testing import Stage
 from tests.cli_harness import Result, signalpost
@@ -596,6 +600,44 @@ def test_a_run_is_paused_resumed_and_cancelled_and_each_is_kept_with_who_did_it(
     assert [one["act"] for one in acts if one["who"] == "ida"] == ["paused", "resumed", "cancelled"]
     assert "the run was cancelled" in run("why", "u0", "--about", "spring").out
     assert stage.sent == []
+
+
+def test_who_cancels_is_asked_with_how_many_items_leave_the_inboxes(
+    run: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = approved(run)
+    launching.start(stage.desk, campaign_run_id=run_id, now=stage.clock())
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    none = run("campaign", "cancel", run_id, "--by", "ida")
+    assert "inbox" not in none.out, "nothing went, so that nothing leaves an inbox"
+    in_the_app(stage, run_id, read=True)
+    in_the_app(stage, run_id)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    asked = run("campaign", "cancel", run_id, "--by", "ida")
+    assert asked.code == 1
+    assert "2 items leave the inboxes of those who were sent to" in asked.out
+    done = run("campaign", "cancel", run_id, "--by", "ida", "--yes")
+    assert "its items have left the inboxes" in done.out
+    assert "in-app items" in " ".join(run("campaign", "cancel", "--help").out.split())
+
+
+def in_the_app(stage: Stage, run_id: str, *, read: bool = False) -> None:
+    """Put an item of the run into the inbox of its first customer."""
+    at = stage.clock()
+    with stage.database.writing() as session:
+        who = session.exec(select(CampaignPerson.customer_id)).first()
+        one = Message(
+            idempotency_key=new_id(), customer_id=who, campaign_run_id=run_id,
+            message="purchase_offer", version="1", channel="in_app", address="u0",
+            purpose="marketing", topic="offers", locale="en", status="delivered", created_at=at,
+            updated_at=at,
+        )  # fmt: skip
+        session.add(one)
+        session.flush()
+        item = InAppItem(message_id=one.id, customer_id=who, created_at=at)
+        item.read_at = at if read else None
+        session.add(item)
 
 
 # -- simulation ----------------------------------------------------------------------------------
