@@ -60,6 +60,10 @@ class Measure:
     alpha: float = 0.05
 
 
+#: Facts that a promotion gives by its own keys → the key.
+PROMOTED: Mapping[str, str] = {"promotion_id": "id", "code": "code", "expires_at": "ends"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
     """One offer on every channel; redeemed or ended stops the rest (R-40)."""
@@ -68,6 +72,11 @@ class Promotion:
     code: str
     ends_at: datetime
     facts: Mapping[str, Any] = field(default_factory=dict)  #: what else it says, such as percent
+
+    def said(self) -> dict[str, Any]:
+        """Give every fact that people are told of it: what stops it is what they were told."""
+        own = {"promotion_id": self.id, "code": self.code, "expires_at": self.ends_at.isoformat()}
+        return own | {name: value for name, value in self.facts.items() if name not in own}
 
 
 @dataclass(frozen=True, kw_only=True)

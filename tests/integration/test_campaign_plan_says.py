@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from signalpost.content.campaigns import from_definition
 from signalpost.services.campaigns import launching
 from signalpost.services.campaigns.plan import Plan
 from signalpost.services.campaigns.runs import Launch
@@ -30,6 +31,18 @@ def test_an_approver_reads_the_offer_before_saying_yes(shop):
     assert "90" in page.partition("```text")[2]
     other = shop.plan(campaign, facts={"percent": 10})
     assert other.digest != run.plan["digest"]
+
+
+def test_a_promotion_shows_the_code_that_people_get_whatever_else_its_file_says(shop):
+    """A version of another time may say its code twice; what stops the offer is what goes out."""
+    said = dict(shop.campaign().definition)
+    said["promotion"] = said["promotion"] | {"facts": {"code": "OTHER", "promotion_id": "other"}}
+    plan = shop.plan(campaign := from_definition(said))
+    shown = {one["name"]: one["value"] for one in plan.facts}
+    assert (shown["code"], shown["promotion_id"]) == ("LARK15", "SPRING-26")
+    assert "LARK15" in " ".join(plan.says[0]["lines"])
+    [refused] = shop.plan(campaign, facts={"code": "THIRD"}).refusals
+    assert "says ('LARK15')" in refused
 
 
 def test_each_message_and_channel_is_shown_as_a_sample_person_reads_it(shop):

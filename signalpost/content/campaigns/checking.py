@@ -8,14 +8,14 @@ from signalpost.content.campaigns import moments
 from signalpost.content.campaigns.page import Page, Place, line_of
 from signalpost.content.campaigns.part import choose, nearest
 from signalpost.content.campaigns.scaffold import PLACEHOLDER
-from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
+from signalpost.content.campaigns.schema import CampaignFile
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
 from signalpost.content.facts import Fact, FactType, read
 from signalpost.content.facts import Place as Reading
 from signalpost.content.spec import MessageSpec
 from signalpost.domain.audience import Attribute, Did, InCampaign, clauses, givens
-from signalpost.domain.campaign import Campaign, Personal
+from signalpost.domain.campaign import PROMOTED, Campaign, Personal
 from signalpost.domain.events import EVENT_TYPES
 from signalpost.domain.vocabulary import Purpose
 
@@ -73,8 +73,8 @@ def against_words(
 
 def given_facts(campaign: Campaign) -> frozenset[str]:
     """Name the facts that a run of the campaign has: its own, those asked for, its promotion's."""
-    promoted = PROMOTED | set(campaign.promotion.facts) if campaign.promotion else frozenset()
-    return frozenset(campaign.facts) | frozenset(campaign.asks) | promoted
+    promoted = campaign.promotion.said() if campaign.promotion else {}
+    return frozenset({*campaign.facts, *campaign.asks, *promoted})
 
 
 def asked(campaign: Campaign, catalogue: Catalogue, *, stage: str | None = None) -> list[Fact]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from signalpost.content.campaigns.page import Page, Place
-from signalpost.content.campaigns.schema import PROMOTED, CampaignFile
+from signalpost.content.campaigns.schema import CampaignFile
 from signalpost.domain.audience import clauses
+from signalpost.domain.campaign import PROMOTED
 
 MOST_HELD_OUT = 0.5
 MOST_CLAUSES = 100
@@ -14,7 +15,13 @@ Found = tuple[Place, str, str]  #: where, what is wrong, what to do
 
 def report(file: CampaignFile, page: Page) -> None:
     """Note everything in a file that contradicts the rest of it."""
-    for place, says, remedy in (*_sending(file), *_facts(file), *_experiment(file), *_series(file)):
+    for place, says, remedy in (
+        *_sending(file),
+        *_promotion(file),
+        *_facts(file),
+        *_experiment(file),
+        *_series(file),
+    ):
         page.report(page.line(place), str(place[0]), says, remedy)
 
 
@@ -29,6 +36,15 @@ def _sending(file: CampaignFile) -> Iterator[Found]:
     for channel in sorted(set(file.pace) - used):
         says = f"`pace` names {channel}, by which nothing goes out"
         yield ("pace", str(channel)), says, "remove it, or add the channel"
+
+
+def _promotion(file: CampaignFile) -> Iterator[Found]:
+    if file.promotion is None:
+        return
+    for name in file.promotion.facts:
+        if key := PROMOTED.get(name):
+            says = f"the promotion's own `{key}` says {name!r}"
+            yield ("promotion", "facts", name), says, f"remove it here, and write it in `{key}`"
 
 
 def _facts(file: CampaignFile) -> Iterator[Found]:

@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from signalpost.content.campaigns.schema import PROMOTED
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.spec import MessageSpec
+from signalpost.domain.campaign import PROMOTED
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import BadInputError
 

@@ -49,8 +49,6 @@ from signalpost.domain.local_time import at_local
 from signalpost.domain.vocabulary import Channel, Purpose
 from signalpost.errors import ConfigurationError
 
-PROMOTED = frozenset({"promotion_id", "code", "expires_at"})  #: facts that a promotion gives
-
 
 class First(Part):
     """``first: [sms, email]``: the first of them that the gate allows."""

@@ -88,8 +88,7 @@ def _unasked(
 
 
 def _as_it_says(campaign: Campaign, name: str) -> str:
-    offer = campaign.promotion
-    promoted = {"promotion_id": offer.id, "code": offer.code, **offer.facts} if offer else {}
+    promoted = campaign.promotion.said() if campaign.promotion else {}
     value = campaign.facts.get(name, promoted.get(name))
     return "" if value is None or isinstance(value, Personal) else f" ({_short(value)})"
 

@@ -110,17 +110,7 @@ class Job:
         self.desk, self.run, self.campaign = desk, run, campaign
         self.policy: Policy = policy_of(campaign, desk.policy)
         self.local_at = datetime.fromisoformat(run.local_at) if run.local_at else None
-        promotion = campaign.promotion
-        offer = (
-            {
-                **promotion.facts,
-                "promotion_id": promotion.id,
-                "code": promotion.code,
-                "expires_at": promotion.ends_at.isoformat(),
-            }
-            if promotion
-            else {}
-        )
+        offer = campaign.promotion.said() if campaign.promotion else {}
         constant = {k: v for k, v in campaign.facts.items() if not isinstance(v, Personal)}
         # last what the file says: it was reviewed, and what is typed at a launch was not
         self.facts: dict[str, Any] = {**run.facts, **offer, **constant}

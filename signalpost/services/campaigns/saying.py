@@ -22,8 +22,7 @@ def facts(campaign: Campaign, given: Mapping[str, Any]) -> list[dict[str, str]]:
     offer = campaign.promotion
     promoted: dict[str, Any] = {}
     if offer is not None:
-        ends = f"{offer.ends_at:%Y-%m-%d %H:%M} UTC"
-        promoted = {"promotion_id": offer.id, "code": offer.code, "expires_at": ends, **offer.facts}
+        promoted = offer.said() | {"expires_at": f"{offer.ends_at:%Y-%m-%d %H:%M} UTC"}
     own = campaign.facts.items()
     rows = [
         *((name, _value(value), "the promotion") for name, value in promoted.items()),
