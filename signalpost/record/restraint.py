@@ -3,7 +3,18 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -100,8 +111,15 @@ def let_go(session: Session, *, campaign: str, series: str, now: datetime) -> No
 
 _e, _m, _i = table_of(Event), table_of(Message), table_of(InAppItem)
 _v = table_of(CampaignVersion)
-#: What tells that an offer was taken, and the facts that name it.
+#: What tells that an offer was taken.
 REDEEMING = ("promotion.redeemed", "order.placed")
+CODES = ("code", "coupon")  #: the facts of such an event that name the offer's code
+
+
+def _code(text: ColumnElement[str]) -> ColumnElement[str]:
+    """Give a code as it is compared: a till minds neither case nor the blanks around it."""
+    return func.lower(func.trim(text))
+
 
 _REDEEMERS = (
     select(_e.c.customer_id)
@@ -111,8 +129,10 @@ _REDEEMERS = (
         _e.c.status != "parked",
         or_(
             _e.c.facts["promotion_id"].as_string() == bindparam("promotion"),
-            _e.c.facts["code"].as_string() == bindparam("code"),
-            _e.c.facts["coupon"].as_string() == bindparam("code"),
+            *(
+                _code(_e.c.facts[name].as_string()) == _code(bindparam("code", type_=Text))
+                for name in CODES
+            ),
         ),
     )
     .distinct()
@@ -135,6 +155,7 @@ def withdraw_redeemed(
     ``names``: the promotion's id or code, as the event told it.
     """
     offer = _v.c.definition["promotion"]
+    codes = [_code(literal(name)) for name in names]
     theirs = (
         select(_m.c.id)
         .join(_r, _r.c.id == _m.c.campaign_run_id)
@@ -142,7 +163,7 @@ def withdraw_redeemed(
         .where(
             _m.c.customer_id == root,
             _m.c.channel == "in_app",
-            or_(offer["id"].as_string().in_(names), offer["code"].as_string().in_(names)),
+            or_(offer["id"].as_string().in_(names), _code(offer["code"].as_string()).in_(codes)),
         )
     )
     session.execute(

@@ -40,6 +40,7 @@ def in_inboxes(stage):
     [
         ("promotion.redeemed", {"promotion_id": "SPRING-26"}),
         ("promotion.redeemed", {"code": "LARK15"}),
+        ("promotion.redeemed", {"code": " lark15 "}),
         ("order.placed", {"order_id": "7", "total": "20", "currency": "GBP", "coupon": "LARK15"}),
     ],
 )
@@ -60,11 +61,13 @@ def test_another_code_takes_nothing_away(stage):
     assert in_inboxes(stage) == 1
 
 
-def test_whoever_redeemed_it_before_their_turn_is_not_sent_it(stage):
+@pytest.mark.parametrize("code", ["LARK15", "lark15", " Lark15 "])
+def test_whoever_redeemed_it_before_their_turn_is_not_sent_it(stage, code):
+    """A till minds no case: who typed it in small letters has had it all the same."""
     for name in ("ann", "bob"):
         customer(stage, name)
     stage.signal(
-        "order.placed", user_id="ann", order_id="7", total="20", currency="GBP", coupon="LARK15"
+        "order.placed", user_id="ann", order_id="7", total="20", currency="GBP", coupon=code
     )
     run = go(stage, campaign())
     assert [one.to for one in stage.sent] == ["bob@example.com"]

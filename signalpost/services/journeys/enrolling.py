@@ -257,7 +257,7 @@ def _withdraw_redeemed(session: Session, arrivals: Sequence[Arrival], now: datet
     for arrival in arrivals:
         if arrival.name not in restraint.REDEEMING:
             continue
-        known = (arrival.facts.get(name) for name in ("promotion_id", "code", "coupon"))
+        known = (arrival.facts.get(name) for name in ("promotion_id", *restraint.CODES))
         if names := {str(name) for name in known if name}:
             restraint.withdraw_redeemed(session, root=arrival.customer_id, names=names, now=now)
 
@@ -292,9 +292,15 @@ def _matches(match: Mapping[str, str], arrival: Arrival, row: RowMapping, progra
         return _same_key(arrival, row, program)
     facts = row["context"].get("facts", {})
     return all(
-        mine in facts and str(arrival.facts.get(theirs)) == str(facts[mine])
+        mine in facts and _said(theirs, arrival.facts.get(theirs)) == _said(theirs, facts[mine])
         for theirs, mine in match.items()
     )
+
+
+def _said(name: str, value: object) -> str:
+    """Give the value of a fact as it is compared: the code of an offer as a till reads it."""
+    text = str(value)
+    return text.strip().lower() if value is not None and name in restraint.CODES else text
 
 
 def _same_key(arrival: Arrival, row: RowMapping, program: Program) -> bool:
