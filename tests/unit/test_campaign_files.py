@@ -129,6 +129,12 @@ def test_purpose_and_topic_are_those_of_the_message_and_may_be_left_out(tmp_path
     assert campaign.approval == Approval(above=1000)
 
 
+def test_a_version_that_is_pinned_keeps_a_code_that_is_no_longer_taken(tmp_path):
+    pinned = dict(good(tmp_path, WHOLE).definition)
+    pinned["promotion"] = pinned["promotion"] | {"code": "HÜRST-15"}
+    assert files.from_definition(pinned).promotion.code == "HÜRST-15"
+
+
 def test_comments_and_order_make_no_new_version_and_a_word_does(tmp_path):
     plain = good(tmp_path, WHOLE)
     moved = good(tmp_path, "# a comment\n" + WHOLE.replace("id: spring\n", "id: spring  # x\n"))
@@ -368,6 +374,10 @@ REFUSED = [
     ("  percent: 15", "  percent: 15\n  colour: red", 13, "no message", "percent"),
     ("facts:\n  percent: 15\n", "", 2, "has to show 'percent'", "asks"),
     ("  percent: 15", "  percent: 15\n  code: X", 13, "promotion gives 'code'", "one place"),
+    ("code: SPRING15", "code: “SPRING15”", 15, "LEFT DOUBLE QUOTATION MARK", "A to Z"),
+    ("code: SPRING15", "code: АUTUMN15", 15, "CYRILLIC CAPITAL LETTER A", "A to Z"),
+    ("code: SPRING15", "code: SPRING🍂", 15, "FALLEN LEAF", "digits"),
+    ("code: SPRING15", 'code: "SPRING 15 "', 15, "SPACE", "dots, - and _"),
     ("  id: spring", "  facts: {code: X}\n  id: spring", 14, "`code` says 'code'", "remove it here"),
     ("  id: spring", "  facts: {promotion_id: x}\n  id: spring", 14, "own `id` says", "in `id`"),
     ("  id: spring", "  facts: {expires_at: x}\n  id: spring", 14, "own `ends` says", "in `ends`"),

@@ -1,5 +1,7 @@
 """What the keys of one campaign file cannot say together."""
 
+import re
+import unicodedata
 from collections.abc import Iterator
 
 from signalpost.content.campaigns.page import Page, Place
@@ -9,6 +11,8 @@ from signalpost.domain.campaign import PROMOTED
 
 MOST_HELD_OUT = 0.5
 MOST_CLAUSES = 100
+#: What customers and tills can type of a code, and no other letter looks like.
+_TYPED = re.compile(r"[A-Za-z0-9._-]")
 
 Found = tuple[Place, str, str]  #: where, what is wrong, what to do
 
@@ -41,6 +45,17 @@ def _sending(file: CampaignFile) -> Iterator[Found]:
 def _promotion(file: CampaignFile) -> Iterator[Found]:
     if file.promotion is None:
         return
+    code = file.promotion.code
+    if strange := next((one for one in code if not _TYPED.fullmatch(one)), None):
+        called = unicodedata.name(strange, "a sign without a name")
+        says = (
+            f"`code` holds {strange!r} ({called}), which a till does not take or takes for another"
+        )
+        yield (
+            ("promotion", "code"),
+            says,
+            "write it with letters from A to Z, digits, dots, - and _",
+        )
     for name in file.promotion.facts:
         if key := PROMOTED.get(name):
             says = f"the promotion's own `{key}` says {name!r}"
