@@ -39,6 +39,7 @@ class Fact:
     """One fact that a message declares; ``sample`` is its JSON for previews and checks.
 
     A fact that is not ``shown`` ties the channels together (a promotion's id) and need not be read.
+    ``low`` and ``high``: what an integer may be; None: no bound.
     """
 
     name: str
@@ -46,6 +47,14 @@ class Fact:
     required: bool
     sample: Any
     shown: bool = True
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it may be, in words: ``integer from 1 to 100``."""
+        bounds = (("from", self.low), ("to", self.high))
+        return " ".join([self.type, *(f"{word} {n}" for word, n in bounds if n is not None)])
 
 
 class _TooManyError(Exception):
@@ -64,13 +73,21 @@ class Place:
 def read(fact: Fact, value: Any, place: Place) -> Any:
     """Return the value as templates see it.
 
-    Raises ``MissingFact`` (``bad_fact:<name>``) when the JSON is not of the declared type.
+    Raises ``MissingFact`` (``bad_fact:<name>``) when the JSON is not of the declared type, or an
+    integer out of its bounds.
     """
     try:
-        return _READERS[fact.type](value, place)
+        return _within(fact, _READERS[fact.type](value, place))
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, _TooManyError):
-        expected = f"{fact.type}, such as {_written(fact.sample)}"
+        expected = f"{fact.kind}, such as {_written(fact.sample)}"
         raise MissingFact(fact.name, bad=True, expected=expected) from None
+
+
+def _within(fact: Fact, value: Any) -> Any:
+    low, high = fact.low, fact.high
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError("out of bounds")
+    return value
 
 
 def _written(sample: Any) -> str:

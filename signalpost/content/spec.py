@@ -186,7 +186,7 @@ class SpecReader:
         if not isinstance(about, dict):
             self._report(name, f"[{section}] is not a table", f"write a [{section}] section")
             return None
-        self._unknown(about, {"type", "required", "sample", "shown"}, f"[{section}]")
+        self._unknown(about, {"type", "required", "sample", "shown", "low", "high"}, f"[{section}]")
         try:
             kind = FactType(about.get("type", ""))
         except ValueError:
@@ -195,15 +195,28 @@ class SpecReader:
             return None
         required = self._typed(about, "required", bool, True)
         shown = self._typed(about, "shown", bool, True)
-        fact = Fact(name, kind, required, as_json(about.get("sample")), shown)
+        low, high = self._bounds(about, kind, section)
+        fact = Fact(name, kind, required, as_json(about.get("sample")), shown, low, high)
         self._check_sample(fact, section)
         return fact
+
+    def _bounds(
+        self, about: Mapping[str, Any], kind: FactType, section: str
+    ) -> tuple[int | None, int | None]:
+        low, high = (self._typed(about, key, int, None) for key in ("low", "high"))
+        if kind is not FactType.INTEGER and (low, high) != (None, None):
+            self._report(
+                section, f"[{section}] has bounds and is no integer", "remove low and high"
+            )
+        if low is not None and high is not None and low > high:
+            self._report(section, f"[{section}] has its low above its high", "correct one of them")
+        return low, high
 
     def _check_sample(self, fact: Fact, section: str) -> None:
         try:
             read(fact, fact.sample, Place(self._compiler.default_locale, UTC, self._domains))
         except MissingFact:
-            says = f"[{section}] has no sample, or one that is no {fact.type}"
+            says = f"[{section}] has no sample, or one that is no {fact.kind}"
             self._report(section, says, "give a sample that could come with an event")
 
 

@@ -68,6 +68,13 @@ def test_a_launch_does_not_change_what_the_file_says(shop, name, value, says):
     assert "spring.yaml" in why
 
 
+@pytest.mark.parametrize("percent", [0, 101, -15])
+def test_an_integer_out_of_its_bounds_is_refused(shop, percent):
+    campaign = shop.campaign(facts=None, asks=["percent"])
+    why = refused(shop, campaign, {"percent": percent})
+    assert f"is {percent}, which is not of the type integer from 1 to 100" in why[0]
+
+
 def test_a_misspelt_fact_is_refused_with_the_one_that_was_meant(shop):
     campaign = shop.campaign(**SERIES)
     [why] = refused(shop, campaign, FIRST | {"expectedby": SINCE}, stage="first", series="S")

@@ -314,7 +314,7 @@ def test_a_customer_for_whom_a_message_cannot_be_written_is_told_of_in_the_previ
     (campaigns / "spring.yaml").write_text(text.replace("discount", "first_name"))
     words = ("--customer", "u1", "--channel", "email", "--series", "INC-7")
     shown = run("campaign", "preview", "spring", *words)
-    assert "percent; it has to be: integer, such as" in " ".join(shown.out.split())
+    assert "percent; it has to be: integer from 1 to 100, such as" in " ".join(shown.out.split())
     assert "· INC-7 ·" in shown.out
 
 

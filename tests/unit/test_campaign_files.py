@@ -371,6 +371,8 @@ REFUSED = [
     ("where: {product:", "where: {prodct:", 8, "looks like its fact 'product'", "product"),
     ("where: {product: {contains:", "where: {product: {contain:", 8, "`contain` is not", "contains"),
     ("  percent: 15", "  percent: lots", 12, "'percent' is no integer", "15"),
+    ("  percent: 15", "  percent: 150", 12, "'percent' is no integer from 1 to 100", "15"),
+    ("  percent: 15", "  percent: -15", 12, "'percent' is no integer from 1 to 100", "15"),
     ("  percent: 15", "  percent: 15\n  colour: red", 13, "no message", "percent"),
     ("facts:\n  percent: 15\n", "", 2, "has to show 'percent'", "asks"),
     ("  percent: 15", "  percent: 15\n  code: X", 13, "promotion gives 'code'", "one place"),

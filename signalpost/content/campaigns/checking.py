@@ -192,7 +192,7 @@ def _facts(campaign: Campaign, named: Mapping[str, Place], catalogue: Catalogue)
                 read(declared[name], value, reading)
             except MissingFact:
                 sample = f"write it like {declared[name].sample!r}"
-                yield place, "facts", f"{name!r} is no {declared[name].type}", sample
+                yield place, "facts", f"{name!r} is no {declared[name].kind}", sample
 
 
 def _giving(name: str) -> str:

@@ -64,7 +64,7 @@ def _mistyped(
             read(fact, value, place)
         except MissingFact:
             yield (
-                f"The fact {name!r} is {_short(value)}, which is not of the type {fact.type}; write "
+                f"The fact {name!r} is {_short(value)}, which is not of the type {fact.kind}; write "
                 f"it like {fact.sample!r}."
             )
             return
