@@ -104,9 +104,9 @@ def read_text(text: str, page: Page) -> Page:
 
 def _syntax(error: yaml.YAMLError, text: str, page: Page) -> None:
     mark = getattr(error, "problem_mark", None)
-    line = mark.line + 1 if mark else 1
-    lines = text.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
+    lines = text.splitlines() or [""]
+    line = min(mark.line + 1, len(lines)) if mark else 1  # the end of the text is after the last
+    written = lines[line - 1]
     if "\t" in written[: len(written) - len(written.lstrip())] or "'\\t'" in str(error):
         page.report(line, "syntax", "a tab stands before the text", "use spaces to set text in")
         return
