@@ -311,6 +311,67 @@ REFUSED = [
     ("among: [gold, vip]", "among: gold", 6, "list of values", "[gold, vip]"),
     ("      among: [gold, vip]\n", "", 5, "what to compare with", "is"),
     ("among: [gold, vip]", "at_least: many", 6, "no number", "digits"),
+    ("among: [gold, vip]", "at_least: 9\n      at_most: 8.5", 5, "at least 9 and at most", "one"),
+    ("among: [gold, vip]", "at_least: 9\n      less_than: 9", 5, "at least 9 and less than", "one"),
+    ("among: [gold, vip]", "more_than: 9\n      at_most: 9", 5, "more than 9 and at most 9", "one"),
+    ("among: [gold, vip]", "more_than: 9\n      less_than: 9", 5, "more than 9 and less", "one"),
+    (
+        "among: [gold, vip]",
+        "after: 2026-03-01\n      before: 2026-03-02",
+        5,
+        "after 2026-03-01 and before 2026-03-02",
+        "correct one",
+    ),
+    ("among: [gold, vip]", "before: 20261231", 6, "no day", "2026-12-31"),
+    (
+        "{contains: jacket}",
+        "{at_least: 9, at_most: 8}",
+        8,
+        "at least 9 and at most 8, and 'product' has to be",
+        "correct one",
+    ),
+    (
+        "did: order.placed",
+        "did: order.placed\n      sum_of: total\n      total_at_least: 300\n      total_at_most: 100",
+        10,
+        "no total is at least 300 and at most 100",
+        "correct one",
+    ),
+    (
+        "attribute: tier\n      among: [gold, vip]",
+        "attribute: zone\n      is: Europe/Lodnon",
+        6,
+        "no customer can have the zone 'Europe/Lodnon'",
+        "did you mean Europe/London?",
+    ),
+    (
+        "attribute: tier\n      among: [gold, vip]",
+        "attribute: zone\n      not_among: [UTC, Narnia]",
+        6,
+        "no customer can have the zone 'Narnia'",
+        "Europe/Paris.",
+    ),
+    (
+        "attribute: tier\n      among: [gold, vip]",
+        "attribute: locale\n      is: klingon",
+        6,
+        "no customer can have the locale 'klingon'",
+        "en-GB",
+    ),
+    (
+        "attribute: tier\n      among: [gold, vip]",
+        "attribute: locale\n      is_not: en_gb",
+        6,
+        "no customer can have the locale 'en_gb'",
+        "write en-GB",
+    ),
+    (
+        "attribute: tier\n      among: [gold, vip]",
+        "consent: {channel: email, topic: ofers}",
+        5,
+        "the topic 'ofers' looks like 'offers'",
+        "write offers",
+    ),
     ("among: [gold, vip]", "before: soon", 6, "no day", "2026-12-31"),
     ("among: [gold, vip]", "is: gold\n      did: order.placed", 5, "two rules in one", "list"),
     ("did: order.placed", "did: order.place", 7, "looks like 'order.placed'", "write order.placed"),
@@ -390,7 +451,7 @@ REFUSED = [
     ("  ends: 2030-05-31 23:59", "  ends: 2030-02-29 23:59", 16, "next is 2032-02-29", "another"),
     ("  ends: 2030-05-31 23:59", "  ends: 2030-06-31 23:59", 16, "no such day", "write"),
     ("  zone: Europe/London\n", "", 16, "where it is that late", "zone"),
-    ("  zone: Europe/London", "  zone: Londres", 17, "no time zone", "Europe/Paris"),
+    ("  zone: Europe/London", "  zone: Londres", 17, "no time zone", "Europe/Paris. In a"),
     ("  zone: Europe/London", "  zone: Londn", 17, "no time zone", "did you mean Europe/London?"),
     ("  id: spring\n", "", 13, "`id` is missing", "add"),
     ("channels:", "schedule: {}\nchannels:", 9, "no time", "by hand"),
@@ -503,6 +564,22 @@ def test_a_campaign_of_which_there_is_no_file_is_not_asked_about(tmp_path):
     [problem] = load(tmp_path, text).problems
     assert (problem.line, problem.says) == (7, "there is no campaign 'try-uot'")
     assert "did you mean try-out" in problem.remedy
+
+
+def test_a_topic_of_which_no_message_is_may_be_that_of_the_shop(tmp_path):
+    text = WHOLE.replace("attribute: tier\n      among: [gold, vip]",
+                         "consent: {channel: email, topic: recipes}")  # fmt: skip
+    found = load(tmp_path, text)
+    assert list(found) == ["try-out"]
+    [warning] = found.warnings
+    assert (warning.line, warning.says) == (5, "no message has the topic 'recipes'")
+
+
+def test_bounds_that_touch_and_a_path_to_several_values_contradict_nothing(tmp_path):
+    """An order may hold both a dear item and a cheap one."""
+    text = WHOLE.replace("among: [gold, vip]", "at_least: 9\n      at_most: 9")
+    good(tmp_path, text.replace("{product: {contains: jacket}}",
+                                "{items.price: {more_than: 90, at_most: 10}}"))  # fmt: skip
 
 
 def test_an_event_that_only_the_shop_knows_is_a_warning(tmp_path):

@@ -9,14 +9,25 @@ from signalpost.content.campaigns.page import Page, Place, line_of
 from signalpost.content.campaigns.part import choose, nearest
 from signalpost.content.campaigns.scaffold import PLACEHOLDER
 from signalpost.content.campaigns.schema import CampaignFile
+from signalpost.content.campaigns.values import like_zone
 from signalpost.content.catalogue import Catalogue
 from signalpost.content.errors import MissingFact, Problem
 from signalpost.content.facts import Fact, FactType, read
 from signalpost.content.facts import Place as Reading
 from signalpost.content.spec import MessageSpec
-from signalpost.domain.audience import Attribute, Did, InCampaign, clauses, givens
+from signalpost.domain.audience import (
+    Attribute,
+    Consent,
+    Did,
+    Given,
+    InCampaign,
+    clauses,
+    givens,
+)
 from signalpost.domain.campaign import PROMOTED, Campaign, Personal
 from signalpost.domain.events import EVENT_TYPES
+from signalpost.domain.local_time import zone
+from signalpost.domain.locale_tags import tag
 from signalpost.domain.vocabulary import Purpose
 
 #: Attributes that the product itself reads; a shop may send any others.
@@ -26,7 +37,10 @@ ATTRIBUTES = frozenset(
     }
 )  # fmt: skip
 WARNINGS = frozenset(
-    {"alpha", "description", "event-unknown", "same-arms", "skips-months", "time-moves"}
+    {
+        "alpha", "description", "event-unknown", "same-arms", "skips-months", "time-moves",
+        "topic-unknown",
+    }
 )  #: rules that keep nobody from launching
 UNAPPROVED = 1_000  #: marketing to more people is approved, unless the file says never
 _ALPHAS = (0.01, 0.1)  #: the errors that are usually accepted
@@ -39,6 +53,8 @@ _NO_ATTRIBUTES = {
     "messenger": "reachable: messenger",
     "marketing_consent": "consent: {channel: …, topic: …}",
 }  #: what comes in as something else (services.intake.traits) → the rule that asks for it
+
+_NAMING = ("is", "is_not", "among", "not_among")  #: operators that take a whole value
 
 Found = tuple[Place, str, str, str]  #: where, the rule, what is wrong, what to do
 
@@ -67,8 +83,13 @@ def against_words(
     campaign: Campaign, catalogue: Catalogue, campaigns: Collection[str] | None = None
 ) -> list[Problem]:
     """Return what is wrong with a campaign beside the message folders, whatever the time."""
-    found = [*_messages(campaign, catalogue), *_audience(campaign, campaigns), *_rules(campaign)]
-    return _problems(campaign, [*found, *vain(campaign)])
+    found = [
+        *_messages(campaign, catalogue),
+        *_audience(campaign, catalogue, campaigns),
+        *_rules(campaign),
+        *vain(campaign),
+    ]
+    return _problems(campaign, found)
 
 
 def given_facts(campaign: Campaign) -> frozenset[str]:
@@ -225,10 +246,13 @@ def _constants(campaign: Campaign) -> Iterator[tuple[Place, str, Any]]:
 # -- audience --------------------------------------------------------------------------------------
 
 
-def _audience(campaign: Campaign, campaigns: Collection[str] | None) -> Iterator[Found]:
+def _audience(
+    campaign: Campaign, catalogue: Catalogue, campaigns: Collection[str] | None
+) -> Iterator[Found]:
     for clause in clauses(campaign.audience):
         if isinstance(clause, Attribute):
             yield from _attribute(_place(campaign, "attribute", clause.name), clause.name)
+            yield from _value(campaign, clause)
         elif isinstance(clause, Did):
             place = _place(campaign, "did", clause.event) or _place(
                 campaign, "did_not", clause.event
@@ -236,6 +260,8 @@ def _audience(campaign: Campaign, campaigns: Collection[str] | None) -> Iterator
             for name in clause.names:
                 yield from _event(place, name)
             yield from _properties(place, clause)
+        elif isinstance(clause, Consent):
+            yield from _topic(_place(campaign, "topic", clause.topic), clause.topic, catalogue)
         elif isinstance(clause, InCampaign) and campaigns is not None:
             yield from _other(campaign, clause.campaign, campaigns)
     if campaign.arms or campaign.holdout:
@@ -246,12 +272,12 @@ def _audience(campaign: Campaign, campaigns: Collection[str] | None) -> Iterator
             yield from known(("facts", name, fact.source), fact.name)
 
 
-def _place(campaign: Campaign, key: str, value: str) -> Place:
+def _place(campaign: Campaign, key: str, value: Any) -> Place:
     """Give where the audience says ``key: value``; empty when it does not."""
     return next(_walk(campaign.definition.get("audience"), ("audience",), key, value), ())
 
 
-def _walk(told: Any, place: Place, key: str, value: str) -> Iterator[Place]:
+def _walk(told: Any, place: Place, key: str, value: Any) -> Iterator[Place]:
     if isinstance(told, Mapping):
         if told.get(key) == value:
             yield (*place, key)
@@ -273,6 +299,34 @@ def _attribute(place: Place, name: str) -> Iterator[Found]:
     if near:
         says = f"the attribute {name!r} looks like {near!r}"
         yield place, "attribute", says, f"write {near}, or send yours under a name less alike"
+
+
+def _value(campaign: Campaign, clause: Attribute) -> Iterator[Found]:
+    """A locale or zone that the record would never keep is nobody's, and its opposite everybody's."""
+    if clause.name not in ("locale", "zone") or clause.op not in _NAMING:
+        return
+    listed = isinstance(clause.value, tuple)
+    place = _place(campaign, clause.op, [*clause.value] if listed else clause.value)
+    for one in clause.value if listed else (clause.value,):
+        if isinstance(one, Given):
+            continue
+        told = str(one)
+        kept = tag(told) if clause.name == "locale" else told if zone(told) else None
+        if kept != told:
+            near = like_zone(told) if clause.name == "zone" else f"write {kept or 'it like en-GB'}"
+            yield place, "attribute", f"no customer can have the {clause.name} {told!r}", near
+
+
+def _topic(place: Place, topic: str, catalogue: Catalogue) -> Iterator[Found]:
+    known = {catalogue[name].topic for name in catalogue.names()}
+    if topic in known:
+        return
+    if near := nearest(topic, known, cutoff=0.75):
+        says = f"the topic {topic!r} looks like {near!r}"
+        yield place, "topic", says, f"write {near}, or name yours less alike"
+        return
+    says = f"no message has the topic {topic!r}"
+    yield place, "topic-unknown", says, "leave it if your systems send consent to it"
 
 
 def _event(place: Place, name: str) -> Iterator[Found]:

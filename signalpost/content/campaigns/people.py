@@ -1,92 +1,26 @@
 """Who a campaign is for, as the file says it: each rule is a mapping that begins with its own word."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from signalpost.content.campaigns.comparing import Comparisons, Condition
 from signalpost.content.campaigns.part import OneChannel, Part, choose
 from signalpost.content.campaigns.values import (
     AttributeName,
     Count,
     EventName,
     Length,
-    MomentText,
     Name,
     Number,
     PropertyPath,
     Share,
-    Text,
     Word,
-    Yes,
     plain,
     wrong,
 )
 from signalpost.domain import audience as rules
-
-_FACT = r"[a-z][a-z0-9_]{0,39}"
-Comparison = tuple[str, Any]  #: an operator of ``rules.OPERATORS`` and what it compares with
-
-
-def _single(value: Any) -> Any:
-    told = plain(value)
-    if (
-        isinstance(told, dict)
-        and set(told) == {"given"}
-        and re.fullmatch(_FACT, str(told["given"]))
-    ):
-        return rules.Given(told["given"])
-    if isinstance(told, list | dict):
-        remedy = "write `among: [gold, vip]` to allow several, or `{given: store}` to ask at launch"
-        raise wrong("one value is expected here", remedy)
-    return told
-
-
-def _several(value: Any) -> Any:
-    told = plain(value)
-    if not isinstance(told, list) or not told or any(isinstance(v, list | dict) for v in told):
-        raise wrong("a list of values is expected here", "write it like [gold, vip]")
-    return told
-
-
-def _as_written(value: Any) -> Any:
-    return {"given": value.name} if isinstance(value, rules.Given) else value
-
-
-Single = Annotated[Any, BeforeValidator(_single), PlainSerializer(_as_written)]
-Several = Annotated[list[Any], BeforeValidator(_several)]
-
-
-class Comparisons(Part):
-    """How a value is compared; several have to hold together."""
-
-    is_: Single = Field(default=None, alias="is")
-    is_not: Single = None
-    among: Several | None = None
-    not_among: Several | None = None
-    at_least: Number | None = None
-    at_most: Number | None = None
-    more_than: Number | None = None
-    less_than: Number | None = None
-    contains: Text | None = None
-    before: MomentText | None = None
-    after: MomentText | None = None
-    known: Yes | None = None
-
-    @model_validator(mode="after")
-    def _compares(self) -> Self:
-        if not any(True for _ in self.comparisons()) and self.known is None:
-            says = "nothing says what to compare with"
-            raise wrong(says, f"add one of: {', '.join(rules.OPERATORS)}")
-        return self
-
-    def comparisons(self) -> Iterator[Comparison]:
-        """Give each operator with its value; ``known`` is left out."""
-        for op in rules.OPERATORS:
-            value = getattr(self, "is_" if op == "is" else op)
-            if op != "known" and value is not None:
-                yield op, tuple(value) if isinstance(value, list) else value
 
 
 class RulePart(Part):
@@ -141,6 +75,12 @@ class AttributeRule(Comparisons, RulePart):
     """``attribute: tier`` with a comparison."""
 
     attribute: AttributeName
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if says := self.impossible():
+            raise wrong(says, "correct one of the two")
+        return self
 
     def rule(self) -> rules.Rule:
         """Those whose attribute compares so."""
@@ -206,23 +146,6 @@ class ReachableRule(RulePart):
         return rules.Reachable(channel=str(self.reachable))
 
 
-class Condition(Comparisons):
-    """A comparison of one property of an event."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        asked = isinstance(value, dict) and set(value) == {"given"}
-        return value if isinstance(value, dict) and not asked else {"is": value}
-
-    @model_validator(mode="after")
-    def _known_is_true(self) -> Self:
-        if self.known is False:
-            says = "`known: false` cannot be said of a property"
-            raise wrong(says, "say did_not: with `known: true`", at="known")
-        return self
-
-
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -231,6 +154,13 @@ class _Events(Part):
     """Which events are meant: those whose properties are so."""
 
     where: dict[PropertyPath, Condition] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> Self:
+        for name, condition in self.where.items():
+            if "." not in name and (says := condition.impossible()):  # a path may lead to several
+                raise wrong(f"{says}, and {name!r} has to be", "correct one of the two", at="where")
+        return self
 
     def wheres(self) -> Iterator[rules.Where]:
         """Give each comparison of a property."""
@@ -284,6 +214,10 @@ class _Deed(_Events, RulePart):
             raise wrong(
                 f"nobody can do it {self.times} times and at most {self.at_most}", "correct one"
             )
+        least, most = self.total_at_least, self.total_at_most
+        if least is not None and most is not None and least > most:
+            says = f"no total is at least {least} and at most {most}"
+            raise wrong(says, "correct one of the two", at="total_at_most")
         if self.within and self.last_before and self.last_before >= self.within:
             says = "nobody's last time can be before the period that `within` looks at"
             raise wrong(says, "make within the longer of the two", at="last_before")

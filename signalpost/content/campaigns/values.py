@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from signalpost.content.campaigns.page import Plain
+from signalpost.domain.audience_values import moment
 from signalpost.domain.campaign import Approval
 from signalpost.domain.gate import Cap
 from signalpost.domain.local_time import zone as zone_of
@@ -283,10 +284,8 @@ def day(value: Any) -> date:
 def moment_text(value: Any) -> str:
     """Read a day or a moment to compare with, kept as ISO text."""
     told = str(value).strip()
-    try:
-        datetime.fromisoformat(told)
-    except ValueError:
-        raise wrong(f"{_shown(value)} is no day or time", "write it as 2026-12-31") from None
+    if moment(told) is None:
+        raise wrong(f"{_shown(value)} is no day or time", "write it as 2026-12-31")
     return told
 
 
@@ -294,7 +293,8 @@ def zone(value: Any) -> str:
     """Read an IANA time zone."""
     told = text(value)
     if zone_of(told) is None or ("/" not in told and told != "UTC"):
-        raise wrong(f"{_shown(value)} is no time zone", _like_zone(told))
+        remedy = f"{like_zone(told)} In a schedule, customer means each customer's own"
+        raise wrong(f"{_shown(value)} is no time zone", remedy)
     return ZoneInfo(told).key
 
 
@@ -315,18 +315,17 @@ _OFFSETS = {
 }  # fmt: skip
 
 
-def _like_zone(told: str) -> str:
-    """Say how to write the zone of a place that was probably meant."""
+def like_zone(told: str) -> str:
+    """Say in a sentence how to write the zone of a place that was probably meant."""
     if place := _OFFSETS.get(told.upper()):
-        return f"it is a short name, and no place: write {place}, or another place of yours"
+        return f"it is a short name, and no place: write {place}, or another place of yours."
     names = sorted(name for name in available_timezones() if "/" in name)
     places = {name.rpartition("/")[2].lower(): name for name in names}
     word = told.rpartition("/")[2].lower().replace(" ", "_")
     near = get_close_matches(word, places, n=1, cutoff=0.7)
-    known = (
-        f"did you mean {places[near[0]]}?" if near else "write an IANA name such as Europe/Paris"
-    )
-    return f"{known} In a schedule, customer means each customer's own"
+    if near:
+        return f"did you mean {places[near[0]]}?"
+    return "write an IANA name such as Europe/Paris."
 
 
 def _shown(value: Any) -> str:

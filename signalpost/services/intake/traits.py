@@ -12,11 +12,11 @@ import orjson
 
 from signalpost.domain.events import plain, snake
 from signalpost.domain.identity import LONGEST_VALUE
+from signalpost.domain.locale_tags import tag
 from signalpost.errors import BadInputError
 from signalpost.services.intake import addresses
 from signalpost.services.intake.consent import TRAITS, Statement
 
-_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,4}")
 _KEY = re.compile(r"[^\W\d]\w{0,63}")
 _LONGEST_TEXT = 500
 _LONGEST_OBJECT = 2_000
@@ -98,16 +98,6 @@ def _read_place(profile: Profile, given: Mapping[str, Any]) -> None:
             profile.zone = zone
         else:
             profile.notes.append("invalid_zone")
-
-
-def tag(locale: str) -> str | None:
-    """Return a language tag in the usual case (zh-Hant-TW), or None when it is none (BCP 47)."""
-    locale = locale.strip().split(".")[0]
-    if not _LOCALE.fullmatch(locale):
-        return None
-    first, *others = locale.replace("_", "-").split("-")
-    cased = [p.upper() if len(p) == 2 else p.title() if len(p) == 4 else p for p in others]
-    return "-".join([first.lower(), *cased])
 
 
 @lru_cache(maxsize=1_000)
