@@ -175,16 +175,15 @@ def _journeys(settings: Settings) -> Check:
 def _campaigns(settings: Settings) -> Check:
     from signalpost.bootstrap import clock_of
     from signalpost.content import Catalogue
-    from signalpost.content.campaigns import check, is_warning, load
+    from signalpost.content.campaigns import is_warning, lint, load
 
     catalogue = Catalogue.load(settings.templates, broken="collect")
     found = load(settings.campaigns, catalogue, broken="collect")
     if found.problems:
         return Check("campaigns", WRONG, str(found.problems[0]), "`signalpost lint`")
-    now = clock_of(settings)()
-    late = [one for each in found.values() for one in check(each, catalogue, now)]
-    if late := [one for one in late if not is_warning(one)]:
-        return Check("campaigns", WARN, str(late[0]), "`signalpost lint`")
+    seen = lint(found, catalogue, clock_of(settings)())
+    if wrong := [one for one in seen if not is_warning(one)]:
+        return Check("campaigns", WARN, str(wrong[0]), "`signalpost lint`")
     return Check("campaigns", OK, ", ".join(sorted(found)) or f"none in {settings.campaigns}")
 
 

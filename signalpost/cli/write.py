@@ -75,13 +75,12 @@ def _campaigns(
 ) -> tuple[list[Problem], list[Problem], list[str]]:
     """What is wrong with campaign files now, what is only odd, and the names of those that load."""
     from signalpost.bootstrap import clock_of
-    from signalpost.content.campaigns import check, is_warning, load
+    from signalpost.content.campaigns import is_warning, lint, load
 
     found = load(settings.campaigns, catalogue, broken="collect")
-    now = clock_of(settings)()
-    seen = {one for campaign in found.values() for one in check(campaign, catalogue, now)}
-    odd = sorted(one for one in seen if is_warning(one))
-    return [*found.problems, *sorted(seen - set(odd))], odd, list(found)
+    seen = lint(found, catalogue, clock_of(settings)())
+    odd = [one for one in seen if is_warning(one)]
+    return [one for one in seen if not is_warning(one)], odd, list(found)
 
 
 def _print_problems(problems: list[Problem], odd: list[Problem], wrong: list[str]) -> None:

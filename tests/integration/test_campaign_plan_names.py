@@ -1,7 +1,10 @@
 """Names that nobody on the record has: the plan says so, since the linter cannot know."""
 
+import dataclasses
+
 import pytest
 
+from signalpost.content.campaigns import load
 from tests.integration.plan_harness import NOW, Shop, open_stage
 
 STAFF = {"is_staff": True, "points": 7}
@@ -79,6 +82,30 @@ def test_revenue_that_no_event_has_is_named(shop):
     measure = {"event": "order.placed", "within": "7d", "revenue": "tootal", "horizon": 20}
     said = warned(shop, holdout="10%", experiment={"measure": measure})
     assert said == ["No event order.placed on the record has tootal; did you mean total?"]
+
+
+def test_a_campaign_with_neither_a_file_nor_a_run_is_refused(shop):
+    """In `not:` it would mean everybody; one that has run needs no file any more."""
+    wanted = shop.campaign(audience={"not": {"in_campaign": "autum"}})
+    [said] = shop.plan(wanted).refusals
+    assert said == (
+        "There is no campaign autum, no file of it and no run on the record. A rule about it holds for "
+        "nobody, and its opposite for everybody."
+    )
+    shop.run(shop.campaign(name="autum"), status="done")
+    assert shop.plan(wanted).refusals == []
+    itself = shop.campaign(audience={"not": {"in_campaign": "spring"}})
+    assert shop.plan(itself).refusals == []
+
+
+def test_a_campaign_whose_file_came_after_the_process_read_them_is_there(shop, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    shop.desk = dataclasses.replace(shop.desk, campaigns=load(folder, shop.desk.catalogue))
+    wanted = shop.campaign(audience={"not": {"in_campaign": "autumn"}})
+    assert "There is no campaign autumn" in shop.plan(wanted).refusals[0]
+    (folder / "autumn.yaml").write_text("name: autumn")
+    assert shop.plan(wanted).refusals == []
 
 
 def test_an_empty_record_says_nothing_of_names(tmp_path):

@@ -197,11 +197,27 @@ def test_a_campaign_with_a_broken_file_says_so_and_hides_no_other(
     assert run("campaign", "plan", "nightly").code == 0
 
 
-def test_lint_tells_of_a_campaign_whose_time_is_past(run: Any, stage: Stage) -> None:
+def test_lint_tells_of_a_campaign_that_is_over_and_stays_green(run: Any, stage: Stage) -> None:
     stage.clock.now = stage.clock.now.replace(month=4)
     late = run("lint")
-    assert late.code == 1
-    assert "past everywhere" in late.out
+    assert late.code == 0
+    assert "worth a look: 2026-03-04 10:00 is past everywhere" in late.out
+    refused = run("campaign", "launch", "nightly", "--by", "omar")
+    assert (refused.code, "does not come again" in refused.err) == (2, True)
+    refused = run("campaign", "launch", "nightly", "--at", "2026-03-04T10:00", "--by", "omar")
+    assert (refused.code, "which is over" in refused.err) == (2, True)
+
+
+def test_lint_finds_a_misspelt_campaign_and_takes_one_that_may_have_run(
+    run: Any, campaigns: Path
+) -> None:
+    tier = "    - attribute: tier\n      among: [gold, vip]\n"
+    for name, code in (("nigthly", 1), ("autumn-25", 0)):
+        asks = SPRING.replace(tier, f"{tier}    - not: {{in_campaign: {name}}}\n")
+        (campaigns / "spring.yaml").write_text(asks)
+        assert run("lint").code == code
+        shown = run("campaign", "plan", "spring")
+        assert (shown.code, f"There is no campaign {name}" in shown.out) == (1, True), shown
 
 
 # -- before it goes ------------------------------------------------------------------------------
@@ -529,6 +545,21 @@ def test_why_answers_for_whoever_is_outside_the_audience(run: Any, stage: Stage)
     assert (clause["holds"], bool(clause["value"])) == (False, True)
     inside = json.loads(run("why", "u0", "--about", "spring", "--json").out)
     assert inside["audience"]["in_audience"] is True
+
+
+def test_why_tells_of_a_campaign_whose_file_is_gone_as_its_run_had_it(
+    run: Any, campaigns: Path, stage: Stage
+) -> None:
+    run_id = approved(run)
+    work(stage, run_id)
+    (campaigns / "spring.yaml").unlink()
+    gone = run("why", "u0", "--about", "spring")
+    assert "is in the audience of spring that its run of " in gone.out
+    assert "✓ tier is one of" in gone.out
+    assert "Sent spring by email" in gone.out
+    outside = json.loads(run("why", "u4", "--about", "spring", "--json").out)["audience"]
+    assert (outside["in_audience"], bool(outside["as_of"])) == (False, True)
+    assert run("why", "u0", "--about", "sprang").code == 4
 
 
 EITHER = """\

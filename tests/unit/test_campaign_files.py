@@ -558,12 +558,29 @@ def test_a_folder_that_is_not_there_holds_no_campaigns(tmp_path):
     assert (len(found), found.problems) == (0, ())
 
 
-def test_a_campaign_of_which_there_is_no_file_is_not_asked_about(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "says", "remedy", "warns"),
+    [
+        ("try-uot", "there is no campaign 'try-uot'", "did you mean try-out?", False),
+        ("tryout", "there is no campaign 'tryout'", "did you mean try-out?", False),
+        ("try-out-2025", "there is no file of a campaign 'try-out-2025'", "record", True),
+        ("autumn", "there is no file of a campaign 'autumn'", "plan and launch refuse", True),
+        ("try-out", None, None, None),
+    ],
+)
+def test_a_campaign_without_a_file_may_have_run_unless_it_is_nearly_another(
+    tmp_path, name, says, remedy, warns
+):
+    """The record knows; in ``not:`` a slip of the pen would mean everybody."""
     text = WHOLE.replace("- did: order.placed\n      where: {product: {contains: jacket}}",
-                         "- in_campaign: try-uot")  # fmt: skip
-    [problem] = load(tmp_path, text).problems
-    assert (problem.line, problem.says) == (7, "there is no campaign 'try-uot'")
-    assert "did you mean try-out" in problem.remedy
+                         f"- not: {{in_campaign: {name}}}")  # fmt: skip
+    found = load(tmp_path, text)
+    assert list(found) == ["try-out"]
+    told = [
+        (one.line, one.says, files.is_warning(one)) for one in files.lint(found, CATALOGUE, NOW)
+    ]
+    assert told == ([(7, says, warns)] if says else [])
+    assert all(remedy in one.remedy for one in files.lint(found, CATALOGUE, NOW))
 
 
 def test_a_topic_of_which_no_message_is_may_be_that_of_the_shop(tmp_path):

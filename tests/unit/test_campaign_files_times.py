@@ -80,9 +80,29 @@ def test_a_schedule_is_looked_at_by_the_clock(tmp_path, schedule, rule, says):
         assert says in found[0][2]
 
 
-def test_a_file_that_is_out_of_date_still_loads(tmp_path):
+def test_a_file_that_is_out_of_date_still_loads_and_is_no_error(tmp_path):
+    """A campaign that went as planned: its file launches nothing any more, and others may name it."""
     late = campaign(tmp_path, "{at: 2020-01-01 10:00, zone: UTC}", **{"2040-": "2020-"})
-    assert [one.rule for one in files.check(late, CATALOGUE, NOW)] == ["promotion-ended", "past"]
+    found = files.check(late, CATALOGUE, NOW)
+    assert [one.rule for one in found] == ["promotion-ended", "past"]
+    assert all(files.is_warning(one) for one in found)
+    assert all("leave it if the campaign is over" in one.remedy for one in found)
+
+
+def test_a_night_that_is_past_moves_no_clock_any_more(tmp_path):
+    past = "{at: 2026-03-29 01:30, zone: customer}"
+    assert [rule for _, rule, _ in check(tmp_path, past)] == ["past"]
+
+
+def test_an_offer_that_ends_before_it_is_made_is_an_error(tmp_path):
+    """Unlike one that has ended: nobody could ever have been offered it."""
+    once = campaign(
+        tmp_path, "{at: 2027-01-01 10:00, zone: UTC}", **{"2040-01-01 00:00": "2026-12-31 00:00"}
+    )
+    [problem] = files.check(once, CATALOGUE, NOW)
+    assert (problem.line, problem.rule) == (6, "promotion-ends")
+    assert "before the campaign runs next" in problem.says
+    assert not files.is_warning(problem)
 
 
 def test_a_launch_within_its_own_expiry_is_not_in_the_past(tmp_path):

@@ -1,4 +1,4 @@
-"""``doctor`` and campaigns: a file that is wrong, and one whose time is past."""
+"""``doctor`` and campaigns: a file that is wrong, and one that is over."""
 
 import json
 import shutil
@@ -39,7 +39,15 @@ def test_a_doctor_names_the_campaigns_or_what_is_wrong_with_one(tmp_path: Path) 
     assert "campaigns/spring.yaml:2" in broken["says"]
 
 
-def test_a_campaign_whose_offer_is_over_is_worth_a_look_and_breaks_nothing(tmp_path: Path) -> None:
+def test_a_campaign_whose_offer_is_over_is_nothing_to_see_a_doctor_about(tmp_path: Path) -> None:
     late = campaigns(tmp_path, SPRING, days=20)
+    assert (late["state"], late["says"]) == ("ok", "spring")
+
+
+def test_a_time_that_does_not_exist_is_worth_a_look(tmp_path: Path) -> None:
+    gap = (
+        f"{SPRING.replace('2026-03-05', '2026-04-05')}schedule: {{at: 2026-03-29 01:30, zone: %s}}"
+    )
+    late = campaigns(tmp_path, gap % "Europe/London")
     assert late["state"] == "warn"
-    assert "the promotion ended" in late["says"]
+    assert "does not exist" in late["says"]

@@ -1,5 +1,6 @@
 """What a campaign file cannot know by itself: the messages that there are, and what time it is."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,15 @@ ATTRIBUTES = frozenset(
 )  # fmt: skip
 WARNINGS = frozenset(
     {
-        "alpha", "description", "event-unknown", "same-arms", "skips-months", "time-moves",
+        "alpha",
+        "campaign-unknown",
+        "description",
+        "event-unknown",
+        "past",
+        "promotion-ended",
+        "same-arms",
+        "skips-months",
+        "time-moves",
         "topic-unknown",
     }
 )  #: rules that keep nobody from launching
@@ -73,7 +82,7 @@ def check(
 ) -> list[Problem]:
     """Return everything that is wrong with a campaign at a moment, and what ``is_warning``.
 
-    ``campaigns``: the names of all, to find those that an audience asks about; None: do not look.
+    ``campaigns``: the names of all files, to find those that an audience asks about; None: do not look.
     """
     timely = _problems(campaign, moments.timely(campaign, now))
     return sorted({*against_words(campaign, catalogue, campaigns), *timely})
@@ -356,9 +365,25 @@ def _properties(place: Place, clause: Did) -> Iterator[Found]:
 
 
 def _other(campaign: Campaign, name: str, campaigns: Collection[str]) -> Iterator[Found]:
-    if name not in campaigns:
-        place = _place(campaign, "in_campaign", name)
-        yield place, "audience", f"there is no campaign {name!r}", choose(name, campaigns)
+    """A slip of the pen in `not: {in_campaign: …}` means everybody; what has run needs no file."""
+    if name in campaigns:
+        return
+    place = _place(campaign, "in_campaign", name)
+    others = [one for one in campaigns if _without_numbers(one) != _without_numbers(name)]
+    if near := nearest(name, others, cutoff=0.8):
+        remedy = (
+            f"did you mean {near}? If not, keep the file of {name}: it may stay when it is over"
+        )
+        yield place, "audience", f"there is no campaign {name!r}", remedy
+        return
+    says = f"there is no file of a campaign {name!r}"
+    remedy = "leave it if the record has runs of it; without, plan and launch refuse this one"
+    yield place, "campaign-unknown", says, remedy
+
+
+def _without_numbers(name: str) -> str:
+    """Give what the campaigns of several years have in common: autumn-25, autumn-26."""
+    return re.sub(r"-?\d+", "", name)
 
 
 # -- experiments -----------------------------------------------------------------------------------

@@ -64,6 +64,10 @@ class Campaigns(Mapping[str, Campaign]):
     def __len__(self) -> int:
         return len(self._found)
 
+    def has_file(self, name: str) -> bool:
+        """Say whether there is a file of this name now, right or wrong, read already or not."""
+        return (self.folder / f"{name}.yaml").is_file()
+
     def _missing(self, name: str) -> str:
         file = f"{self.folder.name}/{name}.yaml"
         wrong = [str(problem) for problem in self.problems if problem.file == file]
@@ -100,8 +104,8 @@ def load(
 ) -> Campaigns:
     """Return the campaigns of a folder; a folder that is not there holds none.
 
-    Only what a file says by itself and beside the message folders is looked at: whether it is in time
-    is for ``check``.
+    Only what a file says by itself and beside the message folders is looked at. Whether it is in time,
+    and the other campaigns that it names, is for ``check``: those that have run need no file.
 
     Raises:
         ContentError: a file is wrong; lists every problem of every file. With ``broken="collect"`` the
@@ -111,11 +115,10 @@ def load(
     pages = {path: _page(path, folder) for path in _files(folder)}
     told = {path: _read(page, path, catalogue) for path, page in pages.items()}
     found = {one.name: one for one in told.values() if one is not None}
-    known = {path.stem for path in pages}
     warnings: list[Problem] = []
     for path, campaign in told.items():
         if campaign is not None:
-            seen = checking.against_words(campaign, catalogue, known)
+            seen = checking.against_words(campaign, catalogue)
             warnings += [one for one in seen if checking.is_warning(one)]
             wrong = [one for one in seen if not checking.is_warning(one)]
             pages[path].problems += wrong

@@ -17,6 +17,7 @@ from signalpost.domain.local_time import at_local
 
 LATE = timedelta(hours=1)  #: a launch that comes this much late is not in the past yet
 _YEAR = timedelta(days=366)
+_IS_OVER = "leave it if the campaign is over"  #: its file may stay: it launches nothing by itself
 _NIGHT = range(5)  #: hours in which clocks are changed
 
 Found = tuple[Place, str, str, str]
@@ -41,25 +42,29 @@ def _promotion(campaign: Campaign, now: datetime) -> Iterator[Found]:
     if campaign.promotion is None:
         return
     ends, place = campaign.promotion.ends_at, ("promotion", "ends")
-    remedy = "give it a later end, or take the campaign away"
+    over = f"{_IS_OVER}, or give it a later end"
     if ends <= now:
-        yield place, "promotion-ended", f"the promotion ended on {_told(ends)}", remedy
+        yield place, "promotion-ended", f"the promotion ended on {_told(ends)}", over
         return
     coming = occurrences(campaign.schedule, after=now, count=1)
     if coming and coming[0].begins_at >= ends:
         says = f"the promotion ends on {_told(ends)}, before the campaign runs next"
-        yield place, "promotion-ended", says, remedy
+        if campaign.schedule.at is not None:  # it never could have been offered
+            yield place, "promotion-ends", says, "correct one of the two"
+        else:  # it may have come often enough before
+            yield place, "promotion-ended", says, over
 
 
 def _once(campaign: Campaign, at: datetime, now: datetime) -> Iterator[Found]:
     late = grace(campaign)
     place, schedule = ("schedule", "at"), campaign.schedule
     coming = at_wall(schedule, at)
-    remedy = "give it a time to come, or remove schedule to launch by hand"
+    remedy = f"{_IS_OVER}, or give it a time to come"
     if schedule.is_local:
         if coming.comes_last_at + late <= now:
             yield place, "past", f"{_wall(at)} is past everywhere", remedy
-        elif coming.begins_at + late <= now:
+            return
+        if coming.begins_at + late <= now:
             yield place, "past", f"{_wall(at)} is past already in the zones furthest east", remedy
         yield from _moved_somewhere(place, at)
         return
@@ -78,7 +83,7 @@ def _again(schedule: Schedule, now: datetime) -> Iterator[Found]:
     if not coming:
         place = ("schedule", "until" if schedule.until else key)
         says = "the schedule does not come again"
-        yield place, "past", says, "correct until, or the rule"
+        yield place, "past", says, f"{_IS_OVER}, or correct until, or the rule"
         return
     yield from _leap_years(("schedule", key), coming)
     yield from _short_months(("schedule", key), schedule, coming)

@@ -16,6 +16,8 @@ from signalpost.services.campaigns.runs import Launch
 _NOT_BEGUN = ("awaiting_approval", "approved")
 _SOON = timedelta(hours=1)  #: a run that goes on now will hardly be over by then
 
+#: Rules of the file that a launch is refused for by its own time.
+_BY_ITS_TIME = ("past", "promotion-ended", "promotion-ends")
 _NAMED = 5  #: zones that a sentence names
 
 _found: WeakKeyDictionary[Catalogue, dict[str, list[str]]] = WeakKeyDictionary()
@@ -124,7 +126,7 @@ def ungiven(catalogue: Catalogue, launch: Launch) -> Iterator[str]:
 def untimely(launch: Launch, *, now: datetime) -> Iterator[str]:
     """Say what the clock makes of the campaign's schedule: an hour that a night skips, a leap day."""
     for _, rule, says, remedy in moments.timely(launch.campaign, now):
-        if rule not in ("past", "promotion-ended"):  # refused by the launch's own time
+        if rule not in _BY_ITS_TIME:
             yield f"The schedule: {says}; {remedy}."
 
 

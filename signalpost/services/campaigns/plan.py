@@ -41,7 +41,7 @@ from signalpost.services.campaigns.reach import Tally
 from signalpost.services.campaigns.runs import PLANNED, Launch, Run
 from signalpost.services.campaigns.sampling import Sample
 from signalpost.services.campaigns.texts import Cost, cost
-from signalpost.services.campaigns.unknown import unknown_names
+from signalpost.services.campaigns.unknown import unknown_campaigns, unknown_names
 from signalpost.services.desk import Desk
 
 _UTC = ZoneInfo("UTC")
@@ -107,13 +107,14 @@ class _Planner:
         return self.write(due, rows, collisions)
 
     def unfit(self) -> list[str]:
-        """Say what makes it pointless to judge anybody: nobody to go to, or facts that are no facts."""
+        """Say what makes it pointless to judge anybody: nobody to go to, facts that are none."""
         launch, catalogue = self.launch, self.desk.catalogue
         wrong = [*wrong_facts(catalogue, launch.campaign, launch.facts, stage=launch.stage)]
         if wrong:
             wrong += checks.ungiven(catalogue, launch)
         elif not series.follows(self.campaign, launch.stage):
             wrong += unmatched(self.session, launch.campaign, launch.facts, now=self.now)
+            wrong += unknown_campaigns(self.session, launch.campaign, self.desk.campaigns)
         return [*series.refusals(self.session, launch), *wrong]
 
     def members(self) -> Select[Any]:

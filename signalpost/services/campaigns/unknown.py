@@ -4,19 +4,36 @@ The linter cannot know what a shop's own systems send; the record does. A misspe
 would otherwise mean everybody.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlmodel import Session
 
+from signalpost.content.campaigns import Campaigns
 from signalpost.content.campaigns.part import nearest
-from signalpost.domain.audience import Attribute, Did, clauses
+from signalpost.domain.audience import Attribute, Did, InCampaign, clauses
 from signalpost.domain.audience_values import parts
 from signalpost.domain.campaign import Campaign, Personal
 from signalpost.domain.events import EVENT_TYPES
-from signalpost.record import audience_names
+from signalpost.record import audience_names, campaigns
 
+_MEANS = " A rule about it holds for nobody, and its opposite for everybody."
 _COLUMNS = frozenset({"locale", "zone"})  #: asked for as attributes, and kept beside them
+
+
+def unknown_campaigns(
+    session: Session, campaign: Campaign, files: Mapping[str, Campaign]
+) -> Iterator[str]:
+    """Say which campaigns the audience asks about that have neither a file nor a run on the record."""
+    asked = {rule.campaign for rule in clauses(campaign.audience) if isinstance(rule, InCampaign)}
+    for name in sorted(asked - {campaign.name, *files}):
+        if isinstance(files, Campaigns) and files.has_file(name):  # newer than what was read
+            continue
+        if not campaigns.runs(session, campaign=name, limit=1):
+            yield (
+                f"There is no campaign {name}, no file of it and no run on the record"
+                f"{_meant(name, files)}{_MEANS}"
+            )
 
 
 def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Iterator[str]:
@@ -57,11 +74,7 @@ def _attributes(session: Session, *, asked: set[str], shown: set[str]) -> Iterat
         return
     known = audience_names.attribute_names(session) | _COLUMNS
     for name in sorted(absent):
-        means = (
-            " A rule about it holds for nobody, and its opposite for everybody."
-            if name in {parts(one)[0] for one in asked}
-            else ""
-        )
+        means = _MEANS if name in {parts(one)[0] for one in asked} else ""
         yield f"Nobody has the attribute {name}{_meant(name, known)}{means}"
 
 
