@@ -1,6 +1,7 @@
-"""Which attributes and event facts there are on the record: to tell a slip of the pen from a rule."""
+"""Which attributes, values and event facts there are on the record: a slip of the pen, or a rule?"""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import exists, literal_column, select
@@ -16,6 +17,7 @@ _events = table_of(Event)
 
 #: Customers, and events of a name, that are looked at for the names that they have: the newest.
 LOOKED_AT = 2_000
+COLUMNS = frozenset({"locale", "zone"})  #: asked for as attributes, and kept beside them
 
 
 def absent_attributes(session: Session, names: Collection[str]) -> set[str]:
@@ -39,6 +41,43 @@ def attribute_names(session: Session) -> set[str]:
     """Name the attributes of the newest customers, for what somebody may have meant."""
     newest = select(customers.c.attributes).order_by(customers.c.id.desc()).limit(LOOKED_AT)
     return {name for kept in session.execute(newest).scalars() for name in kept or {}}
+
+
+def attribute_values(session: Session, names: Collection[str]) -> dict[str, Counter[str]]:
+    """Count the texts that the newest customers have of each of these attributes."""
+    columns = (customers.c.attributes, customers.c.locale, customers.c.zone)
+    newest = select(*columns).order_by(customers.c.id.desc()).limit(LOOKED_AT)
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for kept, locale, zone in session.execute(newest):
+        known = {**(kept or {}), "locale": locale, "zone": zone}
+        for name, count in found.items():
+            value = known.get(name)
+            listed = value if isinstance(value, list) else [value]
+            count.update({one for one in listed if isinstance(one, str)})
+    return found
+
+
+def absent_values(session: Session, values: Mapping[str, Collection[str]]) -> set[tuple[str, str]]:
+    """Give those of these attributes' texts that no customer has; stops at the first who has one."""
+    wanted = [(name, value) for name, listed in sorted(values.items()) for value in sorted(listed)]
+    if not wanted:
+        return set()
+    holds = _dialect(session).holds
+    found = session.execute(
+        select(
+            *(
+                exists(
+                    select(literal_column("1")).where(
+                        customers.c[name] == value
+                        if name in COLUMNS
+                        else holds(customers.c.attributes, name, "is", value)
+                    )
+                )
+                for name, value in wanted
+            )
+        )
+    ).one()
+    return {one for one, is_there in zip(wanted, found, strict=True) if not is_there}
 
 
 @dataclass(frozen=True)

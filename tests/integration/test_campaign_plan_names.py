@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from signalpost.content.campaigns import load
+from signalpost.record import audience_names
 from tests.integration.plan_harness import NOW, Shop, open_stage
 
 STAFF = {"is_staff": True, "points": 7}
@@ -45,6 +46,48 @@ def test_an_attribute_that_somebody_has_is_not(shop, name):
 def test_a_fact_from_an_attribute_that_nobody_has_is_named(shop):
     facts = {"percent": {"attribute": "pionts", "otherwise": 15}}
     assert warned(shop, facts=facts) == ["Nobody has the attribute pionts; did you mean points?"]
+
+
+@pytest.fixture
+def members(shop):
+    for tier, locale in (("silver", "en-GB"), ("gold", "de-AT"), ("gold", "en-GB"), ("vip", None)):
+        shop.customers([{"attributes": {"tier": tier, "town": [tier, "x"]}, "locale": locale}] * 2)
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"attribute": "tier", "among": ["Silver", "gold"]}, ["'Silver'; did you mean silver?"]),
+        ({"attribute": "tier", "is_not": "GOLD"}, ["'GOLD'; did you mean gold?"]),
+        ({"attribute": "locale", "is": "en"}, ["'en'; did you mean en-GB?"]),
+        ({"attribute": "zone", "is": "Asia/Tokyo"}, ["'Asia/Tokyo'"]),
+        ({"attribute": "tier", "is": "platinum"}, ["'platinum'; there are, for instance, gold, "]),
+        ({"attribute": "town", "is": "gold"}, []),
+        ({"attribute": "town", "is": "Gold"}, ["'Gold'; did you mean gold?"]),
+        ({"attribute": "tier", "contains": "OLD"}, []),
+        ({"attribute": "points", "is": 8}, []),
+    ],
+)
+def test_a_value_that_nobody_has_is_named_with_those_that_may_be_meant(members, rule, says):
+    """Small and capital letters differ, and a language is not all of its countries."""
+    told = warned(members, audience={"any": [{"everyone": True}, {"not": rule}]})
+    assert len(told) == len(says)
+    assert all(said in one for said, one in zip(says, told, strict=True)), told
+    assert all(one.endswith("and its opposite for everybody.") for one in told)
+
+
+def test_what_one_person_has_is_not_given_away(members):
+    """A plan is shown in Prefect, too."""
+    members.customers([{"attributes": {"last_name": "Winterbottom"}}])
+    [told] = warned(members, audience={"not": {"attribute": "last_name", "is": "Winterbotom"}})
+    assert told.startswith("Nobody has the last_name 'Winterbotom'. A rule")
+
+
+def test_a_value_of_somebody_who_is_not_among_the_newest_is_there(shop):
+    shop.customers([{"attributes": {"tier": "gold"}}])
+    shop.customers([{"attributes": {"tier": "vip"}}] * audience_names.LOOKED_AT)
+    assert warned(shop, audience={"attribute": "tier", "among": ["gold", "vip"]}) == []
 
 
 def test_an_event_of_which_there_is_none_is_named(shop):

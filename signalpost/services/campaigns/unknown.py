@@ -4,21 +4,28 @@ The linter cannot know what a shop's own systems send; the record does. A misspe
 would otherwise mean everybody.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from sqlmodel import Session
 
 from signalpost.content.campaigns import Campaigns
 from signalpost.content.campaigns.part import nearest
-from signalpost.domain.audience import Attribute, Did, InCampaign, clauses
+from signalpost.domain.audience import Attribute, Did, Given, InCampaign, Rule, clauses
 from signalpost.domain.audience_values import parts
 from signalpost.domain.campaign import Campaign, Personal
 from signalpost.domain.events import EVENT_TYPES
 from signalpost.record import audience_names, campaigns
 
 _MEANS = " A rule about it holds for nobody, and its opposite for everybody."
-_COLUMNS = frozenset({"locale", "zone"})  #: asked for as attributes, and kept beside them
+#: Operators that name a whole value.
+_NAMING = ("is", "is_not", "among", "not_among")
+_LOOKED_FOR = 20  #: values that a plan looks for among everybody
+_SHARED = 2  #: what fewer people have may be about a person, and a plan leaves the record
+_CHOICES = 50  #: an attribute of more values is no choice among a few
+_NAMED = 5
 
 
 def unknown_campaigns(
@@ -37,7 +44,7 @@ def unknown_campaigns(
 
 
 def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Iterator[str]:
-    """Say which attributes, events and facts of events are on nobody's record.
+    """Say which attributes, values of them, events and facts of events are on nobody's record.
 
     ``finds``: whether the launch asks for its audience; a later stage of a series does not.
     """
@@ -50,6 +57,7 @@ def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Itera
         asked={rule.name for rule in rules if isinstance(rule, Attribute)},
         shown={fact.name for fact in personal if fact.source == "attribute"},
     )
+    yield from _values(session, rules)
     wanted: dict[str, set[str]] = {}
     for rule in rules:
         if isinstance(rule, Did):
@@ -68,14 +76,51 @@ def unknown_names(session: Session, campaign: Campaign, *, finds: bool) -> Itera
 
 
 def _attributes(session: Session, *, asked: set[str], shown: set[str]) -> Iterator[str]:
-    names = {parts(name)[0] for name in asked | shown} - _COLUMNS
+    names = {parts(name)[0] for name in asked | shown} - audience_names.COLUMNS
     absent = audience_names.absent_attributes(session, names)
     if not absent:
         return
-    known = audience_names.attribute_names(session) | _COLUMNS
+    known = audience_names.attribute_names(session) | audience_names.COLUMNS
     for name in sorted(absent):
         means = _MEANS if name in {parts(one)[0] for one in asked} else ""
         yield f"Nobody has the attribute {name}{_meant(name, known)}{means}"
+
+
+def _values(session: Session, rules: Iterable[Rule]) -> Iterator[str]:
+    """Say which texts that the audience names are nobody's value of their attribute."""
+    named: dict[str, set[str]] = {}
+    for rule in rules:
+        if isinstance(rule, Attribute) and rule.op in _NAMING:
+            listed = rule.value if isinstance(rule.value, tuple) else (rule.value,)
+            texts = {v for v in listed if isinstance(v, str) and not isinstance(v, Given)}
+            named.setdefault(rule.name, set()).update(texts)
+    if not any(named.values()):
+        return
+    known = audience_names.attribute_values(session, named)
+    doubted = sorted((name, v) for name, texts in named.items() for v in texts - {*known[name]})
+    looked_for: dict[str, set[str]] = {}
+    for name, value in doubted[:_LOOKED_FOR]:
+        looked_for.setdefault(name, set()).add(value)
+    nobodys = audience_names.absent_values(session, looked_for)
+    lacking = audience_names.absent_attributes(
+        session, {name for name, _ in nobodys} - audience_names.COLUMNS
+    )
+    for name, value in sorted(one for one in nobodys if one[0] not in lacking):
+        yield f"Nobody has the {name} {value!r}{_instead(value, known[name])}{_MEANS}"
+
+
+def _instead(value: str, known: Counter[str]) -> str:
+    """Name the values that may be meant, of those that several people have."""
+    shared = {one.lower(): one for one, people in known.items() if people >= _SHARED}
+    if len(known) > _CHOICES or not shared:
+        return "."
+    word = value.lower()
+    near = get_close_matches(word, shared, n=_NAMED) or sorted(
+        one for one in shared if one.startswith(word)
+    )
+    if near:
+        return f"; did you mean {' or '.join(shared[one] for one in near[:_NAMED])}?"
+    return f"; there are, for instance, {', '.join(sorted(shared.values())[:_NAMED])}."
 
 
 def _event(session: Session, event: str, names: Iterable[Any], *, told: bool) -> Iterator[str]:
