@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from signalpost.cli import door, say
-from signalpost.cli.write import put
+from signalpost.cli.write import put, say_notes
 from signalpost.domain.reason_words import to_measure
 from signalpost.domain.vocabulary import Channel
 from signalpost.errors import BadInputError
@@ -44,11 +44,15 @@ def preview(
             channel=channel,
             locale=locale,
         )
+        catalogue = product.desk.catalogue
+        instead = [catalogue.shown_instead(one.message, one.channel, locale) for one in found.shown]
+        notes = list(dict.fromkeys(filter(None, instead)))
     if json:
         shown = [one.to_json() for one in found.shown]
         about = {"campaign": name, "series": series, "arm": found.arm, "held_out": found.ghost}
-        say.as_json(about | {"messages": shown})
+        say.as_json(about | {"notes": notes, "messages": shown})
         return
+    say_notes(notes)
     if found.ghost is not None:
         says = to_measure(found.ghost)
         say.out.print(f"[yellow]This customer would get nothing on purpose[/yellow]: {says}.")

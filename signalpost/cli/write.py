@@ -108,9 +108,12 @@ def preview(
     spec = catalogue[message]
     channels = [channel] if channel else sorted(spec.channels)
     shown = {str(one): catalogue.preview(message, Channel(one), locale) for one in channels}
+    instead = [catalogue.shown_instead(message, Channel(one), locale) for one in channels]
+    notes = list(dict.fromkeys(filter(None, instead)))
     if json:
-        say.as_json({"message": message, "locale": locale, "channels": shown})
+        say.as_json({"message": message, "locale": locale, "notes": notes, "channels": shown})
         return
+    say_notes(notes)
     for name, parts in shown.items():
         body = Text()
         for part, text in parts.items():
@@ -122,6 +125,12 @@ def preview(
         say.out.print(Panel(body, title=title, title_align="left", border_style="dim", width=88))
     if browser:
         _open(message, shown)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print what is shown otherwise than asked for."""
+    for note in notes:
+        say.out.print(f"[yellow]{escape(note)}[/yellow]", soft_wrap=True)
 
 
 def _open(message: str, shown: dict[str, dict[str, str]]) -> None:

@@ -82,6 +82,15 @@ class Catalogue:
         has = ", ".join(sorted(self[name].channels))
         raise NotFoundError(f"Message {name!r} is not written for {channel}; it is for: {has}.")
 
+    def shown_instead(self, name: str, channel: Channel, locale: str | None) -> str | None:
+        """Say which locale stands in for one that is none, or not written; None: none has to."""
+        used = self.variant(name, channel, locale).locale
+        if locale is None or used in fallbacks(locale, "")[:-1]:
+            return None
+        if normalise(locale) is None:
+            return f"There is no locale {locale!r}; {used} is shown instead."
+        return f"{name} is not written in {locale} for {channel}; {used} is shown instead."
+
     def context(
         self,
         name: str,

@@ -317,6 +317,8 @@ def test_the_preview_shows_the_campaigns_facts_to_a_sample_person_and_to_a_custo
     [own] = json.loads(run(*words, "--json").out)["messages"]
     assert "Name1" in str(own["parts"])
     assert "LARK15" in run(*words).out
+    strange = run(*words, "--locale", "klingon").out
+    assert strange.count("There is no locale 'klingon'; en is shown instead.") == 1
 
 
 def test_a_customer_for_whom_a_message_cannot_be_written_is_told_of_in_the_preview(

@@ -150,6 +150,17 @@ def test_preview_shows_a_message_in_a_locale_as_it_would_be_sent(tmp_path: Path)
     assert any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
+def test_preview_says_which_locale_it_shows_instead_of_one_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    words = ("preview", "fraud_alert", "--channel", "sms", "--locale")
+    none = signalpost(tmp_path, *words, "klingon").out
+    assert "There is no locale 'klingon'; en is shown instead." in none
+    found = json.loads(signalpost(tmp_path, *words, "fr-CA", "--json").out)
+    assert found["notes"] == ["fraud_alert is not written in fr-CA for sms; en is shown instead."]
+    assert json.loads(signalpost(tmp_path, *words, "zh-HK", "--json").out)["notes"] == []
+
+
 def test_lint_names_file_line_and_remedy_and_ends_with_1(tmp_path: Path) -> None:
     templates = tmp_path / "templates"
     (templates / "broken").mkdir(parents=True)
