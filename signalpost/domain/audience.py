@@ -56,7 +56,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Tenure:
-    """How long we have known the customer: since the record knows them."""
+    """How long we have known the customer: since they are on record, or since an older event."""
 
     at_least: timedelta | None = None
     less_than: timedelta | None = None

@@ -72,11 +72,14 @@ def _attribute(session: Session, rule: Attribute, root: str) -> str:
 
 
 def _tenure(session: Session, scope: Scope) -> str:
-    row = customers_table
+    row, since = customers_table, customers.known_since(customers_table)
     ids: Sequence[str] = list(scope.family or ())
-    found = [at for (at,) in session.execute(select(row.c.created_at).where(row.c.id.in_(ids)))]
-    since = min(found)
-    return f"known since {_day(since)}, for {length_in_words(_whole_days(scope.now - since))}"
+    first = session.execute(
+        select(since, row.c.learned_at).where(row.c.id.in_(ids)).order_by(since).limit(1)
+    ).one()
+    known, told = first
+    said = f"known since {_day(known)}, for {length_in_words(_whole_days(scope.now - known))}"
+    return said if told is None else f"{said}: by their oldest event, told on {_day(told)}"
 
 
 def _whole_days(length: Any) -> Any:

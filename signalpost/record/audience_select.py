@@ -49,7 +49,7 @@ from signalpost.record import audience_deeds
 from signalpost.record import audience_probes as probes
 from signalpost.record import audience_sets as sets
 from signalpost.record.audience_scope import Roots, Scope, customers, merged
-from signalpost.record.customers import was_merged
+from signalpost.record.customers import known_since, was_merged
 
 Truth = ColumnElement[bool]
 _COLUMNS = ("locale", "zone")  #: attributes that are columns
@@ -213,8 +213,8 @@ class Compiler:
         return and_(*bounds)
 
     def _known_since(self, moment: datetime) -> Truth:
-        earlier = merged(lambda other: other.c.created_at <= moment, self._scope)
-        return or_(customers.c.created_at <= moment, customers.c.id.in_(earlier))
+        earlier = merged(lambda other: known_since(other) <= moment, self._scope)
+        return or_(known_since(customers) <= moment, customers.c.id.in_(earlier))
 
     def _attribute(self, rule: Attribute) -> Truth:
         """The root's own attribute counts; without one, that of the first customer merged into it."""

@@ -29,7 +29,8 @@ class History:
     ``born``: since when a row is on the record. ``later``: moments of it that came afterwards, unknown
     until then. ``shown``: what stands in a column instead, as SQL (``:t`` is the moment that is looked
     at); ``where``: which rows, as SQL, with ``values`` for its parameters. Columns in ``without`` are
-    left empty: they are large, and nobody asks for them.
+    left empty: they are large, and nobody asks for them. ``alone``: what of a row that is there already
+    is written over when something of it becomes known; empty: all of it.
     """
 
     table: str
@@ -39,6 +40,7 @@ class History:
     where: str = "1=1"
     values: Mapping[str, Any] = field(default_factory=dict)
     without: Mapping[str, str] = field(default_factory=dict)
+    alone: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[Any]:
@@ -145,11 +147,14 @@ class Copy:
                 touched = " OR ".join(
                     f"({one} > :before AND {one} <= :t)" for one in (history.born, *history.later)
                 )
+                changes = ", ".join(f"{one} = excluded.{one}" for one in history.alone)
                 session.execute(
                     text(
-                        f"INSERT OR REPLACE INTO {history.table} ({_names(history)}) "  # noqa: S608 - our own names
+                        f"INSERT {'' if changes else 'OR REPLACE'} "  # noqa: S608 - our own names
+                        f"INTO {history.table} ({_names(history)}) "
                         f"SELECT {_shown(history)} FROM later_{history.table} "
                         f"WHERE {history.born} <= :t AND ({touched})"
+                        f"{f' ON CONFLICT (id) DO UPDATE SET {changes}' if changes else ''}"
                     ),
                     {"before": before, "t": now},
                 )

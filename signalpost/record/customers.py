@@ -13,15 +13,27 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     cast,
+    func,
     literal_column,
     select,
     tuple_,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session
 
-from signalpost.record.base import Id, Table, document, metadata, moment, partial_index, pk
-from signalpost.record.bulk import among, given
+from signalpost.record.base import (
+    Id,
+    Table,
+    UtcDateTime,
+    document,
+    metadata,
+    moment,
+    partial_index,
+    pk,
+    to_json,
+)
+from signalpost.record.bulk import among, each, given, moment_text
 from signalpost.record.events import chunks
 
 #: Says of a row of ``customers`` that it was merged into another one, as the indexes of the few say it.
@@ -34,6 +46,9 @@ class Customer(Table, table=True):
     ``root_id`` is the customer that stands for the whole person: itself, or after a merge the one it
     was merged into. Rows keep the id they were written with, so a merge changes no history and can
     be undone by setting ``root_id`` back.
+
+    ``known_since``: when the oldest of their events happened, of those that were told too late to act
+    on, where that was before ``created_at``; ``learned_at``: when it was told. Both are empty for most.
     """
 
     __tablename__ = "customers"
@@ -49,6 +64,8 @@ class Customer(Table, table=True):
     zone: str | None = None  #: IANA name
     attributes: dict = document()
     created_at: datetime = moment()
+    known_since: datetime | None = moment(default=None)
+    learned_at: datetime | None = moment(default=None)
     updated_at: datetime = moment()
     erased_at: datetime | None = moment(default=None)  #: nothing but ids and times is left
 
@@ -123,6 +140,11 @@ def was_merged(customer: Any) -> ColumnElement[bool]:
     nearly everybody, and this to be rare, as it is.
     """
     return cast(customer.c.id == customer.c.root_id, Integer) == literal_column("0")
+
+
+def known_since(customer: Any) -> ColumnElement[Any]:
+    """Since when the customer is known: by their past, where it was told, else by the record."""
+    return func.coalesce(customer.c.known_since, customer.c.created_at)
 
 
 _customers = metadata.tables["customers"]
@@ -314,6 +336,23 @@ def update_profiles(session: Session, rows: Sequence[Mapping[str, Any]], *, now:
                 for row in sorted(rows, key=lambda row: row["id"])
             ],
         )
+
+
+_PAST = each("past")
+_HAPPENED = cast(_PAST.c.value, UtcDateTime)
+_LEARN = (
+    update(_customers)
+    .where(_customers.c.id == _PAST.c.key, known_since(_customers) > _HAPPENED)
+    .values(known_since=_HAPPENED, learned_at=bindparam("now", type_=UtcDateTime))
+)
+
+
+def learn(session: Session, *, past: Mapping[str, datetime], now: datetime) -> None:
+    """Write since when customers are known, by id, where it is longer than we knew."""
+    if past:
+        lock_customers(session, past)
+        told = to_json({one: moment_text(at) for one, at in past.items()})
+        session.execute(_LEARN, {"past": told, "now": now})
 
 
 _POINTS = (

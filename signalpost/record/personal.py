@@ -316,6 +316,8 @@ HOLDINGS: Mapping[str, Holding] = {
                 "locale": None,
                 "zone": None,
                 "attributes": {},
+                "known_since": None,
+                "learned_at": None,
                 "updated_at": _NOW,
                 "erased_at": _NOW,
             },

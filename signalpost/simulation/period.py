@@ -294,6 +294,16 @@ ABOUT_PEOPLE = (
 )  # fmt: skip
 
 
+#: Who they are merged into is played, and a journey may have set an attribute: neither is written over.
+_CUSTOMERS = History(
+    "customers",
+    "created_at",
+    ("learned_at",),
+    shown={"known_since": "CASE WHEN learned_at <= :t THEN known_since END"},
+    alone=("known_since", "learned_at"),
+)
+
+
 def histories(
     period: Period, *, policy: Policy, catalogue: Catalogue, part: Part | None = None
 ) -> list[History]:
@@ -307,7 +317,7 @@ def _histories(period: Period, policy: Policy, catalogue: Catalogue) -> list[His
     ids = any_of("run", period.run_ids, played) if period.run_ids else None
     not_played = f"campaign_run_id NOT IN {ids}" if ids else "1=1"
     found = [
-        History("customers", "created_at"),
+        _CUSTOMERS,
         History("contact_points", "created_at", ("verified_at", "replaced_at")),
         History("consents", "recorded_at", without={"wording": "NULL"}),
         History("suppressions", "at"),

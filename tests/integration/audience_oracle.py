@@ -76,7 +76,9 @@ def applies(record: Record, root: str, rule: Rule) -> bool:  # noqa: C901 - one 
         case Attribute(name, op, value):
             return compares(reached(profile(record, root, name), name), op, value)
         case Tenure():
-            known = NOW - min(row["created_at"] for row in record.family(root))
+            known = NOW - min(
+                row["known_since"] or row["created_at"] for row in record.family(root)
+            )
             return (rule.at_least is None or known >= rule.at_least) and (
                 rule.less_than is None or known < rule.less_than
             )

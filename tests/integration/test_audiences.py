@@ -144,6 +144,18 @@ def test_tenure_begins_with_the_first_customer_of_the_family(book: Book) -> None
     assert book.who(Tenure(at_least=timedelta(days=900_000))) == set()
 
 
+def test_tenure_begins_with_what_was_told_of_the_past_of_anybody_in_the_family(book: Book) -> None:
+    told = {"created_at": ago(days=1), "learned_at": ago(days=1)}
+    book.person("imported", known_since=ago(days=100), **told)
+    book.person("imported lately", known_since=ago(days=10), **told)
+    book.person("new", created_at=ago(days=1))
+    book.person("kept", created_at=ago(days=1))
+    book.person("kept-2", into="kept", known_since=ago(days=100), **told)
+    month = timedelta(days=30)
+    assert book.who(Tenure(at_least=month)) == {"imported", "kept"}
+    assert book.who(Tenure(less_than=month)) == {"imported lately", "new"}
+
+
 def test_a_sample_is_the_share_of_the_assignment_exactly(book: Book) -> None:
     seed = 'spring\'s "50%"; -- ☂'
     people = {book.person(f"c{number}") for number in range(60)}

@@ -119,6 +119,25 @@ def test_explain_holds_no_address_and_knows_when_there_is_nothing(book: Book) ->
         audiences.explain(book.session, everything(), customer_id="nobody", now=NOW)
 
 
+def test_explain_says_from_what_we_know_somebody_longer_than_they_are_on_record(book: Book) -> None:
+    book.person("ann", created_at=ago(days=3))
+    book.person(
+        "ann-2",
+        into="ann",
+        created_at=ago(days=2),
+        known_since=ago(days=40),
+        learned_at=ago(days=1),
+    )
+    [said] = audiences.explain(
+        book.session, Tenure(at_least=timedelta(days=30)), customer_id="ann", now=NOW
+    )
+    assert said.holds
+    assert said.value == (
+        "known since 2026-04-22 12:00 UTC, for 40 days: by their oldest event, told on 2026-05-31 "
+        "12:00 UTC"
+    )
+
+
 def test_narrowing_shows_the_clause_that_nobody_passes(book: Book) -> None:
     for number in range(6):
         name = book.person(f"c{number}", attributes={"tier": "gold" if number else "silver"})

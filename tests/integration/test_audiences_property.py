@@ -86,10 +86,12 @@ def records(draw: st.DrawFn) -> Record:
     for one in ids:
         root = draw(st.sampled_from([one, one, *roots]))
         roots += [one] if root == one else []
+        created = NOW - draw(DAYS)
         record.customers.append({
             "id": one, "root_id": root, "locale": draw(st.sampled_from([None, "", "fr", "en"])),
-            "zone": None, "attributes": draw(DOCUMENTS), "created_at": NOW - draw(DAYS),
-            "updated_at": NOW,
+            "zone": None, "attributes": draw(DOCUMENTS), "created_at": created,
+            "known_since": draw(st.sampled_from([None, created - timedelta(days=2)])),
+            "learned_at": None, "updated_at": NOW,
         })  # fmt: skip
 
     def rows(letter: str, /, **columns: st.SearchStrategy[Any]) -> list[dict[str, Any]]:

@@ -98,6 +98,47 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(engine: Engine) ->
     assert inspect(engine).get_table_names() == ["receipts"]
 
 
+def test_who_was_imported_before_is_known_since_their_oldest_event(engine: Engine) -> None:
+    """Of a record from before 0014: by the first telling of it; who is on record longer stays."""
+    migrate.migrate(engine)
+    customer = "INSERT INTO customers (id, root_id, attributes, created_at, updated_at)"
+    event = (
+        "INSERT INTO events (id, message_id, body_hash, name, source, facts, payload, customer_id, "
+        "status, occurred_at, received_at)"
+    )
+    told = [
+        ("ann", "historic", "2025-03-01", "2026-01-02"),
+        ("ann", "historic", "2025-02-01", "2026-01-02"),
+        ("ann", "historic", "2025-02-01", "2026-01-03"),
+        ("ann", "parked", "2025-01-01", "2026-01-01"),
+        ("bob", "accepted", "2025-12-31", "2026-01-01"),
+        ("cid", "historic", "2026-01-03", "2026-02-01"),
+    ]
+    with engine.begin() as connection:
+        for name in ("known_since", "learned_at"):
+            connection.execute(text(f"ALTER TABLE customers DROP COLUMN {name}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0013'"))
+        at = _midnight("2026-01-02")
+        for one in ("ann", "bob", "cid"):
+            values = f"('{one}', '{one}', '{{}}', '{at}', '{at}')"
+            connection.execute(text(f"{customer} VALUES {values}"))
+        for number, (who, status, happened, came) in enumerate(told):
+            fixed = f"'e{number}', 'e{number}', '', 'order.placed', 'test', '{{}}', '{{}}'"
+            values = f"({fixed}, '{who}', '{status}', '{_midnight(happened)}', '{_midnight(came)}')"
+            connection.execute(text(f"{event} VALUES {values}"))
+    migrate.migrate(engine)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT id, known_since, learned_at FROM customers")).all()
+    assert {one: (str(since)[:10], str(told)[:10]) for one, since, told in found if since} == {
+        "ann": ("2025-02-01", "2026-01-02")
+    }
+    assert {one for one, since, told in found if since is None and told is None} == {"bob", "cid"}
+
+
+def _midnight(day: str) -> str:
+    return f"{day} 00:00:00.000000+00:00"
+
+
 def test_the_migrations_are_shipped_with_the_package() -> None:
     versions = Path(migrate.__file__).parent / "migrations" / "versions"
     assert sorted(versions.glob("0001_*.py"))

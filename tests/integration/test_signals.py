@@ -11,7 +11,7 @@ from signalpost.record import customers
 from signalpost.record.customers import ContactPoint, Customer, Identity
 from signalpost.record.database import Database
 from signalpost.record.events import Event
-from signalpost.services.intake import signals
+from signalpost.services.intake import identity, signals
 from signalpost.services.intake.signals import Accepted, Arrival, Signal, SignalPolicy
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -196,6 +196,73 @@ def test_an_old_event_is_on_the_record_and_starts_nothing(shop: Shop) -> None:
     [answer] = shop.send(placed(shop, user_id="u1", at=NOW - timedelta(days=800)))
     assert answer.status == "historic"
     assert [a.fresh for a in shop.arrivals] == [False]
+
+
+def known(shop: Shop) -> dict[str, tuple[datetime, datetime | None]]:
+    """Since when each customer is known, and when that was told, by the user id."""
+    told = {
+        one.id: (one.known_since or one.created_at, one.learned_at) for one in shop.all(Customer)
+    }
+    return {key.value: told[key.customer_id] for key in shop.all(Identity) if key.kind == "user_id"}
+
+
+def test_who_is_imported_is_known_since_their_oldest_event(shop: Shop) -> None:
+    """In whatever order it is told, over several batches; what they did since is no import."""
+    days = [NOW - timedelta(days=number) for number in (0, 4, 200, 30, 300)]
+    shop.send(placed(shop, "0", user_id="live", at=days[0]))
+    shop.send(
+        placed(shop, "1", user_id="ann", at=days[2]),
+        placed(shop, "2", user_id="ann", at=days[3]),
+        placed(shop, "3", user_id="bob", at=days[1]),
+        placed(shop, "4", user_id="new", at=days[0]),
+    )
+    assert known(shop) == {
+        "live": (days[0], None),
+        "ann": (days[2], NOW),
+        "bob": (days[1], NOW),
+        "new": (days[0], None),
+    }
+    later = NOW + timedelta(hours=1)
+    shop.send(
+        placed(shop, "5", user_id="ann", at=days[3]),
+        placed(shop, "6", user_id="bob", at=days[4]),
+        placed(shop, "7", user_id="live", at=days[2]),
+        now=later,
+    )
+    assert known(shop) == {
+        "live": (days[2], later),
+        "ann": (days[2], NOW),
+        "bob": (days[4], later),
+        "new": (days[0], None),
+    }
+
+
+def test_what_is_told_late_of_somebody_known_for_longer_makes_them_no_younger(shop: Shop) -> None:
+    shop.send(placed(shop, "1", user_id="ann"))
+    after = NOW + timedelta(days=60)
+    shop.send(placed(shop, "2", user_id="ann", at=NOW + timedelta(days=30)), now=after)
+    assert known(shop) == {"ann": (NOW, None)}
+
+
+def test_an_old_event_that_waited_for_its_order_counts_for_whom_it_leads_to(shop: Shop) -> None:
+    old, older = NOW - timedelta(days=90), NOW - timedelta(days=91)
+    [waits] = shop.send(shop.signal("order.picked_up", {"order_id": "5"}, at=older))
+    assert waits.status == "parked"
+    shop.send(placed(shop, "5", user_id="ann", at=old), now=NOW + timedelta(hours=1))
+    assert known(shop) == {"ann": (older, NOW + timedelta(hours=1))}
+
+
+def test_who_was_merged_and_parted_again_has_the_past_that_was_told_of_them(shop: Shop) -> None:
+    old = NOW - timedelta(days=90)
+    shop.send(placed(shop, "1", user_id="ann", at=old), placed(shop, "2", user_id="bob"))
+    people = {one.value: one.customer_id for one in shop.all(Identity) if one.kind == "user_id"}
+    with shop.database.writing() as session:
+        merge = identity.merge(
+            session, kept=people["bob"], merged=people["ann"], reason="test", now=NOW
+        )
+        assert merge is not None
+        identity.unmerge(session, merge_id=merge.id, now=NOW)
+    assert known(shop) == {"ann": (old, NOW), "bob": (NOW, None)}
 
 
 @pytest.mark.parametrize(

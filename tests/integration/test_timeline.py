@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from signalpost.errors import BadInputError, NotFoundError
+from signalpost.record.customers import Customer
 from signalpost.record.decisions import DecisionRow
 from signalpost.services.reading import overview, sheet
 from signalpost.services.reading.timeline import timeline
@@ -113,6 +114,16 @@ def test_the_sheet_says_who_it_is_and_what_runs(story: Story) -> None:
     email = next(point for point in found.who.points if point.channel == "email")
     assert found.blocks(email) == ["hard_bounce"]
     assert [one.other_id for one in found.conflicts] == [story.stranger]
+
+
+def test_the_sheet_says_since_when_they_are_known_by_any_id_and_by_their_past(story: Story) -> None:
+    with story.database.writing() as session:
+        merged = session.get_one(Customer, story.phone_only)
+        merged.known_since, merged.learned_at = START - timedelta(days=500), START
+        session.add(merged)
+    with story.database.reading() as session:
+        said = sheet.sheet(session, customer_id=story.jane).to_json()
+    assert said["known_since"] == (START - timedelta(days=500)).isoformat()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Writing what events say about people: a batch at a time, and only what changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,11 +24,17 @@ class Change:
 
 
 def apply(
-    session: Session, *, changes: Sequence[Change], new_customers: Sequence[str], now: datetime
+    session: Session,
+    *,
+    changes: Sequence[Change],
+    new_customers: Sequence[str],
+    now: datetime,
+    past: Mapping[str, datetime],
 ) -> None:
     """Insert the new customers and write the changes, in their order.
 
     A new address takes the old one's place on its channel at once, also in running journeys.
+    ``past``: by customer, when the oldest happened of what is told too late to act on.
     """
     written: dict[str, dict[str, Any]] = {
         customer_id: {"locale": None, "zone": None, "attributes": {}}
@@ -51,6 +57,7 @@ def apply(
             for customer_id in new_customers
         ],
     )
+    record.learn(session, past=past, now=now)
     record.update_profiles(
         session, [{"id": root} | written[root] for root in changed - fresh], now=now
     )

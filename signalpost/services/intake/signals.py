@@ -320,7 +320,13 @@ class _Batch:
             if key[0] == "user_id" and owner
         }
         session, now = self.session, self.now
-        profiles.apply(session, changes=changes, new_customers=book.new_customers, now=now)
+        profiles.apply(
+            session,
+            changes=changes,
+            new_customers=book.new_customers,
+            now=now,
+            past=_past(drafts),
+        )
         identity.write_keys(session, book=book, sources=self.sources, now=now)
         profiles.apply_addresses(
             session,
@@ -337,6 +343,17 @@ class _Batch:
             identity.merge(
                 session, kept=join.kept_id, merged=join.merged_id, reason=join.reason, now=now
             )
+
+
+def _past(drafts: Sequence[Draft]) -> dict[str, datetime]:
+    """Give by customer when the oldest happened of what is told too late to act on."""
+    found: dict[str, datetime] = {}
+    for draft in drafts:
+        if draft.customer_id and draft.status == "historic":
+            found[draft.customer_id] = min(
+                draft.occurred_at, found.get(draft.customer_id, draft.occurred_at)
+            )
+    return found
 
 
 def _store(session: Session, drafts: Sequence[Draft]) -> None:

@@ -54,6 +54,11 @@ class Sheet:
         """The customer's id: the root's."""
         return self.who.root.id
 
+    @property
+    def known_since(self) -> datetime:
+        """Since when the person is known, by any id of theirs and by what was told of their past."""
+        return min(one.known_since or one.created_at for one in self.who.members)
+
     def blocks(self, point: ContactPoint) -> list[str]:
         """Why this address may not be written to, or not about everything."""
         return [
@@ -77,6 +82,7 @@ class Sheet:
             "zone": root.zone,
             "attributes": root.attributes,
             "created_at": root.created_at.isoformat(),
+            "known_since": self.known_since.isoformat(),
             "merged_from": [one for one in self.who.family if one != root.id],
             "identities": [_row(one, "kind", "value", "source") for one in self.who.identities],
             "contact_points": [
