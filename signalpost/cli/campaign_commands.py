@@ -154,6 +154,14 @@ def simulate(
             "--everything", help="Play journeys and other campaigns too, not as recorded."
         ),
     ] = False,
+    as_it_happened: Annotated[
+        bool,
+        typer.Option(
+            "--as-it-happened",
+            help="Take what was imported later as told when it happened. "
+            "Else only what was known then is played.",
+        ),
+    ] = False,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Keep it in this file; in the home folder, when left out."),
@@ -182,6 +190,7 @@ def simulate(
         until=_day(to),
         against=against,
         everything=everything,
+        as_it_happened=as_it_happened,
         out=out,
         check=check,
         limits={kind: limit for kind, limit in limits.items() if limit is not None},

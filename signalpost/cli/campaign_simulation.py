@@ -26,6 +26,7 @@ class Asked:
     until: date | None = None
     against: str = "record"
     everything: bool = False
+    as_it_happened: bool = False
     out: Path | None = None
     check: bool = False
     limits: Mapping[str, str] = field(default_factory=dict)  #: kind of difference → "5%" or "20"
@@ -39,6 +40,12 @@ def simulate(settings: Settings, name: str, asked: Asked, *, json: bool) -> None
     refused that was not.
     """
     check_limits(asked.limits)
+    if asked.as_it_happened and asked.against == "record" and (asked.check or asked.limits):
+        raise BadInputError(
+            "--as-it-happened plays what nobody knew when the record's own messages went, so there is "
+            "nothing to check it against; give --against live, or the file of a simulation kept with "
+            "--out."
+        )
     with door.built(settings) as product:
         desk = product.desk
         first, last = _period(desk, asked.since, asked.until)
@@ -50,6 +57,7 @@ def simulate(settings: Settings, name: str, asked: Asked, *, json: bool) -> None
             now=desk.clock(),
             against=asked.against,
             everything=asked.everything,
+            as_it_happened=asked.as_it_happened,
         )
     path = asked.out or settings.home / "simulations" / _file(found)
     found.write(path)
@@ -72,7 +80,8 @@ def _check(found: Simulation, limits: Mapping[str, str]) -> None:
 
 def _file(found: Simulation) -> str:
     days = f"{found.since:%Y-%m-%d}-{found.until:%Y-%m-%d}"
-    return f"{found.campaign}-{found.version}-{days}.json"
+    how = "-as-it-happened" if found.as_it_happened else ""
+    return f"{found.campaign}-{found.version}-{days}{how}.json"
 
 
 def _period(desk: Desk, since: date | None, until: date | None) -> tuple[datetime, datetime]:

@@ -30,7 +30,8 @@ class History:
     until then. ``shown``: what stands in a column instead, as SQL (``:t`` is the moment that is looked
     at); ``where``: which rows, as SQL, with ``values`` for its parameters. Columns in ``without`` are
     left empty: they are large, and nobody asks for them. ``alone``: what of a row that is there already
-    is written over when something of it becomes known; empty: all of it.
+    is written over when something of it becomes known; empty: all of it. ``dated``: what a column is
+    taken to be on the record itself, as SQL, so that other moments count than those written there.
     """
 
     table: str
@@ -41,6 +42,7 @@ class History:
     values: Mapping[str, Any] = field(default_factory=dict)
     without: Mapping[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
+    dated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[Any]:
@@ -265,14 +267,26 @@ class _Attached(_Carrier):
         }
         self._connection.execute(
             f"INSERT INTO main.{into} ({_names(history)}) SELECT {listed} "  # noqa: S608 - our own names
-            f"FROM source.{history.table} AS {history.table} WHERE {_sourced(where)}",
+            f"FROM {_sourced(_dated(history))} WHERE {_sourced(where)}",
             values,
         )
 
 
-def _sourced(where: str) -> str:
-    """Look other tables up on the record too, which are marked ``of_record.``."""
-    return where.replace("of_record.", "source.")
+def _dated(history: History) -> str:
+    """Name the table of the record; where moments of it are taken for others, a select of them."""
+    table = f"of_record.{history.table} AS {history.table}"
+    if not history.dated:
+        return table
+    columns = ", ".join(
+        f"{history.dated[one.name]} AS {one.name}" if one.name in history.dated else one.name
+        for one in history.columns
+    )
+    return f"(SELECT {columns} FROM {table}) AS {history.table}"  # noqa: S608 - our own names
+
+
+def _sourced(said: str) -> str:
+    """Look tables up on the record, which are marked ``of_record.``."""
+    return said.replace("of_record.", "source.")
 
 
 class _Fetched(_Carrier):
@@ -299,11 +313,9 @@ class _Fetched(_Carrier):
             else _as_text(table, one.name)
             for one in history.columns
         )
+        asked = f"SELECT {listed} FROM {_dated(history)} WHERE {where}"  # noqa: S608 - our own names
         found = self._reading.execute(
-            text(
-                f"SELECT {listed} FROM {history.table} WHERE {where.replace('of_record.', '')}"  # noqa: S608
-            ),
-            {**history.values, **moments},
+            text(asked.replace("of_record.", "")), {**history.values, **moments}
         )
         names = _names(history)
         marks = ", ".join("?" * len(history.columns))

@@ -30,6 +30,7 @@ from signalpost.record.messages import Delivery, Message
 from signalpost.record.receipts import Answer
 from signalpost.record.restraint import REDEEMING
 from signalpost.services.campaigns.runs import Launch
+from signalpost.simulation import imported
 
 _r, _a = table_of(CampaignRun), table_of(CampaignAct)
 _merges, _answers, _e = table_of(Merge), table_of(Answer), table_of(Enrolment)
@@ -42,12 +43,14 @@ class Cast:
     """What is played, and not taken as recorded: these campaigns and, unless None, these journeys.
 
     ``launched``: campaigns that nobody launched in the period, and that are played all the same, by
-    their schedule or, without one, at the beginning.
+    their schedule or, without one, at the beginning. ``as_it_happened``: what was told too late to act
+    on, as when a history is imported, counts from when it happened, and not from when it was told.
     """
 
     campaigns: Mapping[str, Campaign]
     launched: Collection[str] = ()
     programs: Mapping[str, Program] | None = None
+    as_it_happened: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,8 @@ def read(session: Session, *, cast: Cast, since: datetime, until: datetime) -> P
         runs=kept,
         acts=_acts(session, [row["id"] for row in kept], since, until),
         launches=launches,
-        merges=_merged(session, since, until),
+        # Whoever was found to be one person while a history was imported is so from its beginning.
+        merges=[] if cast.as_it_happened else _merged(session, since, until),
         answers=_answered(session, since, until) if cast.programs is not None else [],
         dropped=dropped,
     )
@@ -309,6 +313,8 @@ def histories(
 ) -> list[History]:
     """Say which tables the copy needs, which of their rows, and since when each was known."""
     found = _histories(period, policy, catalogue)
+    if period.cast.as_it_happened:
+        found = imported.as_it_happened(found)
     return [part.of_history(one) for one in found] if part is not None else found
 
 

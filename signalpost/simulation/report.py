@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from signalpost.errors import BadInputError, NotFoundError
 from signalpost.record import campaigns
 from signalpost.services.desk import Desk
 from signalpost.services.intake.signals import SignalPolicy
+from signalpost.simulation import imported
 from signalpost.simulation.comparing import Diff, compare
 from signalpost.simulation.outcome import Outcome, Refusal, Sending
 from signalpost.simulation.period import Cast
@@ -42,6 +43,8 @@ class Simulation:
     refused_before: frozenset[str] = frozenset()
     """Of these, those that were refused for the same reason in what it is compared with, as text."""
     launches: int = 1  #: how many the period has; none: nothing was played
+    as_it_happened: bool = False  #: what was told too late to act on counted from when it happened
+    told_later: int = 0  #: customers with a past that was told later, and so is not played
     against: str | None = None
     diff: Diff | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class Simulation:
         """
         said = [
             f"It cannot be launched: refused at {one} `signalpost campaign plan {self.campaign}`"
-            " says more."
+            f" says more.{f' {self._untold()}' if self.told_later else ''}"
             for one in self.newly_refused
         ]
         if self.diff is not None and limits:
@@ -81,6 +84,8 @@ class Simulation:
             "made_at": self.made_at.isoformat(),
             "seconds": dict(self.seconds),
             "launches": self.launches,
+            "as_it_happened": self.as_it_happened,
+            "told_later": self.told_later,
             "refused": [str(one) for one in self.refused],
             "newly_refused": [str(one) for one in self.newly_refused],
             "reasons": [
@@ -122,8 +127,10 @@ class Simulation:
             "",
             f"**{len(self.outcome.sendings):,} messages** would have gone.",
             "",
+            *([_AS_IT_HAPPENED] if self.as_it_happened else []),
             *([] if self.launches else [_NO_LAUNCH]),
             *self._refusals(),
+            *(["", self._untold()] if self.told_later else []),
             *self._reasons(),
             *self._curve(),
             *(self._differences() if self.diff is not None else []),
@@ -139,6 +146,13 @@ class Simulation:
             f"- Refused at {one}{f' {before}' if str(one) in self.refused_before else ''}"
             for one in self.refused
         ]
+
+    def _untold(self) -> str:
+        who = "1 customer" if self.told_later == 1 else f"{self.told_later:,} customers"
+        return (
+            f"Of {who} a past was told only afterwards, as by an import, and is not played: nobody knew "
+            "it then. With `--as-it-happened` it counts from when it happened."
+        )
 
     def _reasons(self) -> list[str]:
         """Count people, each once in a row; with decisions beside them where somebody had several."""
@@ -207,6 +221,10 @@ class Simulation:
         return "Exactly this went." if self.against == "record" else "No difference."
 
 
+_AS_IT_HAPPENED = (
+    "Played as it happened: what was imported counts from when it happened, though nobody had told it "
+    "then. What really went knew less, so it is not compared with that.\n"
+)
 _NO_LAUNCH = (
     "Nothing was played: no launch of it is on record in this period, and its schedule has no time in"
     " it. So nothing is checked by it; give a period with a launch by --from and --to."
@@ -259,13 +277,15 @@ def simulate(
     now: datetime,
     against: str = "record",
     everything: bool = False,
+    as_it_happened: bool = False,
     policy: SignalPolicy | None = None,
 ) -> Simulation:
     """Play one campaign on a recorded period, and compare it.
 
     ``against``: ``record`` (what really went), ``live`` (the version launched last, played too), or
     the path of a simulation's file. ``everything``: play journeys and other campaigns as well, and
-    do not take them as recorded.
+    do not take them as recorded. ``as_it_happened``: take what was told too late to act on, as when a
+    history is imported, as told when it happened; what really went is then nothing to compare with.
 
     Raises:
         BadInputError: the period is none, or the file is no simulation.
@@ -274,7 +294,7 @@ def simulate(
     if since >= until:
         raise BadInputError("The period ends before it begins; give --from before --to.")
     seconds: dict[str, float] = {}
-    cast = _cast(desk, campaign, everything=everything)
+    cast = _cast(desk, campaign, everything=everything, as_it_happened=as_it_happened)
     found = played(
         desk, cast=cast, since=since, until=until, policy=policy, told=seconds.__setitem__
     )
@@ -289,29 +309,32 @@ def simulate(
         outcome=found.outcome,
         refused=found.refused,
         launches=found.launches,
+        as_it_happened=as_it_happened,
+        told_later=0
+        if as_it_happened
+        else imported.told_later(desk.database, since=since, until=until),
         refused_before=before.refused if known is None else known,
-        against=against,
-        diff=compare(before.outcome, found.outcome),
+        against=against if before.outcome is not None else None,
+        diff=compare(before.outcome, found.outcome) if before.outcome is not None else None,
         seconds={what: round(took, 3) for what, took in seconds.items()},
     )
 
 
-def _cast(desk: Desk, campaign: Campaign, *, everything: bool) -> Cast:
-    if not everything:
-        return Cast(campaigns={campaign.name: campaign}, launched={campaign.name})
-    others = {name: desk.campaigns[name] for name in desk.campaigns}
+def _cast(desk: Desk, campaign: Campaign, *, everything: bool, as_it_happened: bool) -> Cast:
+    others = {name: desk.campaigns[name] for name in desk.campaigns} if everything else {}
     return Cast(
         campaigns={**others, campaign.name: campaign},
         launched={campaign.name},
-        programs=desk.programs,
+        programs=desk.programs if everything else None,
+        as_it_happened=as_it_happened,
     )
 
 
 @dataclass(frozen=True)
 class _Before:
-    """What a simulation is compared with."""
+    """What a simulation is compared with; ``outcome`` is None where nothing compares."""
 
-    outcome: Outcome
+    outcome: Outcome | None
     refused: frozenset[str] = frozenset()
 
 
@@ -324,18 +347,15 @@ def _before(
     against: str,
     policy: SignalPolicy | None,
 ) -> _Before:
-    if against == "record":
-        return _Before(went(desk, cast=cast, since=since, until=until))
+    if against == "record":  # what really went was decided by what was known then
+        real = None if cast.as_it_happened else went(desk, cast=cast, since=since, until=until)
+        return _Before(real)
     if against == "live":
         live = _live(desk, campaign.name)
-        old = Cast(
-            campaigns={**cast.campaigns, campaign.name: live},
-            launched=cast.launched,
-            programs=cast.programs,
-        )
+        old = replace(cast, campaigns={**cast.campaigns, campaign.name: live})
         found = played(desk, cast=old, since=since, until=until, policy=policy)
         return _Before(found.outcome, frozenset(map(str, found.refused)))
-    return _kept(Path(against))
+    return _kept(Path(against), as_it_happened=cast.as_it_happened)
 
 
 def _refused_before(desk: Desk, name: str, refused: Sequence[Refusal]) -> frozenset[str]:
@@ -357,10 +377,11 @@ def _live(desk: Desk, name: str) -> Campaign:
     return from_definition(definition)
 
 
-def _kept(path: Path) -> _Before:
+def _kept(path: Path, *, as_it_happened: bool) -> _Before:
     try:
         data = orjson.loads(path.read_bytes())
-        return _Before(Outcome.from_json(data), frozenset(data["refused"]))
+        kept = _Before(Outcome.from_json(data), frozenset(data["refused"]))
+        alike = bool(data.get("as_it_happened")) == as_it_happened
     except FileNotFoundError:
         raise NotFoundError(
             f"There is no simulation in {path}; `--out {path}` writes one."
@@ -369,3 +390,9 @@ def _kept(path: Path) -> _Before:
         raise BadInputError(
             f"{path} is no file of a simulation ({type(error).__name__})."
         ) from None
+    if not alike:
+        raise BadInputError(
+            f"{path} was played {'without' if as_it_happened else 'with'} --as-it-happened; play both "
+            "alike."
+        )
+    return kept

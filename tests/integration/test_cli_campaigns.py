@@ -728,6 +728,20 @@ def test_a_limit_that_is_none_is_refused_before_anything_is_played(
     assert not list(tmp_path.glob("**/simulations")), "it was played all the same"
 
 
+def test_the_past_as_it_happened_is_checked_against_what_was_played_so_too(
+    run: Any, stage: Stage
+) -> None:
+    work(stage, approved(run))
+    stage.clock.now += timedelta(days=1)
+    words = ["campaign", "simulate", "spring", "--from", "2026-03-01", "--as-it-happened"]
+    refused = run(*words, "--check")
+    assert refused.code == 2, refused
+    assert "there is nothing to check it against; give --against live" in refused.err
+    assert run(*words, "--against", "live", "--check").code == 0
+    found = json.loads(run(*words, "--json").out)
+    assert (found["as_it_happened"], found["difference"]) == (True, None)
+
+
 def test_a_campaign_that_cannot_be_launched_fails_the_check_whatever_its_limits(
     run: Any, stage: Stage, campaigns: Path
 ) -> None:
