@@ -348,9 +348,8 @@ _LEARN = (
 
 
 def learn(session: Session, *, past: Mapping[str, datetime], now: datetime) -> None:
-    """Write since when customers are known, by id, where it is longer than we knew."""
+    """Write since when customers are known, by id, where it is longer than we knew; they are held."""
     if past:
-        lock_customers(session, past)
         told = to_json({one: moment_text(at) for one, at in past.items()})
         session.execute(_LEARN, {"past": told, "now": now})
 

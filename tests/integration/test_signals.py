@@ -1,10 +1,13 @@
 """Signals: kept once, in order, and each ends in something visible."""
 
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session, select
 
 from signalpost.record import customers
@@ -454,3 +457,37 @@ def count_statements(database: Database, act: Callable[[], object]) -> int:
     finally:
         event.remove(database.engine, "before_cursor_execute", note)
     return count
+
+
+def test_a_late_event_and_a_fresh_one_hold_their_people_as_a_sender_does(shop: Shop) -> None:
+    """All at once and in order: else each would wait for whom the other holds."""
+    for number, who in enumerate(("ann", "bob")):
+        shop.send(placed(shop, str(number), user_id=who))
+    ids = {one.value: one.customer_id for one in shop.all(Identity) if one.kind == "user_id"}
+    first, second = sorted(ids, key=lambda who: ids[who])
+    senders: list[Future[None]] = []
+
+    def sends() -> None:
+        with shop.database.writing() as session:
+            customers.lock_customers(session, ids.values())
+
+    def react(session: Session, arrivals: Sequence[Arrival], now: datetime) -> None:
+        senders.append(pool.submit(sends))
+        if session.get_bind().dialect.name == "postgresql":
+            _until_somebody_waits(session)
+        customers.lock_customers(session, [one.customer_id for one in arrivals])
+
+    late = placed(shop, "7", user_id=second, at=NOW - timedelta(days=30))
+    fresh = placed(shop, "8", user_id=first)
+    with ThreadPoolExecutor() as pool:
+        with shop.database.writing() as session:
+            signals.accept(session, signals=[late, fresh], now=NOW, react=react, policy=POLICY)
+        senders[0].result(30)
+
+
+def _until_somebody_waits(session: Session) -> None:
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    end = time.monotonic() + 10
+    while not session.execute(waits).scalar_one():
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.01)

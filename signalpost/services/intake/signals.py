@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from signalpost.domain.identity import Book, Claim, Conflict, Key
 from signalpost.errors import ConflictError, NotFoundError
+from signalpost.record import customers
 from signalpost.record import events as record
 from signalpost.record.base import new_id
 from signalpost.services.intake import consent, identity, profiles
@@ -320,6 +321,9 @@ class _Batch:
             if key[0] == "user_id" and owner
         }
         session, now = self.session, self.now
+        # All at once: of two who hold some and want others, each would wait for the other.
+        owners = {draft.customer_id for draft in drafts if draft.customer_id}
+        customers.lock_customers(session, owners | {book.root(one) for one in owners})
         profiles.apply(
             session,
             changes=changes,
