@@ -34,7 +34,7 @@ from signalpost.record.campaigns import (
     run,
     shard,
 )
-from signalpost.record.customers import Customer
+from signalpost.record.customers import Customer, was_merged
 from signalpost.record.messages import Message
 
 _r = table_of(CampaignRun)
@@ -396,17 +396,30 @@ def close_people(
 
 def _reached(people: ColumnElement[bool]) -> Subquery:
     """Give shard, customer and channels of those of these people of a run who have a message of it."""
-    theirs = and_(
-        _m.c.campaign_run_id == _p.c.campaign_run_id, _m.c.customer_id == _p.c.customer_id
+    gone = _c.alias("gone")
+    of_run = _m.c.campaign_run_id == _p.c.campaign_run_id
+    them = select(_p.c.shard, _p.c.customer_id, _m.c.channel).where(
+        people, _p.c.tries > 0, _m.c.status.not_in(UNSENT)
     )
-    by = (func.max(case((_m.c.channel == one, one.value))).label(one) for one in Channel)
-    return (
-        select(_p.c.shard, _p.c.customer_id, *by)
-        .join(_m, theirs)
-        .where(people, _p.c.tries > 0, _m.c.status.not_in(UNSENT))
-        .group_by(_p.c.shard, _p.c.customer_id)
-        .subquery("reached")
+    own = them.select_from(_p.join(_m, and_(of_run, _m.c.customer_id == _p.c.customer_id)))
+    places = _p.join(gone, left_place(gone, to=_p))
+    taken = them.select_from(places.join(_m, and_(of_run, _m.c.customer_id == gone.c.id)))
+    each_ = own.union_all(taken).subquery("theirs")
+    by = (func.max(case((each_.c.channel == one, one.value))).label(one) for one in Channel)
+    query = select(each_.c.shard, each_.c.customer_id, *by)
+    return query.group_by(each_.c.shard, each_.c.customer_id).subquery("reached")
+
+
+def left_place(gone: Any, *, to: Any) -> ColumnElement[bool]:
+    """Say of a merged customer that they have left their place in a run ``to`` whom they are now.
+
+    What they were sent before is that one's; of who has a place of their own it is not.
+    """
+    own = _p.alias("own")
+    kept = select(own.c.shard).where(
+        own.c.campaign_run_id == to.c.campaign_run_id, own.c.customer_id == gone.c.id
     )
+    return and_(gone.c.root_id == to.c.customer_id, was_merged(gone), ~kept.exists())
 
 
 def _by_channels(reached: Subquery) -> Select[Any]:

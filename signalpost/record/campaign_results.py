@@ -31,6 +31,7 @@ from sqlmodel import Session
 from signalpost.domain.vocabulary import ReceiptKind
 from signalpost.record import audience_values
 from signalpost.record.base import UtcDateTime, table_of
+from signalpost.record.campaign_people import left_place
 from signalpost.record.campaigns import CampaignPerson, CampaignRun, CampaignVersion
 from signalpost.record.customers import Customer
 from signalpost.record.messages import Message
@@ -256,17 +257,15 @@ def _passed(people: Any) -> Any:
 
 def _assigned_at(people: Any) -> Any:
     """When somebody's side was acted on: of who needed several rounds, the first message's moment."""
-    first = (
-        select(func.min(_m.c.created_at))
-        .where(
-            _m.c.customer_id == people.c.customer_id,
-            scanned(_m.c.campaign_run_id) == people.c.campaign_run_id,
-        )
-        .correlate(people)
-        .scalar_subquery()
-    )
+    gone = _c.alias("gone")
+    of_run = scanned(_m.c.campaign_run_id) == people.c.campaign_run_id
+    first = select(func.min(_m.c.created_at)).where(of_run)
+    own = first.where(_m.c.customer_id == people.c.customer_id)
+    # Of a place that was left to somebody else, who had none until then: theirs came before.
+    taken = first.join(gone, gone.c.id == _m.c.customer_id).where(left_place(gone, to=people))
+    moments = [one.correlate(people).scalar_subquery() for one in (taken, own)]
     decided = people.c.decided_at
-    return case((people.c.tries > 0, func.coalesce(first, decided)), else_=decided)
+    return case((people.c.tries > 0, func.coalesce(*moments, decided)), else_=decided)
 
 
 def _place(people: Any) -> Any:

@@ -162,6 +162,36 @@ def test_whoever_is_merged_overnight_into_somebody_else_goes_on_as_that_person(s
     audit_moved(stage, run_id)
 
 
+def test_a_place_that_somebody_took_was_sent_what_its_first_holder_was_sent(stage):
+    """Also when the run is cancelled before the other channel's turn comes."""
+    [kept] = people(stage, 1, first=7, zone="America/Los_Angeles")  # where morning comes later
+    [one] = people(stage, 1)
+    run_id = go(stage, campaign(channels=BOTH, audience={"attribute": "first_name", "is": "Name0"}))
+    merge(stage, kept, one)
+    pass_until(stage, MORNING - timedelta(hours=3))
+    launching.cancel(stage.desk, campaign_run_id=run_id, by="ann", now=stage.clock.now)
+    assert outcomes(stage, run_id) == {("sent", "in_app", "allowed"): 1}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_somebody_bought_overnight_counts_whoever_they_turn_out_to_be(stage, merged):
+    [kept] = people(stage, 1, first=7)
+    [one] = people(stage, 1)
+    only = {"attribute": "first_name", "is": "Name0"}
+    run_id = go(stage, campaign(channels=BOTH, holdout="1%", audience=only))
+    stage.clock.now += timedelta(hours=1)
+    happen(stage, one, "order.placed", order_id="o1", total={"amount": "9.00", "currency": "USD"})
+    if merged:
+        merge(stage, kept, one)
+    pass_until(stage, MORNING)
+    assert went(stage)[1] == ("in_app", "u0")
+    with stage.database.reading() as session:
+        found = results.results(session, campaign_run_id=run_id, now=stage.clock.now)
+    assert [(x.name, x.people, x.buyers) for x in found.experiment.sides if x.people] == [
+        ("treated", 1, 1)
+    ]
+
+
 def test_two_of_a_run_who_turn_out_to_be_one_overnight_get_one_of_what_is_left(stage):
     one, other = people(stage, 2)
     run_id = go(stage, campaign(channels=BOTH))
