@@ -52,7 +52,7 @@ def launch(settings: Settings, wanted: Wanted, *, by: str | None, json: bool) ->
             first = again.launched_by(session, run=known) if known else None
         run = launching.launch(desk, launch=wish, by=_who(by), now=desk.clock(), actor=door.actor())
     if json:
-        say.as_json(run_json(run) | {"digest": run.plan.get("digest")})
+        say.as_json(run_json(run))
     else:
         say.out.print(_launched(run, first), soft_wrap=True)
 
@@ -91,7 +91,7 @@ def approve(settings: Settings, which: str, *, by: str | None, seen: str | None,
     if yes and seen is None:
         raise BadInputError(
             "With --yes nobody is shown the plan: say with --seen which one was read. Its digest is "
-            "in `signalpost campaign plan NAME --json`, and at the end of the plan."
+            "at the end of the plan, and in `signalpost campaign status NAME --json`."
         )
     who = _who(by)
     with door.built(settings) as product:

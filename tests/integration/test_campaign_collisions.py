@@ -257,3 +257,14 @@ def test_of_many_that_come_by_themselves_the_nearest_are_counted_and_the_others_
     plan = one_shop.plan(one_shop.campaign())
     assert [one["campaign"] for one in plan.collisions] == [f"at-{n}" for n in range(10, 15)]
     assert any("was not counted: at-15, at-16." in one for one in plan.warnings)
+
+
+def test_what_comes_again_each_day_is_no_news_to_whoever_approves(one_shop):
+    """Its next time is another one tomorrow, and takes the same people."""
+    one_shop.customers([{}] * 40)
+    daily = one_shop.campaign(name="daily", schedule={"cron": "0 10 * * *"}, promotion=LONG)
+    autumn = one_shop.campaign(name="autumn", promotion=LONG, approval="always")
+    filed(one_shop, daily, autumn)
+    run = launch(one_shop, autumn)
+    one_shop.stage.clock.now += timedelta(days=2)
+    assert approve(one_shop, as_it_is(one_shop, run)).status == "approved"

@@ -96,7 +96,8 @@ def approve(
             raise ConflictError(not_waiting(run))
         if seen != run.plan.get("digest"):
             raise ConflictError(
-                f"The plan of {run.title} is not the one you saw ({seen}); look at it again."
+                f"The plan of {run.title} is not the one you saw ({seen}); look at it again: "
+                f"`signalpost campaign approve {run.id}` shows it before it asks."
             )
         saw = {"digest": seen, "people": run.plan.get("people")}
         note(session, run.id, "approved", by, now, actor=actor, **saw)

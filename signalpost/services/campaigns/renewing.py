@@ -87,11 +87,11 @@ def _differences(seen: Plan, now: Plan) -> Iterator[str]:
         yield f"{seen.people:,} people were in the audience, and now {now.people:,}"
     if _differs(seen.reached, now.reached):
         yield f"{seen.reached:,} would be written to, and now {now.reached:,}"
-    known = {(one["campaign"], one["scheduled_at"]): one for one in seen.collisions}
     for one in now.collisions:
-        before = known.get((one["campaign"], one["scheduled_at"]), {})
-        grown = (key for key in EFFECTS if one[key] > before.get(key, 0))
-        if any(_differs(before.get(key, 0), one[key]) for key in grown):
+        # Of a campaign that comes again, the next time is told of each day, and is no news.
+        before = [old for old in seen.collisions if old["campaign"] == one["campaign"]]
+        known = {key: max((old[key] for old in before), default=0) for key in EFFECTS}
+        if any(one[key] > known[key] and _differs(known[key], one[key]) for key in EFFECTS):
             yield f"{one['campaign']}: {collision(one)}"
 
 

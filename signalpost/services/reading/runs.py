@@ -126,7 +126,7 @@ class RunSheet:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    """Give a run as JSON values, without its plan."""
+    """Give a run as JSON values; of its plan, the digest by which it is approved."""
     return {
         "id": run.id,
         "campaign": run.campaign,
@@ -137,6 +137,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "facts": dict(run.facts),
         "status": run.status,
         "reason": run.reason,
+        "digest": run.plan.get("digest"),
         "scheduled_at": _moment(run.scheduled_at),
         "local_at": run.local_at,
         "test_on": run.sample_of,
