@@ -12,7 +12,7 @@ import holidays
 
 from signalpost.clock import FileClock, wall_clock
 from signalpost.content import Catalogue
-from signalpost.content.campaigns import load as load_campaigns
+from signalpost.content.campaigns import Folder
 from signalpost.domain.campaign import Campaign
 from signalpost.domain.delivery import Provider, Tracer
 from signalpost.domain.erasure import Forgetting
@@ -110,7 +110,7 @@ def build(
     programs = load_programs(settings) if journeys is None else compile_all(journeys)
     check_messages(programs, catalogue)
     if campaigns is None:
-        campaigns = load_campaigns(settings.campaigns, catalogue, broken="collect")
+        campaigns = Folder(settings.campaigns, catalogue)
     database = Database(open_engine(settings.database_address))
     stopping = Stopping()
     ways = _WaysOut(Circuits(database, clock=clock), clock, stopping, settings)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from signalpost.content.campaigns import load
+from signalpost.content.campaigns import Folder
 from signalpost.record import audience_names
 from tests.integration.plan_harness import NOW, Shop, open_stage
 
@@ -51,8 +51,17 @@ def test_a_fact_from_an_attribute_that_nobody_has_is_named(shop):
 @pytest.fixture
 def members(shop):
     for tier, locale in (("silver", "en-GB"), ("gold", "de-AT"), ("gold", "en-GB"), ("vip", None)):
-        shop.customers([{"attributes": {"tier": tier, "town": [tier, "x"]}, "locale": locale}] * 2)
+        shop.customers([{"attributes": {"tier": tier, "town": [tier, "x"]}, "locale": locale}] * 20)
     return shop
+
+
+def test_what_a_household_shares_is_not_named_in_a_plan(shop):
+    """Prefect shows plans, and so does a CI's log."""
+    home = {"home": "14 Elm Street", "last_name": "Nguyen-Okafor"}
+    shop.customers([{"attributes": home}] * 19)
+    for name, value in (("home", "unknown"), ("last_name", "Nguyen")):
+        [said] = warned(shop, audience={"not": {"attribute": name, "is": value}})
+        assert said.startswith(f"Nobody has the {name} {value!r}. ")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,7 @@ def test_a_campaign_with_neither_a_file_nor_a_run_is_refused(shop):
 def test_a_campaign_whose_file_came_after_the_process_read_them_is_there(shop, tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()
-    shop.desk = dataclasses.replace(shop.desk, campaigns=load(folder, shop.desk.catalogue))
+    shop.desk = dataclasses.replace(shop.desk, campaigns=Folder(folder, shop.desk.catalogue))
     wanted = shop.campaign(audience={"not": {"in_campaign": "autumn"}})
     assert "There is no campaign autumn" in shop.plan(wanted).refusals[0]
     (folder / "autumn.yaml").write_text("name: autumn")

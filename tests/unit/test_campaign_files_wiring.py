@@ -6,7 +6,7 @@ import pytest
 
 from signalpost import bootstrap, settings
 from signalpost.content import Catalogue
-from signalpost.content.campaigns import Campaigns, Folder
+from signalpost.content.campaigns import Folder
 from signalpost.errors import NotFoundError
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +36,22 @@ def test_a_slip_in_one_file_stops_neither_the_product_nor_the_other_campaigns(tm
     (folder / "win-back.yaml").write_text(text, "utf-8")
     (folder / "odd.yaml").write_text("name: odd\nmesage: win_back\n", "utf-8")
     campaigns = build(tmp_path, campaigns=folder)
-    assert isinstance(campaigns, Campaigns)
     assert list(campaigns) == ["win-back"]
     with pytest.raises(NotFoundError, match=r"odd.yaml:2: .*Did you mean message"):
         campaigns["odd"]
+
+
+def test_the_product_knows_the_campaigns_as_their_files_are_at_any_moment(tmp_path):
+    """A worker goes on for weeks, and plans beside what marketers add meanwhile."""
+    folder = tmp_path / "campaigns"
+    campaigns = build(tmp_path, campaigns=folder)
+    assert dict(campaigns) == {}
+    folder.mkdir()
+    text = (ROOT / "deployments" / "campaigns" / "win-back.yaml").read_text("utf-8")
+    (folder / "win-back.yaml").write_text(text, "utf-8")
+    assert list(dict(campaigns.items())) == ["win-back"]
+    assert len(campaigns) == 1
+    assert campaigns["win-back"].message == "win_back"
 
 
 def test_a_folder_is_read_again_when_a_file_of_it_changed_came_or_went(tmp_path):

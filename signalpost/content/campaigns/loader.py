@@ -1,6 +1,6 @@
 """Loading ``deployments/campaigns/``: every file by itself, so that a bad one hides no other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -64,10 +64,6 @@ class Campaigns(Mapping[str, Campaign]):
     def __len__(self) -> int:
         return len(self._found)
 
-    def has_file(self, name: str) -> bool:
-        """Say whether there is a file of this name now, right or wrong, read already or not."""
-        return (self.folder / f"{name}.yaml").is_file()
-
     def _missing(self, name: str) -> str:
         file = f"{self.folder.name}/{name}.yaml"
         wrong = [str(problem) for problem in self.problems if problem.file == file]
@@ -82,8 +78,11 @@ class Campaigns(Mapping[str, Campaign]):
         )
 
 
-class Folder:
-    """A folder of campaign files, read again when one of them has changed, came or went."""
+class Folder(Mapping[str, Campaign]):
+    """A folder of campaign files, read again when one of them has changed, came or went.
+
+    As a mapping, its good campaigns by name, as their files are at that moment.
+    """
 
     def __init__(self, path: Path, catalogue: Catalogue) -> None:
         self.path = path
@@ -97,6 +96,23 @@ class Folder:
         if self._found is None or now != self._seen:
             self._found, self._seen = load(self.path, self._catalogue, broken="collect"), now
         return self._found
+
+    def has_file(self, name: str) -> bool:
+        """Say whether there is a file of this name, right or wrong."""
+        return (self.path / f"{name}.yaml").is_file()
+
+    def __getitem__(self, name: str) -> Campaign:
+        return self.read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read())
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    def items(self) -> ItemsView[str, Campaign]:
+        """Give names and campaigns, all as they are at one moment."""
+        return self.read().items()
 
 
 def load(

@@ -5,13 +5,13 @@ would otherwise mean everybody.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from sqlmodel import Session
 
-from signalpost.content.campaigns import Campaigns
+from signalpost.content.campaigns import Folder
 from signalpost.content.campaigns.part import nearest
 from signalpost.domain.audience import Attribute, Did, Given, InCampaign, Rule, clauses
 from signalpost.domain.audience_values import parts
@@ -23,8 +23,9 @@ _MEANS = " A rule about it holds for nobody, and its opposite for everybody."
 #: Operators that name a whole value.
 _NAMING = ("is", "is_not", "among", "not_among")
 _LOOKED_FOR = 20  #: values that a plan looks for among everybody
-_SHARED = 2  #: what fewer people have may be about a person, and a plan leaves the record
-_CHOICES = 50  #: an attribute of more values is no choice among a few
+_SHARED = 20  #: what fewer people have may be about a household, and a plan leaves the record
+_SHARE = 0.01  #: of those looked at, for the same reason
+_CHOICES = 20  #: an attribute of more values is no choice among a few
 _NAMED = 5
 
 
@@ -34,7 +35,7 @@ def unknown_campaigns(
     """Say which campaigns the audience asks about that have neither a file nor a run on the record."""
     asked = {rule.campaign for rule in clauses(campaign.audience) if isinstance(rule, InCampaign)}
     for name in sorted(asked - {campaign.name, *files}):
-        if isinstance(files, Campaigns) and files.has_file(name):  # newer than what was read
+        if isinstance(files, Folder) and files.has_file(name):  # a wrong one, for the moment
             continue
         if not campaigns.runs(session, campaign=name, limit=1):
             yield (
@@ -106,13 +107,23 @@ def _values(session: Session, rules: Iterable[Rule]) -> Iterator[str]:
         session, {name for name, _ in nobodys} - audience_names.COLUMNS
     )
     for name, value in sorted(one for one in nobodys if one[0] not in lacking):
-        yield f"Nobody has the {name} {value!r}{_instead(value, known[name])}{_MEANS}"
+        meant = _instead(value, list(_choices(name, known[name])))
+        yield f"Nobody has the {name} {value!r}{meant}{_MEANS}"
 
 
-def _instead(value: str, known: Counter[str]) -> str:
-    """Name the values that may be meant, of those that several people have."""
-    shared = {one.lower(): one for one, people in known.items() if people >= _SHARED}
-    if len(known) > _CHOICES or not shared:
+def _choices(name: str, known: Counter[str]) -> Iterator[str]:
+    """Give the values of an attribute that tell nothing of anybody: many people have them."""
+    if name in audience_names.COLUMNS:  # languages and zones
+        yield from known
+    elif len(known) <= _CHOICES:
+        enough = max(_SHARED, _SHARE * known.total())
+        yield from (one for one, people in known.items() if people >= enough)
+
+
+def _instead(value: str, known: Sequence[str]) -> str:
+    """Name the values that may be meant, of these."""
+    shared = {one.lower(): one for one in known}
+    if not shared:
         return "."
     word = value.lower()
     near = get_close_matches(word, shared, n=_NAMED) or sorted(
