@@ -92,11 +92,11 @@ class Where:
 
 @dataclass(frozen=True)
 class Unless:
-    """What an event was followed by counts no more: an order that was ready, once it is collected.
+    """Which events put an end to another one: a pickup, to an order that is ready.
 
-    ``events``: of these names, by the same person. ``same``: the property that both have alike, such
-    as ``order_id``; an event that has none was followed by nothing. ``where``: what else is so of the
-    events that follow.
+    ``events``: of these names, by the same person, before or after it, since systems tell things out of
+    order. ``same``: the property that both have alike, and that is one order's or cart's alone, such as
+    ``order_id``; an event without it is ended by nothing. ``where``: what else is so of the events.
     """
 
     events: tuple[str, ...]
