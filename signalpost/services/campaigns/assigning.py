@@ -57,9 +57,7 @@ def side(campaign: Campaign, policy: Policy, customer_id: str, stage: str | None
     if not campaign.arms or named is not None:
         return _side(None, None, message, message)
     weights = {one.name: one.share for one in campaign.arms}
-    name = assignment.arm(f"{campaign.name}:arms", customer_id, weights)
-    given = next(one.message for one in campaign.arms if one.name == name)
-    return _side(name, None, given, given or message)
+    return side_of(campaign, assignment.arm(f"{campaign.name}:arms", customer_id, weights))
 
 
 def side_of(campaign: Campaign, arm: str | None, stage: str | None = None) -> Side:
